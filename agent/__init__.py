@@ -1,0 +1,29 @@
+"""PPO for CartPole: Keras networks on TensorFlow, rollouts in Numba.
+
+Importing this package is light: TensorFlow and Numba load when a name that needs them is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.config import PRESETS, PPOConfig
+from agent.metrics import EpochMetrics
+
+if TYPE_CHECKING:
+    from agent.evaluation import EvaluationResult, evaluate
+    from agent.training import PPO
+
+__all__ = ["PPO", "PRESETS", "EpochMetrics", "EvaluationResult", "PPOConfig", "evaluate"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "PPO":
+        from agent.training import PPO
+
+        return PPO
+    if name in ("EvaluationResult", "evaluate"):
+        from agent import evaluation
+
+        return getattr(evaluation, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,67 @@
+"""Advantages and value targets of a rollout."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.collect import Rollout
+from fastcartpole.kernels import kernel
+
+Array = npt.NDArray[np.float32]
+
+
+@kernel()
+def advantages_and_returns(
+    rollout: Rollout, values: Array, last_values: Array, final_values: Array, gamma: float, gae_lambda: float
+) -> tuple[Array, Array]:
+    """Return generalized advantage estimates and rewards-to-go.
+
+    Both are computed backwards along each path (Schulman et al., "High-Dimensional Continuous Control Using
+    Generalized Advantage Estimation", 2016, equation 16). What follows a path is worth nothing where it terminated, the
+    critic's value of its final observation where it was truncated, and that of the last observation where the rollout
+    cut it off.
+
+    Args:
+        rollout: T steps of N environments.
+        values: The critic's values of the observations, shape (T, N), float32.
+        last_values: Its values of the last observations, shape (N,), float32.
+        final_values: Its values of the final observations of truncated episodes, shape (K, N), float32.
+        gamma: Discount factor.
+        gae_lambda: Lambda of the estimator.
+
+    Returns:
+        ``(advantages, returns)``, shape (T, N), float32; the sums run in float64.
+    """
+    num_steps, num_envs = values.shape
+    advantages = np.empty((num_steps, num_envs), dtype=np.float32)
+    returns = np.empty((num_steps, num_envs), dtype=np.float32)
+    for n in range(num_envs):
+        next_value = float(last_values[n])
+        advantage = 0.0
+        return_to_go = next_value
+        truncations_left = 0
+        for t in range(num_steps):
+            truncations_left += rollout.truncated[t, n] and not rollout.terminated[t, n]
+        for t in range(num_steps - 1, -1, -1):
+            if rollout.terminated[t, n]:
+                next_value, advantage, return_to_go = 0.0, 0.0, 0.0
+            elif rollout.truncated[t, n]:
+                truncations_left -= 1
+                next_value = float(final_values[truncations_left, n])
+                advantage, return_to_go = 0.0, next_value
+            value = float(values[t, n])
+            reward = float(rollout.rewards[t, n])
+            advantage = reward + gamma * next_value - value + gamma * gae_lambda * advantage
+            return_to_go = reward + gamma * return_to_go
+            advantages[t, n] = advantage
+            returns[t, n] = return_to_go
+            next_value = value
+    return advantages, returns
+
+
+def normalized(advantages: Array) -> Array:
+    """Return advantages with mean 0 and standard deviation 1; where they are all equal, zeros."""
+    centred = advantages - advantages.mean(dtype=np.float64)
+    deviation = np.sqrt(np.mean(np.square(centred, dtype=np.float64)))
+    return (centred / deviation).astype(np.float32) if deviation > 1e-8 else np.zeros_like(advantages)

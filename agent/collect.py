@@ -1,0 +1,210 @@
+"""The fused rollout: policy forward pass, sampling and physics in one Numba kernel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from agent.policy import MLPWeights, forward, sample_action
+from fastcartpole.batch import (
+    NO_TIME_LIMIT,
+    RESET_HIGH,
+    RESET_LOW,
+    BatchState,
+    new_batch_state,
+    reset_batch,
+    reset_environment,
+    step_environment,
+    write_observation,
+)
+from fastcartpole.kernels import PARALLEL_LAUNCH, kernel, usable_threads
+from fastcartpole.physics import CartPoleParameters, PhysicsConstants
+from fastcartpole.random_streams import Streams, next_double, seed_streams
+
+# Environments that go through the network together: their activations stay in the first-level cache. Fixed, so that the
+# results do not depend on the number of threads.
+_CHUNK = 128
+# Widths of a chunk are rounded up to this many float32, whole vector registers, so that no remainder loop runs.
+_LANES = 16
+
+
+class Rollout(NamedTuple):
+    """T steps of N environments.
+
+    Attributes:
+        observations: What the policy saw, shape (T, N, 4), float32.
+        actions: What it did, shape (T, N), int32.
+        log_probs: Log-probability of each action under the policy that took it, shape (T, N), float32.
+        rewards: Shape (T, N), float32.
+        terminated: Whether the episode ended by a fall with this step, shape (T, N), bool.
+        truncated: Whether it ended at the time limit with this step, shape (T, N), bool.
+        episode_lengths: Length of the episode that ended with this step, 0 where none ended, shape (T, N), int32.
+        final_observations: Last observation of each episode that was truncated and had not fallen; the k-th of
+            environment n stands in ``[k, n]``, shape (K, N, 4), float32.
+        last_observations: What the policy would see next, shape (N, 4), float32.
+    """
+
+    observations: npt.NDArray[np.float32]
+    actions: npt.NDArray[np.int32]
+    log_probs: npt.NDArray[np.float32]
+    rewards: npt.NDArray[np.float32]
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
+    episode_lengths: npt.NDArray[np.int32]
+    final_observations: npt.NDArray[np.float32]
+    last_observations: npt.NDArray[np.float32]
+
+
+def new_rollout(num_steps: int, num_envs: int, max_episode_steps: int) -> Rollout:
+    """Return a rollout to write into: T = ``num_steps``, N = ``num_envs``, contents undefined."""
+    shape = (num_steps, num_envs)
+    # The first truncation can come at once, each later one takes a whole episode.
+    most_truncations = 1 + (num_steps - 1) // max_episode_steps
+    return Rollout(
+        observations=np.empty((*shape, 4), dtype=np.float32),
+        actions=np.empty(shape, dtype=np.int32),
+        log_probs=np.empty(shape, dtype=np.float32),
+        rewards=np.empty(shape, dtype=np.float32),
+        terminated=np.empty(shape, dtype=np.bool_),
+        truncated=np.empty(shape, dtype=np.bool_),
+        episode_lengths=np.empty(shape, dtype=np.int32),
+        final_observations=np.zeros((most_truncations, num_envs, 4), dtype=np.float32),
+        last_observations=np.empty((num_envs, 4), dtype=np.float32),
+    )
+
+
+@kernel()
+def _collect_chunk(
+    start: int,
+    stop: int,
+    weights: MLPWeights,
+    state: BatchState,
+    action_streams: Streams,
+    constants: PhysicsConstants,
+    max_episode_steps: int,
+    rollout: Rollout,
+) -> None:
+    """Play T steps in the environments ``start`` to ``stop - 1``, starting ended episodes anew within the step."""
+    width = (stop - start + _LANES - 1) // _LANES * _LANES
+    inputs = np.zeros((weights.sizes.max(), width), dtype=np.float32)
+    scratch = np.zeros_like(inputs)
+    num_truncations = np.zeros(stop - start, dtype=np.int64)
+    for t in range(rollout.actions.shape[0]):
+        for j in range(stop - start):
+            write_observation(start + j, state, rollout.observations[t])
+            for row in range(4):
+                inputs[row, j] = rollout.observations[t, start + j, row]
+        logits = forward(weights, inputs, scratch)
+        for j in range(stop - start):
+            i = start + j
+            action, log_prob = sample_action(logits[0, j], logits[1, j], next_double(action_streams, i))
+            terminated, truncated = step_environment(i, action, state, constants, max_episode_steps)
+            rollout.actions[t, i] = action
+            rollout.log_probs[t, i] = log_prob
+            rollout.rewards[t, i] = 1.0
+            rollout.terminated[t, i] = terminated
+            rollout.truncated[t, i] = truncated
+            rollout.episode_lengths[t, i] = 0
+            if terminated or truncated:
+                rollout.episode_lengths[t, i] = state.elapsed_steps[i]
+                if not terminated:
+                    write_observation(i, state, rollout.final_observations[num_truncations[j]])
+                    num_truncations[j] += 1
+                reset_environment(i, state, RESET_LOW, RESET_HIGH)
+    for i in range(start, stop):
+        write_observation(i, state, rollout.last_observations)
+
+
+@kernel()
+def _collect(
+    weights: MLPWeights,
+    state: BatchState,
+    action_streams: Streams,
+    constants: PhysicsConstants,
+    max_episode_steps: int,
+    rollout: Rollout,
+) -> None:
+    """Play T steps in every environment, chunk after chunk."""
+    num_envs = rollout.actions.shape[1]
+    for start in range(0, num_envs, _CHUNK):
+        stop = min(start + _CHUNK, num_envs)
+        _collect_chunk(start, stop, weights, state, action_streams, constants, max_episode_steps, rollout)
+
+
+@kernel(parallel=True)
+def _collect_parallel(
+    weights: MLPWeights,
+    state: BatchState,
+    action_streams: Streams,
+    constants: PhysicsConstants,
+    max_episode_steps: int,
+    rollout: Rollout,
+) -> None:
+    """Play T steps in every environment, chunks side by side."""
+    num_envs = rollout.actions.shape[1]
+    for chunk in numba.prange((num_envs + _CHUNK - 1) // _CHUNK):
+        start = chunk * _CHUNK
+        stop = min(start + _CHUNK, num_envs)
+        _collect_chunk(start, stop, weights, state, action_streams, constants, max_episode_steps, rollout)
+
+
+class Collector:
+    """A batch of training environments and the random streams of their policy.
+
+    The environments follow ``fastcartpole``'s physics and streams; an episode that ends is started anew within the same
+    step, so that every recorded transition is one the policy acted in.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        num_steps: int,
+        max_episode_steps: int | None,
+        environment_seeds: npt.NDArray[np.uint64],
+        action_seeds: npt.NDArray[np.uint64],
+    ) -> None:
+        """Make and reset the environments.
+
+        Args:
+            num_envs: Number of environments N.
+            num_steps: Steps T of each environment in one rollout.
+            max_episode_steps: Length at which episodes are truncated; None for no limit.
+            environment_seeds: Seeds of the resets, shape (N,), uint64.
+            action_seeds: Seeds of the action sampling, shape (N,), uint64.
+        """
+        self.num_envs = num_envs
+        self.num_steps = num_steps
+        self._max_episode_steps = NO_TIME_LIMIT if max_episode_steps is None else max_episode_steps
+        self._constants = CartPoleParameters().constants()
+        self.state = new_batch_state(num_envs)
+        self.action_streams = np.zeros((4, num_envs), dtype=np.uint64)
+        indices = np.arange(num_envs)
+        seed_streams(environment_seeds, indices, self.state.streams)
+        seed_streams(action_seeds, indices, self.action_streams)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new episode in every environment."""
+        observations = np.empty((self.num_envs, 4), dtype=np.float32)
+        reset_batch(np.ones(self.num_envs, dtype=np.bool_), self.state, RESET_LOW, RESET_HIGH, observations)
+
+    def collect(self, weights: MLPWeights) -> Rollout:
+        """Play T steps in every environment with the given policy.
+
+        Args:
+            weights: The actor's padded weights.
+
+        Returns:
+            The rollout, in fresh arrays.
+        """
+        rollout = new_rollout(self.num_steps, self.num_envs, self._max_episode_steps)
+        arguments = (weights, self.state, self.action_streams, self._constants, self._max_episode_steps, rollout)
+        if usable_threads(None, self.num_envs, _CHUNK) == 1:
+            _collect(*arguments)
+        else:
+            with PARALLEL_LAUNCH:
+                _collect_parallel(*arguments)
+        return rollout

@@ -1,0 +1,175 @@
+"""The configuration of a training run and its presets. Imports nothing heavy, so that help texts are fast."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastcartpole.validation import checked_integer, checked_number
+
+ValueTarget = Literal["rewards_to_go", "lambda_returns"]
+VALUE_TARGETS: tuple[ValueTarget, ...] = ("rewards_to_go", "lambda_returns")
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Everything that determines a training run, checked when it is made.
+
+    Attributes:
+        preset: Name of the preset the run started from.
+        seed: Fixes initial weights, initial states, sampled actions and minibatches; at least 0.
+        num_envs: Environments stepped side by side.
+        epochs: Rounds of collecting a rollout and updating from it.
+        steps_per_epoch: Environment steps of one rollout over all environments, rounded up to a multiple of
+            ``num_envs``.
+        max_episode_steps: Steps after which an episode is truncated; None for no limit.
+        reset_each_epoch: Whether every rollout starts new episodes (the paths of the last one are cut off) or goes on
+            where the last one ended.
+        hidden_sizes: Units of the hidden tanh layers, of actor and critic alike.
+        gamma: Discount factor, in (0, 1].
+        gae_lambda: Lambda of generalized advantage estimation, in [0, 1] (Schulman et al. 2016).
+        clip_ratio: Epsilon of the clipped objective (Schulman et al. 2017, equation 7).
+        target_kl: Policy updates stop when the estimated KL divergence exceeds 1.5 times this; None never stops them.
+        policy_learning_rate: Adam's learning rate for the actor.
+        value_learning_rate: Adam's learning rate for the critic.
+        policy_update_epochs: Passes over the rollout in one update of the actor.
+        value_update_epochs: Passes over the rollout in one update of the critic.
+        minibatch_size: Transitions of one gradient step; None takes the whole rollout. What does not fill a minibatch
+            is left out of that pass.
+        value_target: What the critic learns: discounted rewards-to-go, or the lambda-returns (advantage + value).
+    """
+
+    preset: str
+    seed: int
+    num_envs: int
+    epochs: int
+    steps_per_epoch: int
+    max_episode_steps: int | None
+    reset_each_epoch: bool
+    hidden_sizes: tuple[int, ...]
+    gamma: float
+    gae_lambda: float
+    clip_ratio: float
+    target_kl: float | None
+    policy_learning_rate: float
+    value_learning_rate: float
+    policy_update_epochs: int
+    value_update_epochs: int
+    minibatch_size: int | None
+    value_target: ValueTarget
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            TypeError: If a field has the wrong type.
+            ValueError: If a field is out of its range.
+        """
+        checked_integer("seed", self.seed, minimum=0)
+        for name in ("num_envs", "epochs", "steps_per_epoch", "policy_update_epochs", "value_update_epochs"):
+            checked_integer(name, getattr(self, name), minimum=1)
+        for name in ("max_episode_steps", "minibatch_size"):
+            if getattr(self, name) is not None:
+                checked_integer(name, getattr(self, name), minimum=1)
+        if not isinstance(self.hidden_sizes, tuple) or not self.hidden_sizes:
+            raise TypeError(f"hidden_sizes must be a non-empty tuple of integers, got {self.hidden_sizes!r}.")
+        for size in self.hidden_sizes:
+            checked_integer("hidden_sizes", size, minimum=1)
+        checked_number("gamma", self.gamma, above=0.0, maximum=1.0)
+        checked_number("gae_lambda", self.gae_lambda, minimum=0.0, maximum=1.0)
+        for name in ("clip_ratio", "policy_learning_rate", "value_learning_rate"):
+            checked_number(name, getattr(self, name), above=0.0)
+        if self.target_kl is not None:
+            checked_number("target_kl", self.target_kl, above=0.0)
+        if self.value_target not in VALUE_TARGETS:
+            raise ValueError(f"value_target must be one of {', '.join(VALUE_TARGETS)}, got {self.value_target!r}.")
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of each environment in one rollout."""
+        return math.ceil(self.steps_per_epoch / self.num_envs)
+
+    @property
+    def rollout_size(self) -> int:
+        """Transitions of one rollout over all environments."""
+        return self.num_steps * self.num_envs
+
+    @property
+    def gradient_batch_size(self) -> int:
+        """Transitions of one gradient step."""
+        return self.rollout_size if self.minibatch_size is None else min(self.minibatch_size, self.rollout_size)
+
+    @property
+    def num_minibatches(self) -> int:
+        """Gradient steps of one pass over the rollout."""
+        return self.rollout_size // self.gradient_batch_size
+
+    @property
+    def policy_iterations(self) -> int:
+        """Most gradient steps of the actor in one update."""
+        return self.policy_update_epochs * self.num_minibatches
+
+    @property
+    def value_iterations(self) -> int:
+        """Gradient steps of the critic in one update."""
+        return self.value_update_epochs * self.num_minibatches
+
+    @property
+    def kl_threshold(self) -> float:
+        """Estimated KL divergence beyond which the policy is not updated further."""
+        return math.inf if self.target_kl is None else 1.5 * self.target_kl
+
+    def replace(self, **changes: Any) -> PPOConfig:
+        """Return a copy with some fields changed, checked anew."""
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        return dataclasses.asdict(self)
+
+
+PRESETS: dict[str, PPOConfig] = {
+    "fast": PPOConfig(
+        preset="fast",
+        seed=0,
+        num_envs=256,
+        epochs=40,
+        steps_per_epoch=4096,
+        max_episode_steps=500,
+        reset_each_epoch=False,
+        hidden_sizes=(64, 64),
+        gamma=0.99,
+        gae_lambda=0.95,
+        clip_ratio=0.2,
+        target_kl=None,
+        policy_learning_rate=2e-3,
+        value_learning_rate=2e-3,
+        policy_update_epochs=10,
+        value_update_epochs=10,
+        minibatch_size=256,
+        value_target="lambda_returns",
+    ),
+    "keras": PPOConfig(
+        preset="keras",
+        seed=0,
+        num_envs=1,
+        epochs=30,
+        steps_per_epoch=4000,
+        max_episode_steps=None,
+        reset_each_epoch=True,
+        hidden_sizes=(64, 64),
+        gamma=0.99,
+        # The example sets lam = 0.97 among its hyperparameters but never passes it on: its buffer runs with 0.95.
+        gae_lambda=0.95,
+        clip_ratio=0.2,
+        target_kl=0.01,
+        policy_learning_rate=3e-4,
+        value_learning_rate=1e-3,
+        policy_update_epochs=80,
+        value_update_epochs=80,
+        minibatch_size=None,
+        value_target="rewards_to_go",
+    ),
+}

@@ -1,0 +1,81 @@
+"""What a training run shows on the terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agent.metrics import EpochMetrics
+
+if TYPE_CHECKING:
+    from agent.evaluation import EvaluationResult
+    from agent.training import PPO
+
+_HEADER = "epoch  env_steps  mean_return  mean_length        kl  policy_iterations  steps_per_second  elapsed_s"
+
+
+class TrainingDisplay:
+    """Prints one line per epoch, with a progress bar below them where the output is a terminal."""
+
+    def __init__(self, epochs: int) -> None:
+        """Prepare the display.
+
+        Args:
+            epochs: How many epochs the run will take.
+        """
+        self._console = Console(highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("preparing", total=epochs)
+
+    def __enter__(self) -> TrainingDisplay:
+        """Show the progress bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Take the progress bar away."""
+        self._progress.stop()
+
+    def line(self, text: str) -> None:
+        """Print a line above the progress bar, never wrapped."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def start_epochs(self) -> None:
+        """Print the table's header: everything is compiled."""
+        self._progress.update(self._task, description="training")
+        self.line(_HEADER)
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Print the epoch's line."""
+        self.line(format_epoch(metrics))
+        self._progress.update(self._task, completed=metrics.epoch)
+
+
+def format_epoch(metrics: EpochMetrics) -> str:
+    """Return the figures of an epoch as a line of fixed columns."""
+    return (
+        f"{metrics.epoch:5d}  {metrics.env_steps:9d}  {metrics.mean_return:11.1f}  {metrics.mean_length:11.1f}"
+        f"  {metrics.kl:8.5f}  {metrics.policy_iterations:17d}  {metrics.steps_per_second:16,.0f}"
+        f"  {metrics.elapsed_s:9.3f}"
+    )
+
+
+def format_evaluation(result: EvaluationResult) -> str:
+    """Return the result of an evaluation as one sentence."""
+    return (
+        f"Greedy policy in Gymnasium's CartPole-v1, {result.episodes} episodes: mean {result.mean:.1f}, "
+        f"standard deviation {result.standard_deviation:.1f}, min {result.minimum:.0f}, max {result.maximum:.0f}"
+    )

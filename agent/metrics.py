@@ -1,0 +1,31 @@
+"""What a training run reports after each epoch. Imports the standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """The figures of one epoch; the field names are the columns of ``metrics.csv``.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        env_steps: Environment steps taken since the run began.
+        mean_return: Mean undiscounted return of the episodes: where every epoch starts new ones, of all episodes of
+            this epoch, those it cut off included; else of the last 100 that ended. Not a number before the first ended.
+        mean_length: Mean length of the same episodes in steps.
+        kl: Estimated KL divergence between the policy that acted and the updated one.
+        policy_iterations: Gradient steps the actor took.
+        steps_per_second: Environment steps of this epoch over its duration, rollout and update together.
+        elapsed_s: Seconds of training since the first rollout began; imports and compilation come before.
+    """
+
+    epoch: int
+    env_steps: int
+    mean_return: float
+    mean_length: float
+    kl: float
+    policy_iterations: int
+    steps_per_second: float
+    elapsed_s: float

@@ -1,0 +1,173 @@
+"""The actor's forward pass in Numba, for many environments at once.
+
+Activations lie as (unit, environment), so that the innermost loops run over environments and vectorize. Weights are
+padded with zeros to multiples of :data:`BLOCK` units: the kernels then need no remainder loops, and padded units stay 0
+through tanh.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcartpole.kernels import kernel
+
+BLOCK = 4
+
+# tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,
+# beyond which tanh is 1 to float32's precision. Relative error of the fit 2.1e-8; evaluated in float32, at most 3.5e-7
+# from tanh.
+_TANH_LIMIT = np.float32(9.0)
+_P0, _P1, _P2, _P3, _P4 = (
+    np.float32(c)
+    for c in (
+        0.9999999796114477,
+        0.13380981045400234,
+        0.0034955344489575554,
+        2.0608184470002346e-05,
+        1.3353414253773596e-08,
+    )
+)
+_Q0, _Q1, _Q2, _Q3, _Q4 = (
+    np.float32(c)
+    for c in (1.0, 0.46714296699564706, 0.02587677966260407, 0.00032855462332176974, 7.776047319326089e-07)
+)
+
+Matrix = npt.NDArray[np.float32]
+
+
+class MLPWeights(NamedTuple):
+    """Weights of an MLP with tanh hidden layers and a linear output layer, padded to multiples of ``BLOCK`` units.
+
+    Attributes:
+        sizes: Padded units of the input, hidden and output layers, shape (layers + 1,), int64.
+        values: For each layer its kernel, shape (inputs, outputs), row by row, then its bias, shape (outputs,); all in
+            one float32 vector.
+    """
+
+    sizes: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float32]
+
+
+def padded_weights(weights: Sequence[npt.NDArray[np.float32]]) -> MLPWeights:
+    """Return the weights of a Keras MLP in the form the kernels take.
+
+    Args:
+        weights: Alternating kernels, shape (inputs, outputs), and biases, shape (outputs,), as ``Model.get_weights()``
+            returns them.
+
+    Returns:
+        The padded weights.
+    """
+    padded = [np.pad(np.float32(array), [(0, -size % BLOCK) for size in array.shape]) for array in weights]
+    sizes = [padded[0].shape[0]] + [bias.size for bias in padded[1::2]]
+    return MLPWeights(np.array(sizes, dtype=np.int64), np.concatenate([array.ravel() for array in padded]))
+
+
+@kernel(fastmath=True)
+def dense_layer(weights: Matrix, bias: npt.NDArray[np.float32], inputs: Matrix, outputs: Matrix) -> None:
+    """Write ``weights.T @ inputs + bias`` into ``outputs``.
+
+    Args:
+        weights: Shape (I, O), float32, I and O multiples of ``BLOCK``.
+        bias: Shape (O,), float32.
+        inputs: Shape (at least I, W), float32.
+        outputs: Shape (at least O, W), float32, rows 0 to O - 1 overwritten.
+    """
+    width = inputs.shape[1]
+    for o in range(0, weights.shape[1], 4):
+        for j in range(width):
+            outputs[o, j] = bias[o]
+            outputs[o + 1, j] = bias[o + 1]
+            outputs[o + 2, j] = bias[o + 2]
+            outputs[o + 3, j] = bias[o + 3]
+        for i in range(0, weights.shape[0], 4):
+            for j in range(width):
+                x0 = inputs[i, j]
+                x1 = inputs[i + 1, j]
+                x2 = inputs[i + 2, j]
+                x3 = inputs[i + 3, j]
+                outputs[o, j] += (
+                    weights[i, o] * x0 + weights[i + 1, o] * x1 + weights[i + 2, o] * x2 + weights[i + 3, o] * x3
+                )
+                outputs[o + 1, j] += (
+                    weights[i, o + 1] * x0
+                    + weights[i + 1, o + 1] * x1
+                    + weights[i + 2, o + 1] * x2
+                    + weights[i + 3, o + 1] * x3
+                )
+                outputs[o + 2, j] += (
+                    weights[i, o + 2] * x0
+                    + weights[i + 1, o + 2] * x1
+                    + weights[i + 2, o + 2] * x2
+                    + weights[i + 3, o + 2] * x3
+                )
+                outputs[o + 3, j] += (
+                    weights[i, o + 3] * x0
+                    + weights[i + 1, o + 3] * x1
+                    + weights[i + 2, o + 3] * x2
+                    + weights[i + 3, o + 3] * x3
+                )
+
+
+@kernel(fastmath=True)
+def tanh_in_place(activations: Matrix, num_units: int) -> None:
+    """Replace rows 0 to ``num_units - 1`` of ``activations``, shape (units, W), float32, by their tanh."""
+    for unit in range(num_units):
+        row = activations[unit]
+        for j in range(row.size):
+            x = min(max(row[j], -_TANH_LIMIT), _TANH_LIMIT)
+            s = x * x
+            numerator = x * (_P0 + s * (_P1 + s * (_P2 + s * (_P3 + s * _P4))))
+            denominator = _Q0 + s * (_Q1 + s * (_Q2 + s * (_Q3 + s * _Q4)))
+            row[j] = numerator / denominator
+
+
+@kernel()
+def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix:
+    """Return the outputs of the network for W environments.
+
+    Args:
+        weights: Padded weights.
+        activations: Shape (widest layer, W), float32; its first rows hold the inputs, and it is overwritten.
+        scratch: Same shape, overwritten.
+
+    Returns:
+        Whichever of the two arrays holds the outputs, in its first rows.
+    """
+    num_layers = weights.sizes.size - 1
+    start = 0
+    for layer in range(num_layers):
+        num_inputs, num_outputs = weights.sizes[layer], weights.sizes[layer + 1]
+        bias_start = start + num_inputs * num_outputs
+        layer_kernel = weights.values[start:bias_start].reshape(num_inputs, num_outputs)
+        start = bias_start + num_outputs
+        dense_layer(layer_kernel, weights.values[bias_start:start], activations, scratch)
+        if layer < num_layers - 1:
+            tanh_in_place(scratch, num_outputs)
+        activations, scratch = scratch, activations
+    return activations
+
+
+@kernel()
+def sample_action(logit_0: float, logit_1: float, uniform: float) -> tuple[int, float]:
+    """Draw an action from the categorical policy of two logits.
+
+    Args:
+        logit_0: Logit of action 0.
+        logit_1: Logit of action 1.
+        uniform: A float64 drawn uniformly from [0, 1).
+
+    Returns:
+        ``(action, log_prob)``: 0 or 1, and the natural logarithm of its probability, float64.
+    """
+    margin = np.float64(logit_0) - np.float64(logit_1)
+    probability_0 = 1.0 / (1.0 + math.exp(-margin))
+    action = 0 if uniform < probability_0 else 1
+    # log sigmoid(m) = min(m, 0) - log1p(exp(-|m|)) neither overflows nor loses the small probabilities.
+    chosen_margin = margin if action == 0 else -margin
+    return action, min(chosen_margin, 0.0) - math.log1p(math.exp(-abs(chosen_margin)))

@@ -1,0 +1,95 @@
+"""The files of a training run: nothing else knows their names."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.metrics import EpochMetrics
+
+if TYPE_CHECKING:
+    from agent.training import PPO
+
+_COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
+
+
+class RunDirectory:
+    """A directory that holds one training run.
+
+    Files that are written whole are written under a temporary name and renamed: a killed run leaves each of them as it
+    was, or complete, never half-written. ``metrics.csv`` grows by one line an epoch, each in a single write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the directory; nothing is made yet.
+
+        Args:
+            path: Where it is, or is to be.
+        """
+        self.path = path
+        self.config_path = path / "config.json"
+        self.metrics_path = path / "metrics.csv"
+        self.actor_path = path / "actor.keras"
+        self.critic_path = path / "critic.keras"
+        self.evaluation_path = path / "evaluation.json"
+
+    def create(self) -> None:
+        """Make the directory for a new run.
+
+        Raises:
+            FileExistsError: If the path is a file, or a directory that is not empty.
+            OSError: If the directory cannot be made, or nothing can be written into it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if any(self.path.iterdir()):
+            raise FileExistsError(f"{self.path} is not empty")
+        _write_atomically(self.metrics_path, lambda temporary: temporary.write_text(_csv_line(_COLUMNS)))
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write the configuration as JSON."""
+        _write_json(self.config_path, config)
+
+    def write_evaluation(self, result: dict[str, Any]) -> None:
+        """Write the result of an evaluation as JSON."""
+        _write_json(self.evaluation_path, result)
+
+    def save_models(self, ppo: PPO) -> None:
+        """Write actor and critic as ``.keras`` files, which plain Keras loads."""
+        _write_atomically(self.actor_path, ppo.actor.save)
+        _write_atomically(self.critic_path, ppo.critic.save)
+
+    def has_models(self) -> bool:
+        """Return whether actor and critic have been saved."""
+        return self.actor_path.exists() and self.critic_path.exists()
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Append one line to ``metrics.csv``."""
+        line = _csv_line([getattr(metrics, column) for column in _COLUMNS])
+        with self.metrics_path.open("a", newline="") as file:
+            file.write(line)
+
+
+def _csv_line(values: list[Any]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    _write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+
+
+def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it; on failure ``path`` stays as it was."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

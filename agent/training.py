@@ -1,0 +1,176 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.advantages import advantages_and_returns, normalized
+from agent.backend import tf
+from agent.collect import Collector, Rollout
+from agent.config import PPOConfig
+from agent.metrics import EpochMetrics
+from agent.networks import build_actor, build_critic
+from agent.policy import padded_weights
+from agent.update import PPOUpdate, UpdateBatch
+
+_EPISODE_WINDOW = 100
+
+
+class Callback(Protocol):
+    """What watches a training run; it may end it by setting ``ppo.stop_training``."""
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Be told the figures of the epoch that has just ended."""
+
+
+class _Seeds(NamedTuple):
+    """Independent sources of randomness, derived from one seed."""
+
+    actor: np.random.SeedSequence
+    critic: np.random.SeedSequence
+    environments: np.random.SeedSequence
+    actions: np.random.SeedSequence
+    minibatches: np.random.SeedSequence
+    evaluation: np.random.SeedSequence
+
+
+class PPO:
+    """An actor and a critic that learn CartPole by proximal policy optimization (Schulman et al. 2017).
+
+    Attributes:
+        config: The configuration.
+        actor: Keras model, observations (B, 4) to logits (B, 2).
+        critic: Keras model, observations (B, 4) to values (B, 1).
+        evaluation_seed: A seed for evaluating this run, derived from the configuration's.
+        stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch.
+    """
+
+    def __init__(self, config: PPOConfig) -> None:
+        """Build networks, optimizers and environments; nothing is compiled yet.
+
+        Args:
+            config: What to train and how.
+        """
+        self.config = config
+        seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
+        self.actor = build_actor(config.hidden_sizes, _as_integer(seeds.actor))
+        self.critic = build_critic(config.hidden_sizes, _as_integer(seeds.critic))
+        self.evaluation_seed = _as_integer(seeds.evaluation)
+        self._update = PPOUpdate(self.actor, self.critic, config)
+        self._critic_values = tf.function(lambda observations: tf.squeeze(self.critic(observations), axis=1))
+        self._minibatch_generator = np.random.default_rng(seeds.minibatches)
+        self._collector = Collector(
+            config.num_envs,
+            config.num_steps,
+            config.max_episode_steps,
+            _one_seed_each(seeds.environments, config.num_envs),
+            _one_seed_each(seeds.actions, config.num_envs),
+        )
+        self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
+        self.stop_training = False
+        self._epoch = 0
+        self._elapsed = 0.0
+
+    def compile(self) -> None:
+        """Compile everything an epoch needs, so that the first epoch takes as long as the others.
+
+        Training without this call gives the same results.
+        """
+        config = self.config
+        rehearsal = Collector(
+            config.num_envs,
+            config.num_steps,
+            config.max_episode_steps,
+            np.zeros(config.num_envs, dtype=np.uint64),
+            np.zeros(config.num_envs, dtype=np.uint64),
+        )
+        rollout = rehearsal.collect(padded_weights(self.actor.get_weights()))
+        self._update.compile(self._update_batch(rollout))
+
+    def train(self, callbacks: Sequence[Callback] = ()) -> None:
+        """Train for as many epochs as the configuration still asks for, or until ``stop_training`` is set.
+
+        Args:
+            callbacks: Each is told of every epoch.
+        """
+        while self._epoch < self.config.epochs and not self.stop_training:
+            metrics = self.train_epoch()
+            for callback in callbacks:
+                callback.on_epoch_end(self, metrics)
+
+    def train_epoch(self) -> EpochMetrics:
+        """Collect one rollout and update both networks from it.
+
+        Returns:
+            The figures of the epoch.
+        """
+        start = time.perf_counter()
+        rollout = self._collector.collect(padded_weights(self.actor.get_weights()))
+        lengths = self._episode_lengths(rollout)
+        if self.config.reset_each_epoch:
+            self._collector.reset()
+        update = self._update(self._update_batch(rollout), self._minibatch_generator)
+        duration = time.perf_counter() - start
+        self._epoch += 1
+        self._elapsed += duration
+        # Every step of CartPole is rewarded with 1: an episode's return is its length.
+        mean_length = float(np.mean(lengths)) if len(lengths) else float("nan")
+        return EpochMetrics(
+            epoch=self._epoch,
+            env_steps=self._epoch * self.config.rollout_size,
+            mean_return=mean_length,
+            mean_length=mean_length,
+            kl=update.kl,
+            policy_iterations=update.policy_iterations,
+            steps_per_second=self.config.rollout_size / duration,
+            elapsed_s=self._elapsed,
+        )
+
+    def _update_batch(self, rollout: Rollout) -> UpdateBatch:
+        values, last_values, final_values = self._values(rollout)
+        advantages, returns = advantages_and_returns(
+            rollout, values, last_values, final_values, self.config.gamma, self.config.gae_lambda
+        )
+        targets = returns if self.config.value_target == "rewards_to_go" else advantages + values
+        return UpdateBatch(
+            rollout.observations.reshape(-1, 4),
+            rollout.actions.reshape(-1),
+            rollout.log_probs.reshape(-1),
+            normalized(advantages).reshape(-1),
+            targets.reshape(-1),
+        )
+
+    def _values(self, rollout: Rollout) -> list[npt.NDArray[np.float32]]:
+        """Return the critic's values of all, the last and the final observations, computed in one call."""
+        groups = (rollout.observations, rollout.last_observations, rollout.final_observations)
+        observations = np.concatenate([group.reshape(-1, 4) for group in groups])
+        values = self._critic_values(tf.constant(observations)).numpy()
+        ends = np.cumsum([group[..., 0].size for group in groups])
+        parts = np.split(values, ends[:-1])
+        return [part.reshape(group.shape[:-1]) for part, group in zip(parts, groups, strict=True)]
+
+    def _episode_lengths(self, rollout: Rollout) -> Sequence[int]:
+        """Return the lengths of the episodes this epoch reports on, in the order they ended."""
+        ended: list[int] = rollout.episode_lengths[rollout.episode_lengths > 0].tolist()
+        if not self.config.reset_each_epoch:
+            self._recent_lengths.extend(ended)
+            return self._recent_lengths
+        elapsed = self._collector.state.elapsed_steps
+        cut_off: list[int] = elapsed[elapsed > 0].tolist()
+        return ended + cut_off
+
+
+def _as_integer(seed: np.random.SeedSequence) -> int:
+    """Return a seed for a library that takes small integers only."""
+    return int(seed.generate_state(1, np.uint32)[0]) >> 1
+
+
+def _one_seed_each(seed: np.random.SeedSequence, num_envs: int) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit seed for every environment, shape (N,)."""
+    return seed.generate_state(num_envs, np.uint64).astype(np.uint64)

@@ -1,0 +1,194 @@
+"""The PPO update: all iterations of actor and critic in one TensorFlow graph call."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.backend import keras, tf
+from agent.config import PPOConfig
+
+
+class UpdateBatch(NamedTuple):
+    """What the networks learn from, B transitions of one rollout.
+
+    Attributes:
+        observations: Shape (B, 4), float32.
+        actions: Shape (B,), int32.
+        log_probs: Log-probabilities of the actions when they were taken, shape (B,), float32.
+        advantages: Normalized advantages, shape (B,), float32.
+        value_targets: What the critic regresses on, shape (B,), float32.
+    """
+
+    observations: npt.NDArray[np.float32]
+    actions: npt.NDArray[np.int32]
+    log_probs: npt.NDArray[np.float32]
+    advantages: npt.NDArray[np.float32]
+    value_targets: npt.NDArray[np.float32]
+
+
+class UpdateMetrics(NamedTuple):
+    """What one update reports.
+
+    Attributes:
+        kl: Estimated KL divergence between the policy that acted and the updated one.
+        policy_iterations: Gradient steps the actor took.
+    """
+
+    kl: float
+    policy_iterations: int
+
+
+def action_log_probs(logits: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+    """Return the log-probability of each action, shape (B,), under logits of shape (B, A)."""
+    log_probs = tf.nn.log_softmax(logits)
+    return tf.reduce_sum(tf.one_hot(actions, logits.shape[-1]) * log_probs, axis=1)
+
+
+def clipped_objective(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: float) -> tf.Tensor:
+    """Return the mean clipped surrogate objective (Schulman et al. 2017, equation 7).
+
+    Args:
+        ratios: New over old probability of each action, shape (B,).
+        advantages: Shape (B,).
+        clip_ratio: Epsilon.
+
+    Returns:
+        A scalar, to be maximized.
+    """
+    clipped = tf.clip_by_value(ratios, 1.0 - clip_ratio, 1.0 + clip_ratio)
+    return tf.reduce_mean(tf.minimum(ratios * advantages, clipped * advantages))
+
+
+class PPOUpdate:
+    """Updates an actor by PPO-clip and a critic by regression, each with its own Adam optimizer.
+
+    The two networks share nothing, so their loops are two compiled graphs called side by side. The loops run over rows
+    of minibatch indices; with full batches the indices are not used.
+    """
+
+    def __init__(self, actor: keras.Model, critic: keras.Model, config: PPOConfig) -> None:
+        """Make the optimizers; nothing is traced before the first call.
+
+        Args:
+            actor: Observations (B, 4) to logits (B, 2).
+            critic: Observations (B, 4) to values (B, 1).
+            config: Batch sizes, iterations, learning rates, clip ratio and KL threshold.
+        """
+        self._actor = actor
+        self._critic = critic
+        self._config = config
+        self.policy_optimizer = keras.optimizers.Adam(config.policy_learning_rate)
+        self.value_optimizer = keras.optimizers.Adam(config.value_learning_rate)
+        self.policy_optimizer.build(actor.trainable_variables)
+        self.value_optimizer.build(critic.trainable_variables)
+        self._update_policy = tf.function(self._policy_loop, jit_compile=True)
+        self._update_value = tf.function(self._value_loop, jit_compile=True)
+        self._update_side_by_side = tf.function(self._both_loops)
+
+    def __call__(self, batch: UpdateBatch, generator: np.random.Generator) -> UpdateMetrics:
+        """Run one whole update.
+
+        Args:
+            batch: B transitions; B is the configuration's ``rollout_size``.
+            generator: Source of the minibatch order, moved on.
+
+        Returns:
+            KL divergence and number of policy iterations.
+        """
+        indices = minibatch_indices(generator, self._config)
+        return self._run(batch, indices, self._config.policy_iterations, self._config.value_iterations)
+
+    def compile(self, batch: UpdateBatch) -> None:
+        """Trace and compile the graphs for batches like this one, without changing any weight."""
+        self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
+
+    def _run(
+        self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
+    ) -> UpdateMetrics:
+        tensors = UpdateBatch(*(tf.constant(array) for array in batch))
+        kl, iterations = self._update_side_by_side(
+            tensors, tf.constant(indices), tf.constant(policy_iterations), tf.constant(value_iterations)
+        )
+        return UpdateMetrics(float(kl), int(iterations))
+
+    def _both_loops(
+        self, batch: UpdateBatch, indices: tf.Tensor, policy_iterations: tf.Tensor, value_iterations: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        kl, iterations = self._update_policy(batch, indices, policy_iterations)
+        self._update_value(batch, indices, value_iterations)
+        return kl, iterations
+
+    def _policy_loop(
+        self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Step the actor until the KL divergence after a step exceeds the threshold, or ``num_iterations`` times.
+
+        The gradient of the next step and the KL divergence after the last one come from one forward pass: both are
+        taken at the same weights.
+        """
+        last_row = tf.shape(indices)[0] - 1
+
+        def step(iteration: tf.Tensor, _: tf.Tensor, gradients: list[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            self.policy_optimizer.apply(gradients, self._actor.trainable_variables)
+            kl, gradients = self._policy_gradients(self._minibatch(batch, indices, tf.minimum(iteration + 1, last_row)))
+            return iteration + 1, kl, gradients
+
+        def goes_on(iteration: tf.Tensor, kl: tf.Tensor, _: list[tf.Tensor]) -> tf.Tensor:
+            # A KL divergence that is not a number compares false and ends the loop too.
+            return (iteration < num_iterations) & (kl <= self._config.kl_threshold)
+
+        _, gradients = self._policy_gradients(self._minibatch(batch, indices, tf.constant(0)))
+        iterations, kl, _ = tf.while_loop(goes_on, step, (tf.constant(0), tf.constant(0.0), gradients))
+        return kl, iterations
+
+    def _policy_gradients(self, batch: UpdateBatch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return the estimated KL divergence and the gradients of the loss at the current weights."""
+        with tf.GradientTape() as tape:
+            log_probs = action_log_probs(self._actor(batch.observations), batch.actions)
+            ratios = tf.exp(log_probs - batch.log_probs)
+            loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
+        gradients = tape.gradient(loss, self._actor.trainable_variables)
+        return tf.reduce_mean(batch.log_probs - log_probs), gradients
+
+    def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> tf.Tensor:
+        """Step the critic ``num_iterations`` times on the mean squared error."""
+
+        def step(iteration: tf.Tensor) -> tuple[tf.Tensor]:
+            minibatch = self._minibatch(batch, indices, iteration)
+            with tf.GradientTape() as tape:
+                values = tf.squeeze(self._critic(minibatch.observations), axis=1)
+                loss = tf.reduce_mean(tf.square(minibatch.value_targets - values))
+            gradients = tape.gradient(loss, self._critic.trainable_variables)
+            self.value_optimizer.apply(gradients, self._critic.trainable_variables)
+            return (iteration + 1,)
+
+        return tf.while_loop(lambda iteration: iteration < num_iterations, step, (tf.constant(0),))
+
+    def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
+        if self._config.gradient_batch_size == self._config.rollout_size:
+            return batch
+        return UpdateBatch(*(tf.gather(array, indices[row]) for array in batch))
+
+
+def minibatch_indices(generator: np.random.Generator, config: PPOConfig) -> npt.NDArray[np.int32]:
+    """Return which transitions make up each minibatch of an update.
+
+    Actor and critic take the same rows, each as many as it has iterations.
+
+    Args:
+        generator: Moved on by one permutation for each pass over the rollout, unless the whole rollout is one batch.
+        config: Sizes of rollout and minibatch, and passes.
+
+    Returns:
+        Indices into the rollout, shape (iterations, gradient_batch_size), int32; within a pass no transition stands
+        twice. Where the whole rollout is one batch, a row holds no indices: shape (iterations, 0).
+    """
+    size, count = config.gradient_batch_size, config.num_minibatches
+    passes = max(config.policy_update_epochs, config.value_update_epochs)
+    if size == config.rollout_size:
+        return np.empty((passes, 0), dtype=np.int32)
+    rows = [generator.permutation(config.rollout_size)[: count * size] for _ in range(passes)]
+    return np.concatenate(rows).reshape(passes * count, size).astype(np.int32)

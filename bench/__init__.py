@@ -1,0 +1,1 @@
+"""Measurements of fastppo, side by side with its peers."""

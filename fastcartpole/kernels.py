@@ -1,0 +1,115 @@
+"""The one way this project compiles a function with Numba.
+
+Numba's own disk cache judges a kernel by the file it stands in: a kernel that inlines a function from another file is
+not rebuilt when that other file changes. Here the cache directory is named after a digest of every source a kernel
+could have inlined, so a stale kernel can never be found: changed sources look into another directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numba
+import platformdirs
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+# Numba's fallback threading layer ends the process when two threads launch parallel kernels at once.
+PARALLEL_LAUNCH = threading.Lock()
+
+_FORKED_CHILD = False
+
+
+def _mark_forked_child() -> None:
+    global _FORKED_CHILD
+    _FORKED_CHILD = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_forked_child)
+
+
+def kernel(
+    *, parallel: bool = False, fastmath: bool = False
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Return a decorator that compiles a function with Numba and keeps the machine code on disk.
+
+    Division follows NumPy (no ``ZeroDivisionError``), the global interpreter lock is released while a kernel runs, and
+    without ``fastmath`` every floating-point operation is rounded on its own, in the order it is written.
+
+    Args:
+        parallel: Whether ``numba.prange`` loops of the function are spread over threads.
+        fastmath: Whether the compiler may reorder and contract floating-point operations. Never for exact physics.
+
+    Returns:
+        The decorator. Where no directory for compiled code can be written, kernels are compiled anew in each process.
+    """
+
+    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        directory = _cache_directory(_sources_digest(Path(inspect.getfile(function)).parent))
+        previous = numba.config.CACHE_DIR
+        # Numba reads the directory while it decorates, and only then: the caller's own setting is put back at once.
+        numba.config.CACHE_DIR = directory or previous
+        try:
+            compiled: Callable[Parameters, Result] = numba.njit(
+                nogil=True, error_model="numpy", cache=directory is not None, parallel=parallel, fastmath=fastmath
+            )(function)
+            return compiled
+        finally:
+            numba.config.CACHE_DIR = previous
+
+    return decorate
+
+
+def usable_threads(requested: int | None, num_items: int, items_per_thread: int) -> int:
+    """Return how many threads to give a batch.
+
+    A forked child always gets one: OpenMP, one of Numba's threading layers, does not survive a fork.
+
+    Args:
+        requested: The user's choice, at least 1; None for what pays off.
+        num_items: Size of the batch, at least 1.
+        items_per_thread: Work below which another thread costs more than it brings.
+
+    Returns:
+        A number of at least 1.
+    """
+    if _FORKED_CHILD:
+        return 1
+    if requested is not None:
+        return min(requested, num_items)
+    most: int = numba.config.NUMBA_NUM_THREADS
+    return max(1, min(most, num_items // items_per_thread))
+
+
+@cache
+def _sources_digest(package: Path) -> str:
+    """Return a digest of this package's sources and of those of ``package``, whose kernels may inline ours."""
+    digest = hashlib.sha256()
+    for directory in sorted({Path(__file__).parent, package}):
+        for source in sorted(directory.glob("*.py")):
+            digest.update(source.name.encode())
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _cache_directory(digest: str) -> str | None:
+    """Return the directory for machine code compiled from these sources, or None where none can be written."""
+    base = numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False)
+    directory = Path(base) / f"kernels-{digest}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError:
+        return None
+    return str(directory)

@@ -1,0 +1,80 @@
+"""Advantages and rewards-to-go against plain sums along each path."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.advantages import advantages_and_returns, normalized
+from agent.collect import new_rollout
+
+
+def discounted_sum(terms, discount):
+    return sum(term * discount**k for k, term in enumerate(terms))
+
+
+def expected_path(rewards, values, value_after, gamma, gae_lambda):
+    """Return advantages and rewards-to-go of one path, written as the sums they are defined by."""
+    following = [*values[1:], value_after]
+    deltas = [r + gamma * after - v for r, v, after in zip(rewards, values, following, strict=True)]
+    advantages = [discounted_sum(deltas[t:], gamma * gae_lambda) for t in range(len(deltas))]
+    returns = [discounted_sum([*rewards[t:], value_after], gamma) for t in range(len(rewards))]
+    return advantages, returns
+
+
+@given(
+    num_steps=st.integers(1, 20),
+    num_envs=st.integers(1, 4),
+    end_probability=st.sampled_from([0.0, 0.3, 1.0]),
+    gamma=st.floats(0.5, 1.0),
+    gae_lambda=st.floats(0.0, 1.0),
+    seed=st.integers(0, 2**32),
+)
+def test_each_path_gets_its_discounted_sums(num_steps, num_envs, end_probability, gamma, gae_lambda, seed):
+    generator = np.random.default_rng(seed)
+    shape = (num_steps, num_envs)
+    rollout = new_rollout(num_steps, num_envs, max_episode_steps=1)
+    rollout.rewards[:] = generator.normal(size=shape)
+    rollout.terminated[:] = generator.random(shape) < end_probability
+    rollout.truncated[:] = generator.random(shape) < end_probability
+    values = generator.normal(size=shape).astype(np.float32)
+    last_values = generator.normal(size=num_envs).astype(np.float32)
+    final_values = generator.normal(size=rollout.final_observations.shape[:2]).astype(np.float32)
+
+    advantages, returns = advantages_and_returns(rollout, values, last_values, final_values, gamma, gae_lambda)
+
+    for n in range(num_envs):
+        start, truncations = 0, 0
+        for t in range(num_steps):
+            terminated, truncated = rollout.terminated[t, n], rollout.truncated[t, n]
+            if not (terminated or truncated or t == num_steps - 1):
+                continue
+            value_after = last_values[n]
+            if terminated:
+                value_after = 0.0
+            elif truncated:
+                value_after = final_values[truncations, n]
+                truncations += 1
+            path = slice(start, t + 1)
+            expected = expected_path(
+                rollout.rewards[path, n].astype(float),
+                values[path, n].astype(float),
+                float(value_after),
+                gamma,
+                gae_lambda,
+            )
+            np.testing.assert_allclose(advantages[path, n], expected[0], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(returns[path, n], expected[1], rtol=1e-4, atol=1e-5)
+            start = t + 1
+
+
+def test_normalized_advantages_have_mean_0_and_deviation_1():
+    advantages = np.random.default_rng(0).normal(3.0, 7.0, (50, 20)).astype(np.float32)
+    actual = normalized(advantages)
+    assert actual.dtype == np.float32
+    assert abs(actual.mean(dtype=np.float64)) < 1e-6
+    assert abs(actual.std(dtype=np.float64) - 1.0) < 1e-6
+    np.testing.assert_allclose(actual, (advantages - advantages.mean()) / advantages.std(), atol=1e-5)
+
+
+def test_equal_advantages_become_zeros():
+    assert np.array_equal(normalized(np.full((3, 2), 5.0, dtype=np.float32)), np.zeros((3, 2)))

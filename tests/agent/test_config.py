@@ -1,0 +1,70 @@
+"""The configuration checks itself."""
+
+import json
+
+import pytest
+
+from agent import PRESETS, PPOConfig
+
+FAST = PRESETS["fast"]
+
+
+def test_the_keras_preset_has_the_hyperparameters_the_examples_run_uses():
+    config = PRESETS["keras"]
+    assert (config.steps_per_epoch, config.epochs, config.num_envs) == (4000, 30, 1)
+    assert (config.gamma, config.gae_lambda, config.clip_ratio, config.target_kl) == (0.99, 0.95, 0.2, 0.01)
+    assert (config.policy_learning_rate, config.value_learning_rate) == (3e-4, 1e-3)
+    assert (config.policy_iterations, config.value_iterations, config.gradient_batch_size) == (80, 80, 4000)
+    assert config.hidden_sizes == (64, 64)
+    assert config.max_episode_steps is None
+    assert config.reset_each_epoch
+    assert config.kl_threshold == 1.5 * 0.01
+
+
+@pytest.mark.parametrize(("num_envs", "num_steps"), [(1, 4000), (4, 1000), (256, 16), (4000, 1), (5000, 1)])
+def test_steps_per_epoch_stay_the_total_rounded_up_to_whole_steps(num_envs, num_steps):
+    config = PRESETS["keras"].replace(num_envs=num_envs)
+    assert config.num_steps == num_steps
+    assert config.rollout_size == num_envs * num_steps >= 4000
+
+
+def test_a_minibatch_is_never_larger_than_the_rollout():
+    config = FAST.replace(num_envs=3, steps_per_epoch=10, minibatch_size=256)
+    assert config.rollout_size == config.gradient_batch_size == 12
+    assert config.num_minibatches == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("seed", -1, ValueError),
+        ("num_envs", 0, ValueError),
+        ("epochs", 1.5, TypeError),
+        ("steps_per_epoch", True, TypeError),
+        ("max_episode_steps", 0, ValueError),
+        ("minibatch_size", -1, ValueError),
+        ("hidden_sizes", (), TypeError),
+        ("hidden_sizes", [64, 64], TypeError),
+        ("hidden_sizes", (64, 0), ValueError),
+        ("gamma", 0.0, ValueError),
+        ("gamma", 1.01, ValueError),
+        ("gamma", "high", TypeError),
+        ("gae_lambda", -0.1, ValueError),
+        ("gae_lambda", float("nan"), ValueError),
+        ("clip_ratio", 0.0, ValueError),
+        ("target_kl", -0.01, ValueError),
+        ("policy_learning_rate", float("inf"), ValueError),
+        ("value_learning_rate", 0, ValueError),
+        ("policy_update_epochs", 0, ValueError),
+        ("value_target", "rewards", ValueError),
+    ],
+)
+def test_a_wrong_field_is_named(field, value, error):
+    with pytest.raises(error, match=f"{field} must be"):
+        FAST.replace(**{field: value})
+
+
+def test_a_configuration_survives_json():
+    loaded = json.loads(json.dumps(FAST.as_dict()))
+    loaded["hidden_sizes"] = tuple(loaded["hidden_sizes"])
+    assert PPOConfig(**loaded) == FAST

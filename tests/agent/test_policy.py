@@ -1,0 +1,54 @@
+"""The policy in Numba against the Keras actor and against plain formulas."""
+
+import math
+
+import numpy as np
+import pytest
+
+from agent.networks import build_actor
+from agent.policy import forward, padded_weights, sample_action, tanh_in_place
+
+
+def numba_outputs(model, observations):
+    """Return the outputs of the Numba forward pass, shape (B, outputs)."""
+    weights = padded_weights(model.get_weights())
+    activations = np.zeros((weights.sizes.max(), len(observations)), dtype=np.float32)
+    activations[:4] = observations.T
+    outputs = forward(weights, activations, np.full_like(activations, np.nan))
+    return outputs[: model.output_shape[1]].T
+
+
+@pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (128,), (30, 130)])
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("batch_size", [1, 5, 128])
+def test_logits_agree_with_the_keras_actor(hidden_sizes, scale, batch_size):
+    actor = build_actor(hidden_sizes, seed=1)
+    generator = np.random.default_rng(0)
+    actor.set_weights([scale * w + generator.normal(0, 0.1, w.shape) for w in actor.get_weights()])
+    observations = generator.normal(0, 1, (batch_size, 4)).astype(np.float32)
+    expected = actor(observations).numpy()
+    np.testing.assert_allclose(numba_outputs(actor, observations), expected, rtol=1e-6, atol=1e-5)
+
+
+def test_tanh_is_accurate_over_all_magnitudes():
+    magnitudes = np.logspace(-30, 30, 100_000)
+    x = np.concatenate([-magnitudes, [0.0], magnitudes, [-np.inf, np.inf]]).astype(np.float32)
+    actual = x[None].copy()
+    tanh_in_place(actual, 1)
+    expected = np.tanh(x.astype(np.float64))
+    assert np.max(np.abs(actual[0] - expected)) < 4e-7
+    small = np.abs(x) < 0.1
+    np.testing.assert_allclose(actual[0, small], expected[small], rtol=4e-7)
+
+
+@pytest.mark.parametrize("logits", [(0.0, 0.0), (0.3, -1.2), (-5.0, 5.0), (40.0, -40.0), (1e30, -1e30), (0.0, 745.0)])
+def test_actions_and_log_probabilities_are_those_of_the_softmax(logits):
+    margin = logits[0] - logits[1]
+    expected_log_probs = [-np.logaddexp(0.0, -margin), -np.logaddexp(0.0, margin)]
+    probability_0 = math.exp(expected_log_probs[0])
+    for uniform in np.linspace(0.0, 1.0, 1001)[:-1]:
+        if abs(uniform - probability_0) < 1e-12:
+            continue
+        action, log_prob = sample_action(np.float32(logits[0]), np.float32(logits[1]), uniform)
+        assert action == (0 if uniform < probability_0 else 1)
+        assert log_prob == pytest.approx(expected_log_probs[action], rel=1e-6)

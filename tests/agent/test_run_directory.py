@@ -1,0 +1,32 @@
+"""No file of a run is ever half-written, and nothing is overwritten."""
+
+import json
+
+import pytest
+
+from agent import run_directory
+from agent.run_directory import RunDirectory
+
+
+def test_a_new_run_needs_a_new_or_empty_directory(tmp_path):
+    RunDirectory(tmp_path / "a" / "b").create()
+    (tmp_path / "empty").mkdir()
+    RunDirectory(tmp_path / "empty").create()
+    with pytest.raises(FileExistsError):
+        RunDirectory(tmp_path / "empty").create()
+
+
+def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.write_config({"seed": 1})
+    before = sorted(p.name for p in run.path.iterdir())
+
+    def replace(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_directory.os, "replace", replace)
+    with pytest.raises(OSError, match="No space left"):
+        run.write_config({"seed": 2})
+    assert json.loads(run.config_path.read_text()) == {"seed": 1}
+    assert sorted(p.name for p in run.path.iterdir()) == before

@@ -1,0 +1,83 @@
+"""The whole agent: it learns, and a seed fixes everything."""
+
+import numpy as np
+import pytest
+
+from agent import PPO, PRESETS, evaluate
+
+SHORT = {"fast": PRESETS["fast"].replace(epochs=3), "keras": PRESETS["keras"].replace(epochs=2)}
+
+
+class Recorder:
+    def __init__(self):
+        self.metrics = []
+
+    def on_epoch_end(self, ppo, metrics):
+        self.metrics.append(metrics)
+
+
+def train(config, *, compiled=False):
+    ppo, recorder = PPO(config), Recorder()
+    if compiled:
+        ppo.compile()
+    ppo.train([recorder])
+    figures = [
+        (m.epoch, m.env_steps, m.mean_return, m.mean_length, m.kl, m.policy_iterations) for m in recorder.metrics
+    ]
+    return ppo, np.array(figures)
+
+
+def weights(ppo):
+    return b"".join(w.tobytes() for w in ppo.actor.get_weights() + ppo.critic.get_weights())
+
+
+@pytest.mark.parametrize("preset", ["fast", "keras"])
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(preset):
+    config = SHORT[preset]
+    first, first_figures = train(config)
+    again, again_figures = train(config, compiled=True)
+    assert weights(first) == weights(again)
+    np.testing.assert_array_equal(first_figures, again_figures)
+    other, _ = train(config.replace(seed=1))
+    assert weights(first) != weights(other)
+
+
+def test_the_keras_preset_reports_every_episode_of_the_epoch_cut_off_ones_included():
+    _, figures = train(SHORT["keras"])
+    lengths = figures[:, 3]
+    episodes = 4000 / lengths
+    np.testing.assert_allclose(episodes, np.round(episodes), rtol=1e-12)
+    assert np.array_equal(figures[:, 1], [4000, 8000])
+
+
+def test_a_callback_can_stop_the_training():
+    class Stopper(Recorder):
+        def on_epoch_end(self, ppo, metrics):
+            super().on_epoch_end(ppo, metrics)
+            ppo.stop_training = metrics.epoch == 2
+
+    stopper = Stopper()
+    PPO(PRESETS["fast"]).train([stopper])
+    assert [m.epoch for m in stopper.metrics] == [1, 2]
+
+
+def test_the_fast_preset_solves_cartpole():
+    ppo, _ = train(PRESETS["fast"])
+    result = evaluate(ppo.actor, episodes=100, seed=ppo.evaluation_seed)
+    assert result.episodes == 100
+    assert result.mean >= 475
+    assert 0 < result.minimum <= result.mean <= result.maximum <= 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_the_fast_preset_solves_cartpole_with_every_seed(seed):
+    ppo, _ = train(PRESETS["fast"].replace(seed=seed))
+    assert evaluate(ppo.actor, seed=ppo.evaluation_seed).mean >= 475
+
+
+@pytest.mark.slow
+def test_the_keras_preset_learns_to_balance_beyond_the_time_limit():
+    _, figures = train(PRESETS["keras"])
+    assert figures[0, 2] < 40
+    assert figures[-5:, 2].max() >= 1000

@@ -1,0 +1,142 @@
+"""The compiled update against plain eager Keras loops."""
+
+import numpy as np
+import pytest
+
+from agent import PRESETS
+from agent.backend import keras, tf
+from agent.networks import build_actor, build_critic
+from agent.update import PPOUpdate, UpdateBatch, clipped_objective, minibatch_indices
+
+SMALL = PRESETS["keras"].replace(
+    steps_per_epoch=200, policy_update_epochs=12, value_update_epochs=9, policy_learning_rate=1e-3
+)
+
+
+def batch_of(size, actor, seed=0):
+    """Return data as a rollout of this actor could have given it."""
+    generator = np.random.default_rng(seed)
+    observations = generator.normal(0, 0.5, (size, 4)).astype(np.float32)
+    actions = generator.integers(0, 2, size).astype(np.int32)
+    log_probs = keras.ops.log_softmax(actor(observations)).numpy()[np.arange(size), actions]
+    advantages = generator.normal(size=size).astype(np.float32)
+    return UpdateBatch(observations, actions, log_probs, advantages, generator.normal(5, 3, size).astype(np.float32))
+
+
+def networks():
+    return build_actor((16, 16), seed=1), build_critic((16, 16), seed=2)
+
+
+def eager_log_probs(actor, batch):
+    return keras.ops.sum(keras.ops.one_hot(batch.actions, 2) * keras.ops.log_softmax(actor(batch.observations)), axis=1)
+
+
+def eager_policy_update(actor, batch, minibatches, config):
+    """Step, then measure the KL divergence on the next minibatch, one operation at a time."""
+    optimizer = keras.optimizers.Adam(config.policy_learning_rate)
+    rows = [UpdateBatch(*(array[row] for array in batch)) for row in minibatches]
+    for iteration, row in enumerate(rows, start=1):
+        with tf.GradientTape() as tape:
+            ratio = keras.ops.exp(eager_log_probs(actor, row) - row.log_probs)
+            bound = np.where(row.advantages > 0, 1 + config.clip_ratio, 1 - config.clip_ratio) * row.advantages
+            loss = -keras.ops.mean(keras.ops.minimum(ratio * row.advantages, bound))
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, actor.trainable_variables), actor.trainable_variables, strict=True)
+        )
+        after = rows[min(iteration, len(rows) - 1)]
+        kl = float(keras.ops.mean(after.log_probs - eager_log_probs(actor, after)))
+        if kl > config.kl_threshold:
+            break
+    return kl, iteration
+
+
+def eager_value_update(critic, batch, minibatches, config):
+    optimizer = keras.optimizers.Adam(config.value_learning_rate)
+    for row in minibatches:
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean((batch.value_targets[row] - critic(batch.observations[row])[:, 0]) ** 2)
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, critic.trainable_variables), critic.trainable_variables, strict=True)
+        )
+
+
+def assert_same_weights(actual, expected):
+    for ours, theirs in zip(actual.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target_kl": None},
+        {"target_kl": 0.002},
+        {"target_kl": None, "minibatch_size": 64},
+        {"target_kl": 0.004, "minibatch_size": 64},
+    ],
+)
+def test_one_update_is_that_of_a_plain_keras_loop(changes):
+    config = SMALL.replace(**changes)
+    actor, critic = networks()
+    expected_actor, expected_critic = networks()
+    batch = batch_of(config.rollout_size, actor)
+    if config.minibatch_size is None:
+        minibatches = [np.arange(config.rollout_size)] * 12
+    else:
+        minibatches = minibatch_indices(np.random.default_rng(3), config)
+    expected_kl, expected_iterations = eager_policy_update(
+        expected_actor, batch, minibatches[: config.policy_iterations], config
+    )
+    eager_value_update(expected_critic, batch, minibatches[: config.value_iterations], config)
+
+    metrics = PPOUpdate(actor, critic, config)(batch, np.random.default_rng(3))
+
+    assert metrics.policy_iterations == expected_iterations
+    assert (expected_iterations < config.policy_iterations) == (config.target_kl is not None)
+    assert metrics.kl == pytest.approx(expected_kl, abs=1e-5)
+    assert_same_weights(actor, expected_actor)
+    assert_same_weights(critic, expected_critic)
+
+
+def test_compiling_changes_no_weight_and_later_updates_are_not_traced_again():
+    config = SMALL.replace(minibatch_size=50)
+    actor, critic = networks()
+    batch = batch_of(config.rollout_size, actor)
+    before = [w.copy() for w in actor.get_weights() + critic.get_weights()]
+    update = PPOUpdate(actor, critic, config)
+    update.compile(batch)
+    for expected, actual in zip(before, actor.get_weights() + critic.get_weights(), strict=True):
+        assert np.array_equal(expected, actual)
+    generator = np.random.default_rng(0)
+    for seed in range(3):
+        update(batch_of(config.rollout_size, actor, seed), generator)
+    for function in (update._update_policy, update._update_value, update._update_side_by_side):
+        assert function.experimental_get_tracing_count() == 1
+
+
+def test_full_batches_are_not_traced_again_either():
+    actor, critic = networks()
+    update = PPOUpdate(actor, critic, SMALL)
+    batch = batch_of(SMALL.rollout_size, actor)
+    update.compile(batch)
+    update(batch, np.random.default_rng(0))
+    assert update._update_policy.experimental_get_tracing_count() == 1
+
+
+def test_the_clipped_objective_is_flat_beyond_the_clip_ratio_in_the_direction_of_the_advantage():
+    ratios = tf.Variable([0.5, 0.9, 1.1, 1.5, 0.5, 0.9, 1.1, 1.5])
+    advantages = tf.constant([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0])
+    with tf.GradientTape() as tape:
+        objective = 8 * clipped_objective(ratios, advantages, 0.2)
+    assert tape.gradient(objective, ratios).numpy().tolist() == [1.0, 1.0, 1.0, 0.0, 0.0, -1.0, -1.0, -1.0]
+    assert float(objective) == pytest.approx(0.5 + 0.9 + 1.1 + 1.2 - 0.8 - 0.9 - 1.1 - 1.5)
+
+
+def test_minibatches_of_a_pass_share_no_transition():
+    config = PRESETS["fast"].replace(num_envs=10, steps_per_epoch=1030, minibatch_size=100)
+    indices = minibatch_indices(np.random.default_rng(0), config)
+    passes = indices.reshape(config.policy_update_epochs, -1)
+    assert indices.shape == (10 * 10, 100)
+    assert all(len(set(row.tolist())) == 1000 for row in passes)
+    assert indices.min() >= 0
+    assert indices.max() < 1030
+    assert len({row.tobytes() for row in passes}) == 10

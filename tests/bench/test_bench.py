@@ -1,0 +1,44 @@
+"""The benchmark measures equal work, in turn, and refuses wrong results."""
+
+import pytest
+from click.testing import CliRunner
+
+from bench import environment
+from bench.cli import main
+from bench.environment import WrongResultError, check_against_gymnasium
+from bench.harness import Comparison, compare
+
+
+def test_repetitions_alternate_after_one_of_each_that_does_not_count():
+    calls = []
+    comparison = compare(lambda: calls.append("ours"), lambda: calls.append("peer"), repeats=3)
+    assert calls == ["ours", "peer"] * 4
+    assert len(comparison.ours) == len(comparison.peer) == 3
+
+
+def test_ratios_are_taken_pair_by_pair():
+    comparison = Comparison(ours=(1.0, 2.0, 4.0), peer=(3.0, 2.0, 8.0))
+    assert comparison.ratios == (3.0, 1.0, 2.0)
+    assert comparison.median_ratio == 2.0
+
+
+def test_the_table_has_a_row_for_every_batch_size(monkeypatch):
+    monkeypatch.setattr(environment, "_TARGET_STEPS", 2000)
+    result = CliRunner().invoke(main, ["bench", "--envs", "1", "--envs", "1024", "--repeats", "2"])
+    assert result.exit_code == 0, result.output
+    rows = [line.split("│")[1:-1] for line in result.output.splitlines() if line.startswith("│")]
+    assert [row[0].strip() for row in rows] == ["1", "1,024"]
+    assert all(float(cell) > 0 for row in rows for cell in row[1:])
+
+
+def test_an_environment_that_computes_something_else_is_not_timed(monkeypatch):
+    class SlightlyOff(environment.CartPoleVectorEnv):
+        def step(self, actions):
+            observations, *others = super().step(actions)
+            observations[0, 0] += 1e-7
+            return observations, *others
+
+    check_against_gymnasium()
+    monkeypatch.setattr(environment, "CartPoleVectorEnv", SlightlyOff)
+    with pytest.raises(WrongResultError, match="differs from Gymnasium's SyncVectorEnv at step 1"):
+        check_against_gymnasium()

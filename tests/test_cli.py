@@ -1,0 +1,187 @@
+"""The command line as a user meets it: in a process of its own, in an empty directory."""
+
+import csv
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.console import format_epoch
+from agent.metrics import EpochMetrics
+
+COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
+FASTPPO = str(Path(sys.executable).with_name("fastppo"))
+
+
+def start(directory, *arguments):
+    return subprocess.Popen(
+        [FASTPPO, *arguments], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(directory, *arguments):
+    process = start(directory, *arguments)
+    output, errors = process.communicate()
+    return process.returncode, output, errors
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def load_actor(path):
+    from agent.backend import keras
+
+    return keras.saving.load_model(path)
+
+
+def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_directory(tmp_path):
+    code, output, errors = run(
+        tmp_path, "train", "--envs", "64", "--epochs", "2", "--seed", "3", "--out", "results/first"
+    )
+    assert (code, errors) == (0, "")
+    header, first, second, evaluation, saved = output.splitlines()
+    required = "epoch env_steps mean_return mean_length kl policy_iterations steps_per_second elapsed_s"
+    assert header.split() == COLUMNS == required.split()
+    assert first.split()[:2] == ["1", "4096"]
+    assert second.split()[:2] == ["2", "8192"]
+    assert evaluation.startswith("Greedy policy in Gymnasium's CartPole-v1, 100 episodes: mean ")
+    assert all(word in evaluation for word in ("standard deviation", "min", "max"))
+    assert saved == "Saved in results/first"
+
+    directory = tmp_path / "results" / "first"
+    assert sorted(p.name for p in directory.iterdir()) == [
+        "actor.keras",
+        "config.json",
+        "critic.keras",
+        "evaluation.json",
+        "metrics.csv",
+    ]
+    config = json.loads((directory / "config.json").read_text())
+    assert (config["preset"], config["num_envs"], config["epochs"], config["seed"]) == ("fast", 64, 2, 3)
+    rows = rows_of(directory / "metrics.csv")
+    assert list(rows[0]) == COLUMNS
+    assert [row["env_steps"] for row in rows] == ["4096", "8192"]
+    assert load_actor(directory / "actor.keras").output_shape == (None, 2)
+    assert load_actor(directory / "critic.keras").output_shape == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--envs", "0"], "Invalid value for '--envs': 0 is not in the range x>=1."),
+        (["--envs", "-3"], "Invalid value for '--envs': -3 is not in the range x>=1."),
+        (["--envs", "abc"], "Invalid value for '--envs': 'abc' is not a valid integer range."),
+        (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
+        (["--seed", "-1"], "Invalid value for '--seed': -1 is not in the range x>=0."),
+        (["--preset", "slow"], "Invalid value for '--preset': 'slow' is not one of 'fast', 'keras'."),
+        (["--out", "full"], "Invalid value for '--out': 'full' exists and is not an empty directory."),
+        (["--out", "file"], "Invalid value for '--out': 'file' exists and is not an empty directory."),
+        (["--out", "file/below"], "Invalid value for '--out': 'file/below' cannot be written: Not a directory."),
+        (["--out", "/proc/run"], "Invalid value for '--out': '/proc/run' cannot be written: "),
+        (["--out", "x" * 300], "cannot be written: File name too long."),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_exit_code_2_and_nothing_touched(tmp_path, arguments, message):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine too")
+    before = sorted(tmp_path.rglob("*"))
+    code, output, errors = run(tmp_path, "train", *arguments)
+    assert (code, output) == (2, "")
+    assert message in errors.splitlines()[-1]
+    assert errors.splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in errors
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "mine too"
+
+
+def wait_for_epoch(process, epoch):
+    for line in process.stdout:
+        if line.split()[:1] == [str(epoch)]:
+            return
+    pytest.fail(f"the training ended before epoch {epoch}: {process.stderr.read()}")
+
+
+def test_an_interrupt_saves_what_was_learned_and_exits_with_130(tmp_path):
+    process = start(tmp_path, "train", "--preset", "keras", "--epochs", "100000", "--out", "out")
+    wait_for_epoch(process, 3)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == ""
+    assert output.splitlines()[-1] == "Interrupted; what was learned so far is saved in out."
+    rows = rows_of(tmp_path / "out" / "metrics.csv")
+    assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) >= 3
+    assert load_actor(tmp_path / "out" / "actor.keras").output_shape == (None, 2)
+    assert load_actor(tmp_path / "out" / "critic.keras").output_shape == (None, 1)
+
+
+def test_an_interrupt_before_the_training_began_leaves_no_traceback(tmp_path):
+    process = start(tmp_path, "train", "--out", "out")
+    while not (tmp_path / "out" / "config.json").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in output + errors
+    assert output.splitlines()[-1] == "Interrupted; no network was saved yet."
+
+
+def test_a_killed_run_leaves_whole_lines_and_whole_files(tmp_path):
+    process = start(tmp_path, "train", "--epochs", "100000", "--out", "out")
+    wait_for_epoch(process, 5)
+    process.kill()
+    process.communicate(timeout=60)
+    text = (tmp_path / "out" / "metrics.csv").read_text()
+    assert text.endswith("\n")
+    rows = rows_of(tmp_path / "out" / "metrics.csv")
+    assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert all(len(row) == len(COLUMNS) and None not in row.values() for row in rows)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["preset"] == "fast"
+    code, _, errors = run(tmp_path, "train", "--epochs", "1", "--out", "out")
+    assert code == 2
+    assert "'out' exists and is not an empty directory" in errors
+
+
+def test_version_and_help_answer_without_tensorflow_or_numba(tmp_path):
+    code = (
+        "import sys; sys.argv = ['fastppo', *sys.argv[1:]]\n"
+        "from bench.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert end.code == 0, end.code\n"
+        "print(sorted({'tensorflow', 'keras', 'numba', 'gymnasium', 'numpy'} & set(sys.modules)))\n"
+    )
+    for arguments in (["--help"], ["train", "--help"], ["bench", "--help"], ["--version"]):
+        completed = subprocess.run(
+            [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert completed.stdout.splitlines()[-1] == "[]", arguments
+    assert completed.stdout.startswith("fastppo 0.")
+
+
+def test_help_names_every_option_with_its_default(tmp_path):
+    code, output, _ = run(tmp_path, "train", "--help")
+    words = " ".join(output.split())
+    assert code == 0
+    for expected in (
+        "[default: fast]",
+        "256 for fast, 1 for keras",
+        "40 for fast, 30 for keras",
+        "[default: 0; x>=0]",
+        "runs/PRESET-SEED-TIME",
+    ):
+        assert expected in words
+
+
+def test_an_epochs_figures_stand_in_their_columns():
+    line = format_epoch(EpochMetrics(7, 28000, 123.45, 123.5, -0.00123, 80, 1234567.0, 1.5))
+    assert line.split() == ["7", "28000", "123.5", "123.5", "-0.00123", "80", "1,234,567", "1.500"]

@@ -1,0 +1,65 @@
+"""House rules that a reader should be able to rely on."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("fastcartpole", "agent", "bench")
+MAY_IMPORT = {"fastcartpole": {"fastcartpole"}, "agent": {"agent", "fastcartpole"}, "bench": set(PACKAGES)}
+EXACT_MODULES = ("physics.py", "random_streams.py", "batch.py")
+
+
+def sources(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported_packages(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_dependencies_flow_one_way(package):
+    for path in sources(package):
+        imported = set(imported_packages(path))
+        assert imported & set(PACKAGES) <= MAY_IMPORT[package], path
+        if package == "fastcartpole":
+            assert not imported & {"tensorflow", "keras"}, path
+
+
+def test_no_kernel_of_the_exact_environment_uses_fastmath():
+    for name in EXACT_MODULES:
+        assert "fastmath" not in (ROOT / "fastcartpole" / name).read_text(), name
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_kernels_are_compiled_in_one_way_only(package):
+    for path in sources(package):
+        if path.name != "kernels.py":
+            names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+            assert not names & {"njit", "jit", "vectorize", "guvectorize"}, path
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")]
+    train_command, test_command = commands
+    assert train_command.endswith("fastppo train --envs 256")
+    assert test_command in (ROOT / ".ci" / "run").read_text()
+
+
+def readme_examples():
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    return [block.split("```")[0] for block in blocks]
+
+
+@pytest.mark.parametrize("code", readme_examples())
+def test_the_readmes_examples_run_as_they_stand(code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out
