@@ -64,4 +64,6 @@ def normalized(advantages: Array) -> Array:
     """Return advantages with mean 0 and standard deviation 1; where they are all equal, zeros."""
     centred = advantages - advantages.mean(dtype=np.float64)
     deviation = np.sqrt(np.mean(np.square(centred, dtype=np.float64)))
-    return (centred / deviation).astype(np.float32) if deviation > 1e-8 else np.zeros_like(advantages)
+    if deviation <= 1e-8:
+        return np.zeros_like(advantages)
+    return np.asarray(centred / deviation, dtype=np.float32)

@@ -77,22 +77,40 @@ def train(preset: str, envs: int | None, epochs: int | None, seed: int, out: Pat
     if epochs is not None:
         changes["epochs"] = epochs
     config = PRESETS[preset].replace(**changes)
-    run = RunDirectory(out or Path("runs") / f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+    run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
-        run.create()
-    except FileExistsError:
-        raise click.BadParameter(f"'{run.path}' exists and is not an empty directory.", param_hint="'--out'") from None
-    except OSError as error:
-        raise click.BadParameter(f"'{run.path}' cannot be written: {error.strerror}.", param_hint="'--out'") from None
-    run.write_config(config.as_dict())
-    try:
+        run.write_config(config.as_dict())
         completed = _train(config, run)
     except KeyboardInterrupt:
         completed = False
+    except MemoryError:
+        raise click.ClickException(f"{config.num_envs} environments need more memory than there is.") from None
+    except ImportError as error:
+        raise click.ClickException(f"the training cannot start: {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"'{run.path}' cannot be written: {error.strerror}.") from None
+    finally:
+        run.discard_if_unused()
     if not completed:
-        outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "no network was saved yet"
+        outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
         click.echo(f"Interrupted; {outcome}.")
         raise SystemExit(_INTERRUPTED)
+
+
+def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
+    """Make the directory the user asked for, or one of the default name that no other run has taken."""
+    candidates = [out] if out else [Path("runs") / f"{default_name}{suffix}" for suffix in ("", *range(-2, -100, -1))]
+    for candidate in candidates:
+        run = RunDirectory(candidate)
+        try:
+            run.create()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            message = f"'{candidate}' cannot be written: {error.strerror}."
+            raise click.BadParameter(message, param_hint="'--out'") from None
+        return run
+    raise click.BadParameter(f"'{candidates[0]}' exists and is not an empty directory.", param_hint="'--out'")
 
 
 def _train(config: PPOConfig, run: RunDirectory) -> bool:
@@ -103,8 +121,13 @@ def _train(config: PPOConfig, run: RunDirectory) -> bool:
         ppo = _prepared_agent(config)
         display.start_epochs()
         with _interrupt_stops(ppo):
-            ppo.train([display, run])
-        run.save_models(ppo)
+            try:
+                ppo.train([display, run])
+            finally:
+                # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                if run.has_epochs:
+                    run.save_models(ppo)
         if ppo.stop_training:
             return False
         from agent.evaluation import evaluate
@@ -120,11 +143,9 @@ def _prepared_agent(config: PPOConfig) -> PPO:
     """Import TensorFlow and Numba, build the agent and compile everything."""
     from agent.quiet import standard_error_held_back
 
-    with standard_error_held_back(), _interrupt_not_lost():
-        from agent.backend import use_one_thread_per_network
-        from agent.training import PPO
-
-        use_one_thread_per_network()
+    with _interrupt_not_lost():
+        with standard_error_held_back():
+            from agent.training import PPO
         ppo = PPO(config)
         ppo.compile()
     return ppo

@@ -10,18 +10,21 @@ import numpy.typing as npt
 
 from agent.policy import MLPWeights, forward, sample_action
 from fastcartpole.batch import (
-    NO_TIME_LIMIT,
     RESET_HIGH,
     RESET_LOW,
     BatchState,
+    StepRules,
+    advance_range,
     new_batch_state,
+    new_scratch,
     reset_batch,
     reset_environment,
-    step_environment,
+    step_rules,
     write_observation,
+    write_observations,
 )
-from fastcartpole.kernels import PARALLEL_LAUNCH, kernel, usable_threads
-from fastcartpole.physics import CartPoleParameters, PhysicsConstants
+from fastcartpole.kernels import ThreadedKernel, kernel, usable_threads
+from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import Streams, next_double, seed_streams
 
 # Environments that go through the network together: their activations stay in the first-level cache. Fixed, so that the
@@ -83,72 +86,57 @@ def _collect_chunk(
     weights: MLPWeights,
     state: BatchState,
     action_streams: Streams,
-    constants: PhysicsConstants,
-    max_episode_steps: int,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
     rollout: Rollout,
 ) -> None:
     """Play T steps in the environments ``start`` to ``stop - 1``, starting ended episodes anew within the step."""
     width = (stop - start + _LANES - 1) // _LANES * _LANES
     inputs = np.zeros((weights.sizes.max(), width), dtype=np.float32)
-    scratch = np.zeros_like(inputs)
+    scratch_activations = np.zeros_like(inputs)
+    scratch = new_scratch()
     num_truncations = np.zeros(stop - start, dtype=np.int64)
     for t in range(rollout.actions.shape[0]):
-        for j in range(stop - start):
-            write_observation(start + j, state, rollout.observations[t])
+        actions, terminated, truncated = rollout.actions[t], rollout.terminated[t], rollout.truncated[t]
+        write_observations(start, stop, state, rollout.observations[t])
+        for i in range(start, stop):
             for row in range(4):
-                inputs[row, j] = rollout.observations[t, start + j, row]
-        logits = forward(weights, inputs, scratch)
-        for j in range(stop - start):
-            i = start + j
-            action, log_prob = sample_action(logits[0, j], logits[1, j], next_double(action_streams, i))
-            terminated, truncated = step_environment(i, action, state, constants, max_episode_steps)
-            rollout.actions[t, i] = action
-            rollout.log_probs[t, i] = log_prob
+                inputs[row, i - start] = rollout.observations[t, i, row]
+        logits = forward(weights, inputs, scratch_activations)
+        for i in range(start, stop):
+            actions[i], rollout.log_probs[t, i] = sample_action(
+                logits[0, i - start], logits[1, i - start], next_double(action_streams, i)
+            )
             rollout.rewards[t, i] = 1.0
-            rollout.terminated[t, i] = terminated
-            rollout.truncated[t, i] = truncated
+        advance_range(start, stop, actions, state, constants, rules, terminated, truncated, scratch)
+        for i in range(start, stop):
             rollout.episode_lengths[t, i] = 0
-            if terminated or truncated:
+            if terminated[i] or truncated[i]:
                 rollout.episode_lengths[t, i] = state.elapsed_steps[i]
-                if not terminated:
-                    write_observation(i, state, rollout.final_observations[num_truncations[j]])
-                    num_truncations[j] += 1
+                if not terminated[i]:
+                    write_observation(i, state, rollout.final_observations[num_truncations[i - start]])
+                    num_truncations[i - start] += 1
                 reset_environment(i, state, RESET_LOW, RESET_HIGH)
-    for i in range(start, stop):
-        write_observation(i, state, rollout.last_observations)
+    write_observations(start, stop, state, rollout.last_observations)
 
 
-@kernel()
-def _collect(
+def _collect_in_chunks(
     weights: MLPWeights,
     state: BatchState,
     action_streams: Streams,
-    constants: PhysicsConstants,
-    max_episode_steps: int,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
     rollout: Rollout,
 ) -> None:
-    """Play T steps in every environment, chunk after chunk."""
-    num_envs = rollout.actions.shape[1]
-    for start in range(0, num_envs, _CHUNK):
-        stop = min(start + _CHUNK, num_envs)
-        _collect_chunk(start, stop, weights, state, action_streams, constants, max_episode_steps, rollout)
-
-
-@kernel(parallel=True)
-def _collect_parallel(
-    weights: MLPWeights,
-    state: BatchState,
-    action_streams: Streams,
-    constants: PhysicsConstants,
-    max_episode_steps: int,
-    rollout: Rollout,
-) -> None:
-    """Play T steps in every environment, chunks side by side."""
+    """Play T steps in every environment, chunk after chunk or side by side."""
     num_envs = rollout.actions.shape[1]
     for chunk in numba.prange((num_envs + _CHUNK - 1) // _CHUNK):
         start = chunk * _CHUNK
         stop = min(start + _CHUNK, num_envs)
-        _collect_chunk(start, stop, weights, state, action_streams, constants, max_episode_steps, rollout)
+        _collect_chunk(start, stop, weights, state, action_streams, constants, rules, rollout)
+
+
+_collect = ThreadedKernel(_collect_in_chunks)
 
 
 class Collector:
@@ -177,9 +165,9 @@ class Collector:
         """
         self.num_envs = num_envs
         self.num_steps = num_steps
-        self._max_episode_steps = NO_TIME_LIMIT if max_episode_steps is None else max_episode_steps
+        self._rules = step_rules(max_episode_steps=max_episode_steps)
         self._constants = CartPoleParameters().constants()
-        self.state = new_batch_state(num_envs)
+        self.state = new_batch_state(num_envs, num_envs)
         self.action_streams = np.zeros((4, num_envs), dtype=np.uint64)
         indices = np.arange(num_envs)
         seed_streams(environment_seeds, indices, self.state.streams)
@@ -189,7 +177,8 @@ class Collector:
     def reset(self) -> None:
         """Start a new episode in every environment."""
         observations = np.empty((self.num_envs, 4), dtype=np.float32)
-        reset_batch(np.ones(self.num_envs, dtype=np.bool_), self.state, RESET_LOW, RESET_HIGH, observations)
+        everywhere = np.ones(self.num_envs, dtype=np.bool_)
+        reset_batch(everywhere, False, self.state, RESET_LOW, RESET_HIGH, observations)
 
     def collect(self, weights: MLPWeights) -> Rollout:
         """Play T steps in every environment with the given policy.
@@ -200,11 +189,7 @@ class Collector:
         Returns:
             The rollout, in fresh arrays.
         """
-        rollout = new_rollout(self.num_steps, self.num_envs, self._max_episode_steps)
-        arguments = (weights, self.state, self.action_streams, self._constants, self._max_episode_steps, rollout)
-        if usable_threads(None, self.num_envs, _CHUNK) == 1:
-            _collect(*arguments)
-        else:
-            with PARALLEL_LAUNCH:
-                _collect_parallel(*arguments)
+        rollout = new_rollout(self.num_steps, self.num_envs, self._rules.max_episode_steps)
+        num_threads = usable_threads(None, self.num_envs, _CHUNK)
+        _collect(num_threads, weights, self.state, self.action_streams, self._constants, self._rules, rollout)
         return rollout

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastcartpole.validation import checked_integer, checked_number
+from agent.validation import checked_integer, checked_number
 
 ValueTarget = Literal["rewards_to_go", "lambda_returns"]
 VALUE_TARGETS: tuple[ValueTarget, ...] = ("rewards_to_go", "lambda_returns")
@@ -67,6 +67,10 @@ class PPOConfig:
             TypeError: If a field has the wrong type.
             ValueError: If a field is out of its range.
         """
+        if not isinstance(self.preset, str):
+            raise TypeError(f"preset must be a string, got {self.preset!r}.")
+        if not isinstance(self.reset_each_epoch, bool):
+            raise TypeError(f"reset_each_epoch must be True or False, got {self.reset_each_epoch!r}.")
         checked_integer("seed", self.seed, minimum=0)
         for name in ("num_envs", "epochs", "steps_per_epoch", "policy_update_epochs", "value_update_epochs"):
             checked_integer(name, getattr(self, name), minimum=1)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.backend import keras, tf
+from agent.validation import checked_integer
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,12 @@ def evaluate(actor: keras.Model, *, episodes: int = 100, seed: int = 0) -> Evalu
 
     Returns:
         The statistics of the undiscounted returns.
+
+    Raises:
+        TypeError: If ``episodes`` is not an integer.
+        ValueError: If it is less than 1.
     """
+    checked_integer("episodes", episodes, minimum=1)
     environments = gymnasium.make_vec("CartPole-v1", num_envs=episodes, vectorization_mode="vector_entry_point")
     greedy_actions = tf.function(lambda observations: tf.argmax(actor(observations), axis=1))
     observations, _ = environments.reset(seed=seed)

@@ -15,10 +15,11 @@ class EpochMetrics:
         mean_return: Mean undiscounted return of the episodes: where every epoch starts new ones, of all episodes of
             this epoch, those it cut off included; else of the last 100 that ended. Not a number before the first ended.
         mean_length: Mean length of the same episodes in steps.
-        kl: Estimated KL divergence between the policy that acted and the updated one.
+        kl: Estimated KL divergence between the policy that acted and the updated one, from the last minibatch.
         policy_iterations: Gradient steps the actor took.
         steps_per_second: Environment steps of this epoch over its duration, rollout and update together.
-        elapsed_s: Seconds of training since the first rollout began; imports and compilation come before.
+        elapsed_s: Sum of the durations of all epochs so far in s. What is not compiled before the first epoch (see
+            ``PPO.compile``) is compiled in it and counts.
     """
 
     epoch: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from agent.backend import keras
 
 OBSERVATION_SIZE = 4
@@ -31,18 +33,22 @@ def build_critic(hidden_sizes: Sequence[int], seed: int) -> keras.Model:
 
 
 def _build_mlp(name: str, hidden_sizes: Sequence[int], num_outputs: int, seed: int) -> keras.Model:
+    # One derived seed for each layer; neighbouring seeds give unrelated ones.
+    layer_seeds = np.random.SeedSequence(seed).generate_state(len(hidden_sizes) + 1).tolist()
     inputs = keras.Input((OBSERVATION_SIZE,), dtype="float32", name="observations")
     hidden = inputs
-    for layer, size in enumerate(hidden_sizes):
+    for layer, (size, layer_seed) in enumerate(zip(hidden_sizes, layer_seeds[:-1], strict=True), start=1):
         hidden = keras.layers.Dense(
             size,
             activation="tanh",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=seed + layer),
-            name=f"hidden_{layer + 1}",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=layer_seed),
+            dtype="float32",
+            name=f"hidden_{layer}",
         )(hidden)
     outputs = keras.layers.Dense(
         num_outputs,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed + len(hidden_sizes)),
+        kernel_initializer=keras.initializers.GlorotUniform(seed=layer_seeds[-1]),
+        dtype="float32",
         name="outputs",
     )(hidden)
     return keras.Model(inputs, outputs, name=name)

@@ -68,7 +68,7 @@ def padded_weights(weights: Sequence[npt.NDArray[np.float32]]) -> MLPWeights:
     return MLPWeights(np.array(sizes, dtype=np.int64), np.concatenate([array.ravel() for array in padded]))
 
 
-@kernel(fastmath=True)
+@kernel(fastmath={"fast"})
 def dense_layer(weights: Matrix, bias: npt.NDArray[np.float32], inputs: Matrix, outputs: Matrix) -> None:
     """Write ``weights.T @ inputs + bias`` into ``outputs``.
 
@@ -114,7 +114,7 @@ def dense_layer(weights: Matrix, bias: npt.NDArray[np.float32], inputs: Matrix, 
                 )
 
 
-@kernel(fastmath=True)
+@kernel(fastmath={"fast"})
 def tanh_in_place(activations: Matrix, num_units: int) -> None:
     """Replace rows 0 to ``num_units - 1`` of ``activations``, shape (units, W), float32, by their tanh."""
     for unit in range(num_units):

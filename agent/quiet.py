@@ -15,6 +15,9 @@ def standard_error_held_back() -> Iterator[None]:
 
     TensorFlow logs from C++ before its log level can be set, so that only the file descriptor itself can be silenced.
     """
+    if sys.stderr is None:
+        yield
+        return
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held_back:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class RunDirectory:
         self.actor_path = path / "actor.keras"
         self.critic_path = path / "critic.keras"
         self.evaluation_path = path / "evaluation.json"
+        self._new_parents: list[Path] = []
+        self.has_epochs = False
 
     def create(self) -> None:
         """Make the directory for a new run.
@@ -46,10 +49,23 @@ class RunDirectory:
             FileExistsError: If the path is a file, or a directory that is not empty.
             OSError: If the directory cannot be made, or nothing can be written into it.
         """
+        self._new_parents = [parent for parent in (self.path, *self.path.parents) if not parent.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
-        _write_atomically(self.metrics_path, lambda temporary: temporary.write_text(_csv_line(_COLUMNS)))
+        # Of two runs that come this far, only one creates the file.
+        with self.metrics_path.open("x", newline="") as file:
+            file.write(_csv_line(_COLUMNS))
+
+    def discard_if_unused(self) -> None:
+        """Remove what :meth:`create` and :meth:`write_config` made if the run ended before its first epoch did."""
+        if self.has_epochs:
+            return
+        self.config_path.unlink(missing_ok=True)
+        self.metrics_path.unlink(missing_ok=True)
+        for directory in self._new_parents:
+            with suppress(OSError):
+                directory.rmdir()
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the configuration as JSON."""
@@ -70,6 +86,7 @@ class RunDirectory:
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Append one line to ``metrics.csv``."""
+        self.has_epochs = True
         line = _csv_line([getattr(metrics, column) for column in _COLUMNS])
         with self.metrics_path.open("a", newline="") as file:
             file.write(line)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.advantages import advantages_and_returns, normalized
-from agent.backend import tf
+from agent.backend import tf, use_one_thread_per_network
 from agent.collect import Collector, Rollout
 from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
@@ -54,9 +54,12 @@ class PPO:
     def __init__(self, config: PPOConfig) -> None:
         """Build networks, optimizers and environments; nothing is compiled yet.
 
+        TensorFlow is set to one thread for each network, where it has not been used in this process before.
+
         Args:
             config: What to train and how.
         """
+        use_one_thread_per_network()
         self.config = config
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
         self.actor = build_actor(config.hidden_sizes, _as_integer(seeds.actor))

@@ -33,7 +33,8 @@ class UpdateMetrics(NamedTuple):
     """What one update reports.
 
     Attributes:
-        kl: Estimated KL divergence between the policy that acted and the updated one.
+        kl: Estimated KL divergence between the policy that acted and the updated one: the mean of the log-probability
+            ratios over the minibatch after the last step's, or the last one.
         policy_iterations: Gradient steps the actor took.
     """
 

@@ -1,8 +1,10 @@
-"""Environment steps: ours against Gymnasium's own batched CartPole, both through the Gymnasium API."""
+"""Environment steps: ours against Gymnasium's own CartPoles."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -11,11 +13,14 @@ import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
 from bench.harness import Comparison, compare
-from fastcartpole import CartPoleVectorEnv
+from fastcartpole import CartPoleVectorEnv, Rollout
 
 _TARGET_STEPS = 400_000
+_ROLLOUT_STEPS = 32
 _CHECKED_ENVS = 8
-_CHECKED_STEPS = 600
+_CHECKED_STEPS = 100
+_CHECKED_LIMIT = 30
+_RESULTS = ("observations", "rewards", "terminated", "truncated")
 
 
 class WrongResultError(RuntimeError):
@@ -24,61 +29,138 @@ class WrongResultError(RuntimeError):
 
 @dataclass(frozen=True)
 class EnvironmentResult:
-    """One batch size measured.
+    """One case measured against its peer.
 
     Attributes:
+        case: What of ours was measured.
+        peer: What it was measured against.
         num_envs: Size of the batch.
-        num_steps: Steps of the whole batch in one repetition.
-        comparison: Durations of ours and of Gymnasium's ``CartPoleVectorEnv``.
+        steps: Environment steps of one repetition; for seeding, seeded environments.
+        comparison: Durations of ours and of the peer.
     """
 
+    case: str
+    peer: str
     num_envs: int
-    num_steps: int
+    steps: int
     comparison: Comparison
 
 
-def check_against_gymnasium(seed: int = 0) -> None:
-    """Compare trajectories with ``SyncVectorEnv`` bit by bit, through resets, before anything is timed.
+def check_against_gymnasium(num_envs: int, seed: int = 0) -> None:
+    """Compare trajectories with Gymnasium's bit by bit, through falls, time limits and resets.
+
+    A small batch is compared with ``SyncVectorEnv``; one of the size that is to be measured, whose kernels may be
+    others, with Gymnasium's batched environment.
 
     Args:
+        num_envs: Size of the batch that is to be measured.
         seed: Seed of the environments and of the random actions.
 
     Raises:
         WrongResultError: At the first differing bit.
     """
-    ours = CartPoleVectorEnv(_CHECKED_ENVS)
-    reference = gymnasium.make_vec("CartPole-v1", num_envs=_CHECKED_ENVS, vectorization_mode="sync")
-    results: list[tuple[Any, ...]] = [ours.reset(seed=seed)[:1], reference.reset(seed=seed)[:1]]
-    for step, actions in enumerate(_random_actions(seed, _CHECKED_STEPS, _CHECKED_ENVS)):
-        if any(a.tobytes() != b.tobytes() for a, b in zip(*results, strict=True)):
-            raise WrongResultError(f"fastcartpole differs from Gymnasium's SyncVectorEnv at step {step}.")
-        results = [ours.step(actions)[:4], reference.step(actions)[:4]]
+    for size, mode, seeding in ((_CHECKED_ENVS, "sync", "independent"), (num_envs, "vector_entry_point", "shared")):
+        reference = gymnasium.make_vec(
+            "CartPole-v1", num_envs=size, vectorization_mode=mode, max_episode_steps=_CHECKED_LIMIT
+        )
+        _check(CartPoleVectorEnv(size, seeding=seeding, max_episode_steps=_CHECKED_LIMIT), reference, seed)
+
+
+def _check(ours: CartPoleVectorEnv, reference: VectorEnv, seed: int) -> None:
+    """Step both with the same random actions until the first differing bit."""
+    actual: tuple[Any, ...] = ours.reset(seed=seed)[:1]
+    expected: tuple[Any, ...] = reference.reset(seed=seed)[:1]
+    actions = _random_actions(seed, _CHECKED_STEPS, ours.num_envs)
+    for step in range(_CHECKED_STEPS + 1):
+        for name, a, b in zip(_RESULTS, actual, expected, strict=False):
+            if a.tobytes() != b.tobytes():
+                raise WrongResultError(f"fastcartpole's {name} differ from those of {reference} at step {step}.")
+        if step < _CHECKED_STEPS:
+            actual, expected = ours.step(actions[step])[:4], reference.step(actions[step])[:4]
     reference.close()
 
 
-def measure(num_envs: int, repeats: int) -> EnvironmentResult:
-    """Step both environments through the Gymnasium API, random actions, with autoreset.
+def measure(num_envs: int, repeats: int) -> Iterator[EnvironmentResult]:
+    """Measure ours at one batch size, random actions, with autoreset, all results stored.
+
+    Steps and rollouts are set against Gymnasium's batched environment stepped through the Gymnasium API; with one
+    environment the single environments are compared too.
 
     Args:
         num_envs: Size of the batch, at least 1.
         repeats: Counted repetitions of each, at least 1.
 
-    Returns:
-        The durations.
+    Yields:
+        The durations of each case.
     """
-    num_steps = max(20, _TARGET_STEPS // max(num_envs, 64))
+    num_steps = max(_ROLLOUT_STEPS, _TARGET_STEPS // max(num_envs, 64) // _ROLLOUT_STEPS * _ROLLOUT_STEPS)
     actions = _random_actions(0, num_steps, num_envs)
-    ours = CartPoleVectorEnv(num_envs)
     peer = gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point")
-    comparison = compare(lambda: _play(ours, actions), lambda: _play(peer, actions), repeats)
+    for case, work in _our_cases(num_envs, actions).items():
+        comparison = compare(work, partial(_play, peer, actions), repeats)
+        yield EnvironmentResult(case, "Gymnasium CartPoleVectorEnv", num_envs, actions.size, comparison)
     peer.close()
-    return EnvironmentResult(num_envs, num_steps, comparison)
+    if num_envs == 1:
+        yield _measure_single(num_steps, repeats)
+    yield _measure_seeding(num_envs, repeats)
+
+
+def _our_cases(num_envs: int, actions: npt.NDArray[np.int64]) -> dict[str, Callable[[], object]]:
+    """Return what is measured against Gymnasium's batched environment, all of it as many steps as ``actions`` has."""
+    cases: dict[str, Callable[[], object]] = {}
+    for precision in ("exact", "fast"):
+        cases[f"step, {precision}"] = partial(_play, CartPoleVectorEnv(num_envs, precision=precision), actions)
+    for precision in ("exact", "fast"):
+        environments = CartPoleVectorEnv(num_envs, precision=precision)
+        environments.reset(seed=0)
+        out = environments.rollout("random", _ROLLOUT_STEPS)
+        cases[f"rollout, {precision}"] = partial(_roll_out, environments, len(actions), out)
+    return cases
+
+
+def _measure_single(num_steps: int, repeats: int) -> EnvironmentResult:
+    """Compare the single environments inside the same wrappers."""
+    ours, peer = gymnasium.make("fastcartpole/CartPole-v1"), gymnasium.make("CartPole-v1")
+    actions = _random_actions(0, num_steps, 1)[:, 0].tolist()
+    comparison = compare(partial(_play_single, ours, actions), partial(_play_single, peer, actions), repeats)
+    return EnvironmentResult("single step", "Gymnasium CartPoleEnv", 1, num_steps, comparison)
+
+
+def _measure_seeding(num_envs: int, repeats: int) -> EnvironmentResult:
+    """Compare a seeded reset of the batch with making one NumPy generator for each environment."""
+    ours = CartPoleVectorEnv(num_envs)
+    comparison = compare(
+        partial(ours.reset, seed=0), lambda: [np.random.PCG64(seed) for seed in range(num_envs)], repeats
+    )
+    return EnvironmentResult("reset(seed)", "np.random.PCG64 for each", num_envs, num_envs, comparison)
 
 
 def _play(environments: VectorEnv, actions: npt.NDArray[np.int64]) -> float:
     """Step through all actions, shape (T, N); return the sum of the rewards, so that no result goes unused."""
     environments.reset(seed=0)
     return float(sum(environments.step(row)[1].sum() for row in actions))
+
+
+def _play_single(environment: gymnasium.Env, actions: list[int]) -> float:
+    """Step through all actions, starting anew after each episode; return the sum of the rewards."""
+    environment.reset(seed=0)
+    total = 0.0
+    for action in actions:
+        _, reward, terminated, truncated, _ = environment.step(action)
+        total += float(reward)
+        if terminated or truncated:
+            environment.reset()
+    return total
+
+
+def _roll_out(environments: CartPoleVectorEnv, num_steps: int, out: Rollout) -> float:
+    """Take as many steps in compiled rollouts, each into the same arrays; return the sum of the rewards."""
+    return float(
+        sum(
+            environments.rollout("random", _ROLLOUT_STEPS, seed=start, out=out).rewards.sum()
+            for start in range(0, num_steps, _ROLLOUT_STEPS)
+        )
+    )
 
 
 def _random_actions(seed: int, num_steps: int, num_envs: int) -> npt.NDArray[np.int64]:

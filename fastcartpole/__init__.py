@@ -1,26 +1,42 @@
 """A batched CartPole in Numba, bit-identical to Gymnasium's ``CartPole-v1``.
 
-Importing this package is light: Numba and the kernels load when a name is first used.
+Importing this package registers ``fastcartpole/CartPole-v1`` and ``fastcartpole/CartPole-v0`` with Gymnasium and is
+light: Numba and the kernels load with the first environment.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+import gymnasium
+
 if TYPE_CHECKING:
+    from fastcartpole.env import CartPoleEnv
     from fastcartpole.physics import CartPoleParameters
+    from fastcartpole.rollout import Rollout
     from fastcartpole.vector_env import CartPoleVectorEnv
 
-__all__ = ["CartPoleParameters", "CartPoleVectorEnv"]
+__all__ = ["CartPoleEnv", "CartPoleParameters", "CartPoleVectorEnv", "Rollout"]
+
+_MODULES = {
+    "CartPoleEnv": "fastcartpole.env",
+    "CartPoleParameters": "fastcartpole.physics",
+    "CartPoleVectorEnv": "fastcartpole.vector_env",
+    "Rollout": "fastcartpole.rollout",
+}
+
+for _id, _max_episode_steps, _reward_threshold in (("v0", 200, 195.0), ("v1", 500, 475.0)):
+    gymnasium.register(
+        id=f"fastcartpole/CartPole-{_id}",
+        entry_point="fastcartpole.env:CartPoleEnv",
+        vector_entry_point="fastcartpole.vector_env:CartPoleVectorEnv",
+        max_episode_steps=_max_episode_steps,
+        reward_threshold=_reward_threshold,
+    )
 
 
 def __getattr__(name: str) -> object:
-    if name == "CartPoleVectorEnv":
-        from fastcartpole.vector_env import CartPoleVectorEnv
-
-        return CartPoleVectorEnv
-    if name == "CartPoleParameters":
-        from fastcartpole.physics import CartPoleParameters
-
-        return CartPoleParameters
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

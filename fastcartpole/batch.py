@@ -3,6 +3,10 @@
 The state of a batch is struct-of-arrays, so that a row is contiguous over environments. Every kernel touches
 environment ``i`` only through index ``i``: a batch can be cut into ranges and the ranges given to threads, and no
 result depends on the cut.
+
+A range is stepped in blocks. A block's state is copied into scratch space at fixed distances, where the compiler can
+see that rows do not overlap. Loops run from 0 over slices: an index that might be negative, as far as the compiler
+knows, would keep them from being vectorized.
 """
 
 from __future__ import annotations
@@ -13,13 +17,33 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from fastcartpole.kernels import kernel
-from fastcartpole.physics import PhysicsConstants, has_fallen, next_state
+from fastcartpole.approximate import fast_accelerations, fast_sines_and_cosines
+from fastcartpole.kernels import ThreadedKernel, kernel
+from fastcartpole.physics import PhysicsConstants, accelerations, constants_of, has_fallen, next_state, push
 from fastcartpole.random_streams import Streams, next_uniform
+from fastcartpole.trigonometry import BLOCK, exact_method, sines_and_cosines
 
 RESET_LOW = -0.05
 RESET_HIGH = 0.05
 NO_TIME_LIMIT = np.iinfo(np.int32).max
+
+# What happens to an environment whose episode has ended (gymnasium.vector.AutoresetMode).
+NEXT_STEP = 0
+SAME_STEP = 1
+DISABLED = 2
+
+# With ``precision="fast"`` a batch does without the exact methods of fastcartpole.trigonometry.
+POLYNOMIAL = -1
+
+# Rows of a block's scratch space, as offsets into one array.
+_POSITION = 0
+_VELOCITY = BLOCK
+_ANGLE = 2 * BLOCK
+_ANGULAR_VELOCITY = 3 * BLOCK
+_SINE = 4 * BLOCK
+_COSINE = 5 * BLOCK
+_FALLEN = 6 * BLOCK
+_SCRATCH_SIZE = 7 * BLOCK
 
 
 class BatchState(NamedTuple):
@@ -29,7 +53,8 @@ class BatchState(NamedTuple):
         physics: Position, velocity, angle and angular velocity, shape (4, N), float64, in m, m/s, rad, rad/s.
         elapsed_steps: Steps since the last reset, shape (N,), int32.
         needs_reset: Whether the episode has ended, shape (N,), bool.
-        streams: One PCG64 stream per environment, from which its resets are drawn, shape (4, N), uint64.
+        streams: The PCG64 streams from which resets are drawn, uint64: one for each environment, shape (4, N), or one
+            for all of them, shape (4, 1).
     """
 
     physics: npt.NDArray[np.float64]
@@ -38,45 +63,127 @@ class BatchState(NamedTuple):
     streams: Streams
 
 
+class StepRules(NamedTuple):
+    """What a batch does besides physics.
+
+    Attributes:
+        max_episode_steps: Length at which an episode is truncated.
+        semi_implicit: Whether positions move with the new velocities instead of the old ones.
+        trigonometry: How sines and cosines are computed (see :mod:`fastcartpole.trigonometry`).
+        autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``.
+        shared_stream: Whether all resets are drawn from one stream, in blocks of shape (4, k).
+        step_reward: Reward of a step that does not fall.
+        fall_reward: Reward of the step that falls.
+        reset_low: Lower bound of the initial state variables after an autoreset.
+        reset_high: Upper bound of the initial state variables after an autoreset.
+    """
+
+    max_episode_steps: int
+    semi_implicit: bool
+    trigonometry: int
+    autoreset_mode: int
+    shared_stream: bool
+    step_reward: float
+    fall_reward: float
+    reset_low: float
+    reset_high: float
+
+
+def step_rules(
+    *,
+    max_episode_steps: int | None,
+    semi_implicit: bool = False,
+    exact: bool = True,
+    autoreset_mode: int = DISABLED,
+    shared_stream: bool = False,
+    sutton_barto_reward: bool = False,
+) -> StepRules:
+    """Return the rules of a batch.
+
+    Args:
+        max_episode_steps: Length at which an episode is truncated; None for no limit.
+        semi_implicit: Whether positions move with the new velocities instead of the old ones.
+        exact: Whether sines and cosines have the C library's bits.
+        autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``.
+        shared_stream: Whether all resets are drawn from one stream.
+        sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
+    """
+    # With one stream, rewards are those of Gymnasium's CartPoleVectorEnv, which negates 0: that leaves a negative zero.
+    zero = -0.0 if shared_stream else 0.0
+    return StepRules(
+        max_episode_steps=NO_TIME_LIMIT if max_episode_steps is None else max_episode_steps,
+        semi_implicit=semi_implicit,
+        trigonometry=exact_method() if exact else POLYNOMIAL,
+        autoreset_mode=autoreset_mode,
+        shared_stream=shared_stream,
+        step_reward=zero if sutton_barto_reward else 1.0,
+        fall_reward=-1.0 if sutton_barto_reward else 1.0,
+        reset_low=RESET_LOW,
+        reset_high=RESET_HIGH,
+    )
+
+
 class StepOutputs(NamedTuple):
     """The arrays one step of N environments writes.
 
     Attributes:
         observations: Shape (N, 4), float32, C-contiguous.
-        rewards: Shape (N,), float64.
+        rewards: Shape (N,), floating.
         terminated: Shape (N,), bool.
         truncated: Shape (N,), bool.
+        final_observations: With ``SAME_STEP``, rows of environments whose episode ended hold its last observation,
+            shape (N, 4), float32; other rows, and other modes, are left alone: then the shape may be (0, 4).
     """
 
     observations: npt.NDArray[np.float32]
-    rewards: npt.NDArray[np.float64]
+    rewards: npt.NDArray[np.floating]
     terminated: npt.NDArray[np.bool_]
     truncated: npt.NDArray[np.bool_]
+    final_observations: npt.NDArray[np.float32]
 
 
-def new_batch_state(num_envs: int) -> BatchState:
+class Scratch(NamedTuple):
+    """Space for the intermediate results of one block; each thread needs its own.
+
+    Attributes:
+        rows: Shape (rows * BLOCK,), float64.
+        doubts: Shape (2, BLOCK), float64.
+        indices: Shape (BLOCK + 1,), int64.
+    """
+
+    rows: npt.NDArray[np.float64]
+    doubts: npt.NDArray[np.float64]
+    indices: npt.NDArray[np.int64]
+
+
+def new_batch_state(num_envs: int, num_streams: int) -> BatchState:
     """Return the state of a batch before its first reset: all zeros, streams not seeded."""
     return BatchState(
         physics=np.zeros((4, num_envs), dtype=np.float64),
         elapsed_steps=np.zeros(num_envs, dtype=np.int32),
         needs_reset=np.zeros(num_envs, dtype=np.bool_),
-        streams=np.zeros((4, num_envs), dtype=np.uint64),
+        streams=np.zeros((4, num_streams), dtype=np.uint64),
     )
 
 
-def new_step_outputs(num_envs: int) -> StepOutputs:
-    """Return arrays for one step, contents undefined."""
-    return StepOutputs(
-        observations=np.empty((num_envs, 4), dtype=np.float32),
-        rewards=np.empty(num_envs, dtype=np.float64),
-        terminated=np.empty(num_envs, dtype=np.bool_),
-        truncated=np.empty(num_envs, dtype=np.bool_),
+def copy_batch_state(state: BatchState) -> BatchState:
+    """Return a copy that shares no array with ``state``."""
+    return BatchState(state.physics.copy(), state.elapsed_steps.copy(), state.needs_reset.copy(), state.streams.copy())
+
+
+@kernel()
+def new_scratch() -> Scratch:
+    """Return scratch space, contents undefined."""
+    return Scratch(
+        np.empty(_SCRATCH_SIZE, dtype=np.float64),
+        np.empty((2, BLOCK), dtype=np.float64),
+        np.empty(BLOCK + 1, dtype=np.int64),
     )
 
 
 @kernel()
 def reset_environment(index: int, state: BatchState, low: float, high: float) -> None:
-    """Start an episode in one environment, in place: its four state variables are drawn uniformly from [low, high)."""
+    """Start an episode in one environment, in place, with state variables drawn uniformly from its own stream."""
     for row in range(4):
         state.physics[row, index] = next_uniform(state.streams, index, low, high)
     state.elapsed_steps[index] = 0
@@ -84,34 +191,14 @@ def reset_environment(index: int, state: BatchState, low: float, high: float) ->
 
 
 @kernel()
-def step_environment(
-    index: int, action: int, state: BatchState, constants: PhysicsConstants, max_episode_steps: int
-) -> tuple[bool, bool]:
-    """Move one environment on by one time step, in place.
-
-    Args:
-        index: Which environment.
-        action: 0 or 1.
-        state: The batch, changed in place at ``index``.
-        constants: Physical constants.
-        max_episode_steps: Length at which an episode is truncated.
-
-    Returns:
-        ``(terminated, truncated)``; both are true when the pole falls at the time limit, as in Gymnasium.
-    """
-    physics = state.physics
-    position, velocity, angle, angular_velocity = next_state(
-        physics[0, index], physics[1, index], physics[2, index], physics[3, index], action, constants
-    )
-    physics[0, index] = position
-    physics[1, index] = velocity
-    physics[2, index] = angle
-    physics[3, index] = angular_velocity
-    state.elapsed_steps[index] += 1
-    terminated = has_fallen(position, angle, constants)
-    truncated = state.elapsed_steps[index] >= max_episode_steps
-    state.needs_reset[index] = terminated or truncated
-    return terminated, truncated
+def reset_from_shared_stream(indices: npt.NDArray[np.int64], state: BatchState, low: float, high: float) -> None:
+    """Start an episode in the environments ``indices``, shape (k,), in place: one (4, k) block from the one stream."""
+    for row in range(4):
+        for index in indices:
+            state.physics[row, index] = next_uniform(state.streams, 0, low, high)
+    for index in indices:
+        state.elapsed_steps[index] = 0
+        state.needs_reset[index] = False
 
 
 @kernel()
@@ -122,102 +209,296 @@ def write_observation(index: int, state: BatchState, observations: npt.NDArray[n
 
 
 @kernel()
+def write_observations(start: int, stop: int, state: BatchState, observations: npt.NDArray[np.float32]) -> None:
+    """Write the observations of environments ``start`` to ``stop - 1``."""
+    positions, velocities = state.physics[0, start:stop], state.physics[1, start:stop]
+    angles, angular_velocities = state.physics[2, start:stop], state.physics[3, start:stop]
+    # Flat: the compiler turns the four strided stores into whole vectors.
+    flat = observations.reshape(-1)[4 * start : 4 * stop]
+    for j in range(stop - start):
+        flat[4 * j] = np.float32(positions[j])
+        flat[4 * j + 1] = np.float32(velocities[j])
+        flat[4 * j + 2] = np.float32(angles[j])
+        flat[4 * j + 3] = np.float32(angular_velocities[j])
+
+
+@kernel()
 def reset_batch(
-    mask: npt.NDArray[np.bool_], state: BatchState, low: float, high: float, observations: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_],
+    shared_stream: bool,
+    state: BatchState,
+    low: float,
+    high: float,
+    observations: npt.NDArray[np.float32],
 ) -> None:
     """Start an episode in the chosen environments, in place.
 
     Args:
         mask: Which environments to reset, shape (N,), bool.
+        shared_stream: Whether their states are drawn from the one stream of the batch.
         state: The batch with seeded streams, changed in place.
         low: Lower bound of the initial state variables.
         high: Upper bound of the initial state variables.
         observations: Where the observations of all environments are written, shape (N, 4), float32.
     """
-    for index in range(mask.size):
-        if mask[index]:
-            reset_environment(index, state, low, high)
-        write_observation(index, state, observations)
+    indices = np.flatnonzero(mask)
+    if shared_stream:
+        reset_from_shared_stream(indices, state, low, high)
+    else:
+        for k in range(indices.size):
+            reset_environment(indices[k], state, low, high)
+    write_observations(0, mask.size, state, observations)
 
 
 @kernel()
 def first_invalid_action(actions: npt.NDArray[np.int64]) -> int:
     """Return the index of the first action that is neither 0 nor 1, or -1 where there is none."""
-    for index in range(actions.size):
-        if actions[index] != 0 and actions[index] != 1:
-            return index
+    other_bits = 0
+    for action in actions:
+        other_bits |= action & ~1
+    if other_bits != 0:
+        for index in range(actions.size):
+            if actions[index] & ~1 != 0:
+                return index
     return -1
 
 
 @kernel()
-def _step_range(
+def _move(
+    j: int,
+    action: int,
+    rows: npt.NDArray[np.float64],
+    semi_implicit: bool,
+    is_exact: bool,
+    constants: PhysicsConstants,
+) -> None:
+    """Move column ``j`` of a block on by one time step, in place."""
+    sine, cosine, angular_velocity = rows[_SINE + j], rows[_COSINE + j], rows[_ANGULAR_VELOCITY + j]
+    force = push(action, constants)
+    if is_exact:
+        acceleration, angular_acceleration = accelerations(sine, cosine, angular_velocity, force, constants)
+    else:
+        acceleration, angular_acceleration = fast_accelerations(sine, cosine, angular_velocity, force, constants)
+    position, velocity, angle, angular_velocity = next_state(
+        rows[_POSITION + j],
+        rows[_VELOCITY + j],
+        rows[_ANGLE + j],
+        angular_velocity,
+        acceleration,
+        angular_acceleration,
+        semi_implicit,
+        constants.tau,
+    )
+    rows[_POSITION + j] = position
+    rows[_VELOCITY + j] = velocity
+    rows[_ANGLE + j] = angle
+    rows[_ANGULAR_VELOCITY + j] = angular_velocity
+    rows[_FALLEN + j] = 1.0 if has_fallen(position, angle, constants) else 0.0
+
+
+@kernel()
+def _move_block(
+    count: int,
+    actions: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.float64],
+    semi_implicit: bool,
+    is_exact: bool,
+    constants: npt.NDArray[np.float64],
+) -> None:
+    """Move the first ``count`` columns of a block on; ``constants`` has shape (9, 1) or (9, count)."""
+    if constants.shape[1] == 1:
+        common = constants_of(0, constants)
+        # Spelled out for each precision, so that the compiler sees loops without branches.
+        if is_exact:
+            for j in range(count):
+                _move(j, actions[j], rows, semi_implicit, True, common)
+        else:
+            for j in range(count):
+                _move(j, actions[j], rows, semi_implicit, False, common)
+    else:
+        for j in range(count):
+            _move(j, actions[j], rows, semi_implicit, is_exact, constants_of(j, constants))
+
+
+@kernel()
+def _advance_block(
+    start: int,
+    count: int,
+    actions: npt.NDArray[np.int64],
+    physics: npt.NDArray[np.float64],
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    terminated: npt.NDArray[np.bool_],
+    scratch: Scratch,
+) -> None:
+    """Move the environments ``start`` to ``start + count - 1`` on by one time step, in place."""
+    rows = scratch.rows
+    for row in range(4):
+        source = physics[row, start : start + count]
+        for j in range(count):
+            rows[row * BLOCK + j] = source[j]
+    angles, sines, cosines = (
+        rows[_ANGLE : _ANGLE + count],
+        rows[_SINE : _SINE + count],
+        rows[_COSINE : _COSINE + count],
+    )
+    is_exact = rules.trigonometry != POLYNOMIAL
+    if is_exact:
+        sines_and_cosines(angles, rules.trigonometry, sines, cosines, scratch.doubts, scratch.indices)
+    else:
+        fast_sines_and_cosines(angles, sines, cosines)
+    own = constants if constants.shape[1] == 1 else constants[:, start : start + count]
+    _move_block(count, actions[start : start + count], rows, rules.semi_implicit, is_exact, own)
+    for row in range(4):
+        target = physics[row, start : start + count]
+        for j in range(count):
+            target[j] = rows[row * BLOCK + j]
+    fallen = terminated[start : start + count]
+    for j in range(count):
+        fallen[j] = rows[_FALLEN + j] != 0.0
+
+
+@kernel()
+def advance_range(
     start: int,
     stop: int,
     actions: npt.NDArray[np.int64],
     state: BatchState,
-    constants: PhysicsConstants,
-    max_episode_steps: int,
-    outputs: StepOutputs,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    terminated: npt.NDArray[np.bool_],
+    truncated: npt.NDArray[np.bool_],
+    scratch: Scratch,
 ) -> None:
-    """Step the environments ``start`` to ``stop - 1``; those whose episode has ended are reset instead."""
-    for index in range(start, stop):
-        if state.needs_reset[index]:
-            reset_environment(index, state, RESET_LOW, RESET_HIGH)
-            outputs.rewards[index] = 0.0
-            outputs.terminated[index] = False
-            outputs.truncated[index] = False
-        else:
-            terminated, truncated = step_environment(index, actions[index], state, constants, max_episode_steps)
-            outputs.rewards[index] = 1.0
-            outputs.terminated[index] = terminated
-            outputs.truncated[index] = truncated
-        write_observation(index, state, outputs.observations)
+    """Move environments on by one time step, in place, whether or not their episode has ended.
+
+    Args:
+        start: First environment.
+        stop: The one after the last.
+        actions: 0 or 1 for each environment of the batch, shape (N,), integer.
+        state: The batch, changed in place from ``start`` to ``stop - 1``; ``needs_reset`` is left alone.
+        constants: Physical constants, shape (9, 1) or (9, N), float64.
+        rules: Time limit, integrator and trigonometry.
+        terminated: Whether the pole fell, shape (N,), bool, written from ``start`` to ``stop - 1``.
+        truncated: Whether the time limit is reached, likewise; both flags are set when the pole falls at the limit.
+        scratch: Scratch space.
+    """
+    for block in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - block)
+        _advance_block(block, count, actions, state.physics, constants, rules, terminated, scratch)
+    elapsed_steps, at_limit = state.elapsed_steps[start:stop], truncated[start:stop]
+    for j in range(stop - start):
+        elapsed_steps[j] += 1
+        at_limit[j] = elapsed_steps[j] >= rules.max_episode_steps
 
 
 @kernel()
-def step_batch(
+def step_range(
+    start: int,
+    stop: int,
     actions: npt.NDArray[np.int64],
     state: BatchState,
-    constants: PhysicsConstants,
-    max_episode_steps: int,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
     outputs: StepOutputs,
-) -> int:
-    """Step every environment once, with next-step autoreset, on the calling thread.
+    scratch: Scratch,
+) -> None:
+    """Step environments with autoreset and write their observations.
 
-    An environment whose episode ended with the previous step is reset and its action is ignored; it reports reward 0
-    and neither flag (``gymnasium.vector.AutoresetMode.NEXT_STEP``).
+    Resets from a shared stream are left to :func:`reset_ended_from_shared_stream`.
 
     Args:
+        start: First environment.
+        stop: The one after the last.
+        actions: 0 or 1 for each environment of the batch, shape (N,), integer.
+        state: The batch, changed in place from ``start`` to ``stop - 1``.
+        constants: Physical constants, shape (9, 1) or (9, N), float64.
+        rules: Time limit, rewards, autoreset mode, integrator and trigonometry.
+        outputs: Arrays to write from ``start`` to ``stop - 1``.
+        scratch: Scratch space.
+    """
+    advance_range(start, stop, actions, state, constants, rules, outputs.terminated, outputs.truncated, scratch)
+    terminated, truncated = outputs.terminated[start:stop], outputs.truncated[start:stop]
+    rewards, needs_reset = outputs.rewards[start:stop], state.needs_reset[start:stop]
+    for j in range(stop - start):
+        rewards[j] = rules.fall_reward if terminated[j] else rules.step_reward
+    if rules.autoreset_mode == NEXT_STEP:
+        for j in range(stop - start):
+            if needs_reset[j]:
+                rewards[j] = 0.0
+                terminated[j] = False
+                truncated[j] = False
+                if not rules.shared_stream:
+                    reset_environment(start + j, state, rules.reset_low, rules.reset_high)
+    if not rules.shared_stream or rules.autoreset_mode != NEXT_STEP:
+        for j in range(stop - start):
+            needs_reset[j] = terminated[j] | truncated[j]
+    if rules.autoreset_mode == SAME_STEP:
+        for j in range(stop - start):
+            if needs_reset[j]:
+                write_observation(start + j, state, outputs.final_observations)
+                if not rules.shared_stream:
+                    reset_environment(start + j, state, rules.reset_low, rules.reset_high)
+    write_observations(start, stop, state, outputs.observations)
+
+
+@kernel()
+def reset_ended_from_shared_stream(state: BatchState, rules: StepRules, outputs: StepOutputs) -> None:
+    """Draw the resets that :func:`step_range` left, in the order of the environments, and observe them."""
+    needs_reset = state.needs_reset
+    indices = np.flatnonzero(needs_reset)
+    reset_from_shared_stream(indices, state, rules.reset_low, rules.reset_high)
+    for k in range(indices.size):
+        write_observation(indices[k], state, outputs.observations)
+    if rules.autoreset_mode == NEXT_STEP:
+        for i in range(needs_reset.size):
+            needs_reset[i] = outputs.terminated[i] | outputs.truncated[i]
+
+
+def _step_batch(
+    num_ranges: int,
+    actions: npt.NDArray[np.int64],
+    state: BatchState,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    observations: npt.NDArray[np.float32],
+    rewards: npt.NDArray[np.floating],
+    terminated: npt.NDArray[np.bool_],
+    truncated: npt.NDArray[np.bool_],
+    final_observations: npt.NDArray[np.float32],
+) -> int:
+    """Step every environment once.
+
+    With ``NEXT_STEP``, an environment whose episode ended with the previous step is reset instead: its action is
+    ignored, it reports reward 0 and neither flag. With ``SAME_STEP`` it is reset within the step that ended its
+    episode, after its observation was kept in ``final_observations``. With ``DISABLED`` it goes on.
+
+    Args:
+        num_ranges: Into how many contiguous ranges the batch is cut; the result does not depend on it.
         actions: Shape (N,), int64.
         state: The batch, changed in place.
-        constants: Physical constants.
-        max_episode_steps: Length at which an episode is truncated.
-        outputs: Arrays to write.
+        constants: Physical constants, shape (9, 1) or (9, N), float64.
+        rules: Time limit, rewards, autoreset mode, integrator and trigonometry.
+        observations: Array to write, as are the following (see :class:`StepOutputs`).
+        rewards: Shape (N,), floating.
+        terminated: Shape (N,), bool.
+        truncated: Shape (N,), bool.
+        final_observations: Shape (N, 4) with ``SAME_STEP``, else (0, 4).
 
     Returns:
         -1, or the index of the first invalid action, in which case no environment has moved.
     """
-    invalid = first_invalid_action(actions)
-    if invalid < 0:
-        _step_range(0, actions.size, actions, state, constants, max_episode_steps, outputs)
-    return invalid
-
-
-@kernel(parallel=True)
-def step_batch_parallel(
-    num_threads: int,
-    actions: npt.NDArray[np.int64],
-    state: BatchState,
-    constants: PhysicsConstants,
-    max_episode_steps: int,
-    outputs: StepOutputs,
-) -> int:
-    """Do what :func:`step_batch` does, to the bit, in ``num_threads`` contiguous ranges side by side."""
+    outputs = StepOutputs(observations, rewards, terminated, truncated, final_observations)
     invalid = first_invalid_action(actions)
     if invalid < 0:
         num_envs = actions.size
-        for part in numba.prange(num_threads):
-            start = part * num_envs // num_threads
-            stop = (part + 1) * num_envs // num_threads
-            _step_range(start, stop, actions, state, constants, max_episode_steps, outputs)
+        for part in numba.prange(num_ranges):
+            start = part * num_envs // num_ranges
+            stop = (part + 1) * num_envs // num_ranges
+            step_range(start, stop, actions, state, constants, rules, outputs, new_scratch())
+        if rules.shared_stream and rules.autoreset_mode != DISABLED:
+            reset_ended_from_shared_stream(state, rules, outputs)
     return invalid
+
+
+step_batch = ThreadedKernel(_step_batch)

@@ -12,10 +12,10 @@ import inspect
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import numba
 import platformdirs
@@ -39,7 +39,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def kernel(
-    *, parallel: bool = False, fastmath: bool = False
+    *, parallel: bool = False, fastmath: Collection[str] = (), cached: bool = True
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Return a decorator that compiles a function with Numba and keeps the machine code on disk.
 
@@ -48,26 +48,72 @@ def kernel(
 
     Args:
         parallel: Whether ``numba.prange`` loops of the function are spread over threads.
-        fastmath: Whether the compiler may reorder and contract floating-point operations. Never for exact physics.
+        fastmath: What the compiler may do to floating-point operations: LLVM's fast-math flags, such as ``"contract"``
+            (fused multiply-add) or ``"fast"`` (everything). Never for exact physics.
+        cached: Whether the machine code is kept on disk; a kernel that takes functions as arguments cannot be.
 
     Returns:
         The decorator. Where no directory for compiled code can be written, kernels are compiled anew in each process.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        directory = _cache_directory(_sources_digest(Path(inspect.getfile(function)).parent))
+        directory = None
+        if cached:
+            # Numba tells kernels apart by their source alone: serial and parallel ones of one source must not meet.
+            variant = "-".join(["parallel" if parallel else "serial", *sorted(fastmath)])
+            directory = _cache_directory(_sources_digest(Path(inspect.getfile(function)).parent), variant)
         previous = numba.config.CACHE_DIR
         # Numba reads the directory while it decorates, and only then: the caller's own setting is put back at once.
         numba.config.CACHE_DIR = directory or previous
         try:
             compiled: Callable[Parameters, Result] = numba.njit(
-                nogil=True, error_model="numpy", cache=directory is not None, parallel=parallel, fastmath=fastmath
+                nogil=True, error_model="numpy", cache=directory is not None, parallel=parallel, fastmath=set(fastmath)
             )(function)
             return compiled
         finally:
             numba.config.CACHE_DIR = previous
 
     return decorate
+
+
+class ThreadedKernel(Generic[Parameters, Result]):
+    """A kernel whose ``numba.prange`` loop runs on one thread or on several, with the same result.
+
+    Attributes:
+        serial: The kernel compiled for the calling thread alone.
+        parallel: The kernel compiled for several threads; launched only while ``PARALLEL_LAUNCH`` is held.
+    """
+
+    def __init__(self, function: Callable[Parameters, Result], *, cached: bool = True) -> None:
+        """Prepare both variants; each is compiled when it is first called.
+
+        Args:
+            function: The source of the kernel.
+            cached: Whether the machine code is kept on disk.
+        """
+        self.serial = kernel(cached=cached)(function)
+        self.parallel = kernel(parallel=True, cached=cached)(function)
+
+    def __call__(self, num_threads: int, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        """Run the kernel; ``num_threads`` of 1 starts no threads."""
+        if num_threads == 1:
+            return self.serial(*args, **kwargs)
+        with PARALLEL_LAUNCH:
+            return self.parallel(*args, **kwargs)
+
+
+def specialized(
+    function: Callable[Parameters, Result], *args: Parameters.args, **_: Parameters.kwargs
+) -> Callable[Parameters, Result]:
+    """Return a kernel compiled for the types of these arguments, callable without Numba's analysis of types.
+
+    The analysis takes several microseconds a call, as long as a step of a small batch. Arrays of another type or
+    dimension are refused with an exception.
+    """
+    signature = tuple(numba.typeof(argument) for argument in args)
+    function.compile(signature)  # type: ignore[attr-defined]
+    entry_point: Callable[Parameters, Result] = function.overloads[signature].entry_point  # type: ignore[attr-defined]
+    return entry_point
 
 
 def usable_threads(requested: int | None, num_items: int, items_per_thread: int) -> int:
@@ -103,10 +149,10 @@ def _sources_digest(package: Path) -> str:
 
 
 @cache
-def _cache_directory(digest: str) -> str | None:
+def _cache_directory(digest: str, variant: str) -> str | None:
     """Return the directory for machine code compiled from these sources, or None where none can be written."""
     base = numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False)
-    directory = Path(base) / f"kernels-{digest}"
+    directory = Path(base) / f"kernels-{digest}" / variant
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()

@@ -8,14 +8,19 @@ true divisions. Changing ``a * b / c`` to ``a * (b / c)`` here changes last bits
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from fastcartpole.kernels import kernel
+from fastcartpole.trigonometry import libm_cosine, libm_sine
+from fastcartpole.validation import checked_parameter
 
 
 class PhysicsConstants(NamedTuple):
-    """What the jitted equations need, as float64 scalars in SI units; made by :meth:`CartPoleParameters.constants`."""
+    """What the jitted equations need, in SI units: float64 scalars."""
 
     gravity: float
     pole_mass: float
@@ -28,62 +33,100 @@ class PhysicsConstants(NamedTuple):
     angle_threshold: float
 
 
-@dataclass(frozen=True)
+Parameter = float | npt.NDArray[np.float64]
+
+_MAY_BE_ANY_SIGN = ("gravity", "force_magnitude")
+
+
+@dataclass(frozen=True, eq=False)
 class CartPoleParameters:
-    """Physical parameters of the cart and its pole; the defaults are those of ``CartPole-v1``.
+    """Physical parameters of cart and pole; the defaults are those of ``CartPole-v1``.
+
+    Each is a number for all environments or a sequence with one number for each environment (domain randomization),
+    kept as a read-only float64 array of shape (N,).
 
     Attributes:
         gravity: Acceleration of gravity in m/s^2.
-        cart_mass: Mass of the cart in kg.
-        pole_mass: Mass of the pole in kg.
-        half_length: Half the length of the pole in m.
+        cart_mass: Mass of the cart in kg, greater than 0.
+        pole_mass: Mass of the pole in kg, greater than 0.
+        half_length: Half the length of the pole in m, greater than 0.
         force_magnitude: Force of a push, to the left for action 0 and to the right for action 1, in N.
-        tau: Time between two states in s.
-        position_threshold: The episode terminates when the cart is farther than this from the centre, in m.
-        angle_threshold: The episode terminates when the pole leans farther than this, in rad (12 degrees).
+        tau: Time between two states in s, greater than 0.
+        position_threshold: The episode terminates when the cart is farther than this from the centre, in m, greater
+            than 0.
+        angle_threshold: The episode terminates when the pole leans farther than this, in rad (default 12 degrees),
+            greater than 0.
     """
 
-    gravity: float = 9.8
-    cart_mass: float = 1.0
-    pole_mass: float = 0.1
-    half_length: float = 0.5
-    force_magnitude: float = 10.0
-    tau: float = 0.02
-    position_threshold: float = 2.4
-    angle_threshold: float = 12 * 2 * math.pi / 360
+    gravity: Parameter = 9.8
+    cart_mass: Parameter = 1.0
+    pole_mass: Parameter = 0.1
+    half_length: Parameter = 0.5
+    force_magnitude: Parameter = 10.0
+    tau: Parameter = 0.02
+    position_threshold: Parameter = 2.4
+    angle_threshold: Parameter = 12 * 2 * math.pi / 360
 
-    def constants(self) -> PhysicsConstants:
-        """Return the record the kernels take, with the derived masses computed as Gymnasium computes them."""
-        return PhysicsConstants(
-            gravity=self.gravity,
-            pole_mass=self.pole_mass,
-            total_mass=self.pole_mass + self.cart_mass,
-            half_length=self.half_length,
-            pole_mass_length=self.pole_mass * self.half_length,
-            force_magnitude=self.force_magnitude,
-            tau=self.tau,
-            position_threshold=self.position_threshold,
-            angle_threshold=self.angle_threshold,
+    def __post_init__(self) -> None:
+        """Check every parameter.
+
+        Raises:
+            TypeError: If one is neither a number nor a sequence of numbers.
+            ValueError: If one is not finite or not greater than 0, where it must be, or if arrays differ in length.
+        """
+        lengths = set()
+        for field in fields(self):
+            value = checked_parameter(
+                field.name, getattr(self, field.name), positive=field.name not in _MAY_BE_ANY_SIGN
+            )
+            object.__setattr__(self, field.name, value)
+            if isinstance(value, np.ndarray):
+                lengths.add(value.size)
+        if len(lengths) > 1:
+            raise ValueError(f"parameters given as arrays must have one length, got lengths {sorted(lengths)}.")
+
+    @property
+    def num_envs(self) -> int | None:
+        """Length of the parameters that are arrays, or None where all are numbers."""
+        sizes = [value.size for field in fields(self) if isinstance(value := getattr(self, field.name), np.ndarray)]
+        return sizes[0] if sizes else None
+
+    def constants(self) -> npt.NDArray[np.float64]:
+        """Return the constants of the equations, with the derived masses computed as Gymnasium computes them.
+
+        Returns:
+            The fields of :class:`PhysicsConstants` as rows, shape (9, 1) or (9, N), float64.
+        """
+        record = PhysicsConstants(
+            gravity=self.gravity,  # type: ignore[arg-type]
+            pole_mass=self.pole_mass,  # type: ignore[arg-type]
+            total_mass=self.pole_mass + self.cart_mass,  # type: ignore[arg-type]
+            half_length=self.half_length,  # type: ignore[arg-type]
+            pole_mass_length=self.pole_mass * self.half_length,  # type: ignore[arg-type]
+            force_magnitude=self.force_magnitude,  # type: ignore[arg-type]
+            tau=self.tau,  # type: ignore[arg-type]
+            position_threshold=self.position_threshold,  # type: ignore[arg-type]
+            angle_threshold=self.angle_threshold,  # type: ignore[arg-type]
         )
+        return np.ascontiguousarray(np.stack(np.broadcast_arrays(*(np.atleast_1d(value) for value in record))))
 
 
 @kernel()
 def accelerations(
-    angle: float, angular_velocity: float, force: float, constants: PhysicsConstants
+    sine: float, cosine: float, angular_velocity: float, force: float, constants: PhysicsConstants
 ) -> tuple[float, float]:
     """Return the accelerations of cart and pole under a force (Florian 2007, equations 23 and 24).
 
     Args:
-        angle: Angle of the pole from the vertical in rad, float64.
-        angular_velocity: Its rate of change in rad/s, float64.
+        sine: Sine of the pole's angle from the vertical, float64.
+        cosine: Its cosine, float64.
+        angular_velocity: Rate of change of the angle in rad/s, float64.
         force: Force on the cart in N, positive to the right.
         constants: Physical constants.
 
     Returns:
         ``(acceleration, angular_acceleration)`` in m/s^2 and rad/s^2, float64.
     """
-    sine = math.sin(angle)
-    cosine = math.cos(angle)
     thrust = (force + constants.pole_mass_length * (angular_velocity * angular_velocity) * sine) / constants.total_mass
     angular_acceleration = (constants.gravity * sine - cosine * thrust) / (
         constants.half_length * (4.0 / 3.0 - constants.pole_mass * (cosine * cosine) / constants.total_mass)
@@ -93,34 +136,44 @@ def accelerations(
 
 
 @kernel()
+def push(action: int, constants: PhysicsConstants) -> float:
+    """Return the force on the cart in N: to the right (positive) for action 1, to the left for action 0."""
+    return constants.force_magnitude if action == 1 else -constants.force_magnitude
+
+
+@kernel()
 def next_state(
     position: float,
     velocity: float,
     angle: float,
     angular_velocity: float,
-    action: int,
-    constants: PhysicsConstants,
+    acceleration: float,
+    angular_acceleration: float,
+    semi_implicit: bool,
+    tau: float,
 ) -> tuple[float, float, float, float]:
-    """Return the state one time step later, by the explicit Euler method.
+    """Return the state one time step later.
 
     Args:
         position: Position of the cart in m, float64.
         velocity: Velocity of the cart in m/s, float64.
         angle: Angle of the pole in rad, float64.
         angular_velocity: Angular velocity of the pole in rad/s, float64.
-        action: 0 pushes to the left, 1 to the right.
-        constants: Physical constants.
+        acceleration: Acceleration of the cart in m/s^2, float64.
+        angular_acceleration: Angular acceleration of the pole in rad/s^2, float64.
+        semi_implicit: Whether positions move with the new velocities (semi-implicit Euler) or the old ones (Euler).
+        tau: Length of the time step in s.
 
     Returns:
         ``(position, velocity, angle, angular_velocity)``, float64.
     """
-    force = constants.force_magnitude if action == 1 else -constants.force_magnitude
-    acceleration, angular_acceleration = accelerations(angle, angular_velocity, force, constants)
+    new_velocity = velocity + tau * acceleration
+    new_angular_velocity = angular_velocity + tau * angular_acceleration
     return (
-        position + constants.tau * velocity,
-        velocity + constants.tau * acceleration,
-        angle + constants.tau * angular_velocity,
-        angular_velocity + constants.tau * angular_acceleration,
+        position + tau * (new_velocity if semi_implicit else velocity),
+        new_velocity,
+        angle + tau * (new_angular_velocity if semi_implicit else angular_velocity),
+        new_angular_velocity,
     )
 
 
@@ -133,3 +186,52 @@ def has_fallen(position: float, angle: float, constants: PhysicsConstants) -> bo
         or angle < -constants.angle_threshold
         or angle > constants.angle_threshold
     )
+
+
+@kernel()
+def constants_of(index: int, constants: npt.NDArray[np.float64]) -> PhysicsConstants:
+    """Return column ``index`` of an array of constants, shape (9, N), float64, as the record of scalars."""
+    return PhysicsConstants(
+        constants[0, index],
+        constants[1, index],
+        constants[2, index],
+        constants[3, index],
+        constants[4, index],
+        constants[5, index],
+        constants[6, index],
+        constants[7, index],
+        constants[8, index],
+    )
+
+
+@kernel()
+def step_state(
+    state: npt.NDArray[np.float64],
+    action: int,
+    semi_implicit: bool,
+    constants: npt.NDArray[np.float64],
+    observation: npt.NDArray[np.float32],
+) -> bool:
+    """Move one environment on by one time step, in place.
+
+    Args:
+        state: Position, velocity, angle and angular velocity, shape (4,), float64, changed in place.
+        action: 0 or 1.
+        semi_implicit: Whether positions move with the new velocities.
+        constants: Physical constants, shape (9, 1), float64.
+        observation: Where the new state is written as float32, shape (4,).
+
+    Returns:
+        Whether the pole has fallen or the cart has left the track.
+    """
+    scalars = constants_of(0, constants)
+    position, velocity, angle, angular_velocity = state[0], state[1], state[2], state[3]
+    acceleration, angular_acceleration = accelerations(
+        libm_sine(angle), libm_cosine(angle), angular_velocity, push(action, scalars), scalars
+    )
+    state[0], state[1], state[2], state[3] = next_state(
+        position, velocity, angle, angular_velocity, acceleration, angular_acceleration, semi_implicit, scalars.tau
+    )
+    for row in range(4):
+        observation[row] = np.float32(state[row])
+    return has_fallen(state[0], state[2], scalars)

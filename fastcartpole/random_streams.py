@@ -21,6 +21,10 @@ _LOW_HALF = np.uint64(0xFFFFFFFF)
 _HALF_BITS = np.uint64(32)
 _PCG_MULTIPLIER_HIGH = np.uint64(0x2360ED051FC65DA4)
 _PCG_MULTIPLIER_LOW = np.uint64(0x4385DF649FCCF645)
+_TO_UNIT_INTERVAL = 1.0 / 9007199254740992.0
+_SPLITMIX_INCREMENT = np.uint64(0x9E3779B97F4A7C15)
+_SPLITMIX_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
+_SPLITMIX_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 
 # SeedSequence works in 32-bit arithmetic; here each word is kept in the low half of a uint64.
 _POOL_SIZE = 4
@@ -76,13 +80,32 @@ def next_uint64(streams: Streams, index: int) -> np.uint64:
 @kernel()
 def next_double(streams: Streams, index: int) -> float:
     """Draw a float64 uniformly from [0, 1), a multiple of 2**-53, moving one stream of ``streams`` on in place."""
-    return (next_uint64(streams, index) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return (next_uint64(streams, index) >> np.uint64(11)) * _TO_UNIT_INTERVAL
 
 
 @kernel()
 def next_uniform(streams: Streams, index: int, low: float, high: float) -> float:
     """Draw a float64 uniformly from [low, high), rounded as ``numpy.random.Generator.uniform`` rounds it."""
     return low + (high - low) * next_double(streams, index)
+
+
+@kernel()
+def hashed_uint64(key: np.uint64, counter: int) -> np.uint64:
+    """Return 64 random bits that depend on nothing but a key and a counter.
+
+    It is output number ``counter`` of SplitMix64 with the seed ``key`` (G. L. Steele, D. Lea and C. H. Flood, "Fast
+    Splittable Pseudorandom Number Generators", 2014): random numbers without a state, for any thread in any order.
+    """
+    z = key + _SPLITMIX_INCREMENT * np.uint64(counter + 1)
+    z = (z ^ (z >> np.uint64(30))) * _SPLITMIX_MULTIPLIER_1
+    z = (z ^ (z >> np.uint64(27))) * _SPLITMIX_MULTIPLIER_2
+    return np.uint64(z ^ (z >> np.uint64(31)))
+
+
+@kernel()
+def hashed_double(key: np.uint64, counter: int) -> float:
+    """Return a float64 uniform in [0, 1), a multiple of 2**-53, that depends on nothing but a key and a counter."""
+    return (hashed_uint64(key, counter) >> np.uint64(11)) * _TO_UNIT_INTERVAL
 
 
 @kernel()

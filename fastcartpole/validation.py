@@ -1,9 +1,17 @@
-"""Checks of arguments: one clear sentence that names the argument, the value and what is allowed."""
+"""Checks of the environment's arguments: one clear sentence that names the argument, the value and what is allowed."""
 
 from __future__ import annotations
 
-import math
 import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_INT64 = np.dtype(np.int64)
+
+Seeds = int | Sequence[int | None] | npt.NDArray[np.integer] | None
 
 
 def checked_integer(name: str, value: object, *, minimum: int) -> int:
@@ -19,7 +27,7 @@ def checked_integer(name: str, value: object, *, minimum: int) -> int:
         ValueError: If it is less than ``minimum``.
     """
     try:
-        if isinstance(value, bool):
+        if isinstance(value, (bool, np.bool_)):
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -29,30 +37,118 @@ def checked_integer(name: str, value: object, *, minimum: int) -> int:
     return number
 
 
-def checked_number(
-    name: str, value: object, *, above: float | None = None, minimum: float | None = None, maximum: float | None = None
-) -> float:
-    """Return ``value`` as a float.
-
-    Args:
-        name: What the argument is called, for the message.
-        value: What was passed.
-        above: Where given, the value must be greater.
-        minimum: Where given, the value must be at least this.
-        maximum: Where given, the value must be at most this.
+def checked_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return ``value`` if it is one of the strings ``choices``.
 
     Raises:
-        TypeError: If it is not a real number.
-        ValueError: If it is not finite or out of range.
+        ValueError: If it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not math.isfinite(value):
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    return value
+
+
+def checked_parameter(name: str, value: object, *, positive: bool) -> float | npt.NDArray[np.float64]:
+    """Return a physical parameter as a float, or as a read-only float64 array of shape (N,).
+
+    Args:
+        name: What the parameter is called, for the message.
+        value: A number, or a sequence of numbers.
+        positive: Whether it must be greater than 0.
+
+    Raises:
+        TypeError: If it is neither a number nor a sequence of numbers.
+        ValueError: If it is not finite, not of one dimension, empty, or not greater than 0.
+    """
+    try:
+        array = np.array(value)
+        if array.dtype.kind not in "iuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or a sequence of numbers, got {value!r}.") from None
+    if array.ndim > 1 or array.size == 0:
+        raise ValueError(f"{name} must be a number or have shape (num_envs,), got shape {array.shape}.")
+    if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {value}.")
-    if above is not None and not value > above:
-        raise ValueError(f"{name} must be greater than {above:g}, got {value}.")
-    if minimum is not None and value < minimum:
-        raise ValueError(f"{name} must be at least {minimum:g}, got {value}.")
-    if maximum is not None and value > maximum:
-        raise ValueError(f"{name} must be at most {maximum:g}, got {value}.")
-    return float(value)
+    if positive and not (array > 0).all():
+        raise ValueError(f"{name} must be greater than 0, got {value}.")
+    if array.ndim == 0:
+        return float(array)
+    array = array.astype(np.float64)
+    array.flags.writeable = False
+    return array
+
+
+def checked_actions(actions: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Return actions as a C-contiguous int64 array of shape (N,); whether each is 0 or 1 is left to the kernel.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If the shape is another.
+    """
+    array = np.asarray(actions)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"actions must be integers 0 or 1, got an array of {array.dtype}.")
+    if array.shape != shape:
+        raise ValueError(f"actions must have shape {shape}, got {array.shape}.")
+    if array.dtype != _INT64 or not array.flags.c_contiguous:
+        return np.ascontiguousarray(array, dtype=_INT64)
+    return array
+
+
+def checked_seeds(seed: Seeds, num_envs: int) -> list[int | None]:
+    """Return one seed for each environment, None where its stream is to go on.
+
+    Args:
+        seed: An integer s for s, s + 1, ...; a sequence of N integers or None; or None for all.
+        num_envs: N.
+
+    Raises:
+        TypeError: If a seed is not an integer.
+        ValueError: If a seed is negative or the length is not N.
+    """
+    if seed is None:
+        return [None] * num_envs
+    plain = seed.tolist() if isinstance(seed, np.ndarray) else seed
+    if isinstance(plain, (list, tuple)):
+        if len(plain) != num_envs:
+            raise ValueError(f"seed must have one entry for each of the {num_envs} environments, got {len(plain)}.")
+        return [None if entry is None else checked_integer("seed", entry, minimum=0) for entry in plain]
+    first = checked_integer("seed", plain, minimum=0)
+    return list(range(first, first + num_envs))
+
+
+def checked_reset_mask(options: dict[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:
+    """Return which environments ``reset(options=...)`` asks for, shape (N,), bool; all where it does not say.
+
+    Raises:
+        TypeError: If the mask is not a NumPy array of bool.
+        ValueError: If its shape is not (N,) or it chooses no environment.
+    """
+    if options is None or "reset_mask" not in options:
+        return np.ones(num_envs, dtype=np.bool_)
+    mask = options["reset_mask"]
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        raise TypeError(f"options['reset_mask'] must be a NumPy array of bool, got {mask!r}.")
+    if mask.shape != (num_envs,):
+        raise ValueError(f"options['reset_mask'] must have shape ({num_envs},), got {mask.shape}.")
+    if not mask.any():
+        raise ValueError("options['reset_mask'] must choose at least one environment, got all False.")
+    return np.ascontiguousarray(mask)
+
+
+def checked_state(value: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Return a physical state as a float64 array.
+
+    Raises:
+        TypeError: If it is not made of numbers.
+        ValueError: If its shape is another or a number is not finite.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"state must be made of numbers, got an array of {array.dtype}.")
+    if array.shape != shape:
+        raise ValueError(f"state must have shape {shape}, got {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError("state must be finite, got a value that is infinite or not a number.")
+    return array.astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -13,87 +13,166 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from fastcartpole.batch import (
-    NO_TIME_LIMIT,
+    DISABLED,
+    NEXT_STEP,
     RESET_HIGH,
     RESET_LOW,
-    StepOutputs,
+    SAME_STEP,
+    BatchState,
+    copy_batch_state,
     new_batch_state,
-    new_step_outputs,
     reset_batch,
     step_batch,
-    step_batch_parallel,
+    step_rules,
+    write_observations,
 )
-from fastcartpole.kernels import PARALLEL_LAUNCH, usable_threads
+from fastcartpole.kernels import PARALLEL_LAUNCH, specialized, usable_threads
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import seed_streams_from_integers
-from fastcartpole.validation import checked_integer
+from fastcartpole.rendering import Renderer
+from fastcartpole.rollout import Policy, Rollout, roll_out
+from fastcartpole.spaces import ACTION_SPACE, observation_space
+from fastcartpole.validation import (
+    Seeds,
+    checked_actions,
+    checked_choice,
+    checked_integer,
+    checked_reset_mask,
+    checked_seeds,
+    checked_state,
+)
 
 _ENVS_PER_THREAD = 512
+_AUTORESET = {
+    AutoresetMode.NEXT_STEP: NEXT_STEP,
+    AutoresetMode.SAME_STEP: SAME_STEP,
+    AutoresetMode.DISABLED: DISABLED,
+}
+_FLOAT32 = np.dtype(np.float32)
+_BOOL = np.dtype(np.bool_)
+_NO_ROWS = np.empty((0, 4), dtype=np.float32)
+_RENDER_MODES = ["rgb_array", "rgb_array_grid"]
+
+StepResult = tuple[
+    npt.NDArray[np.float32], npt.NDArray[np.floating], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]
+]
 
 
 class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]):
-    """N CartPole environments, bit-identical to Gymnasium's ``SyncVectorEnv`` of ``CartPole-v1``.
+    """N CartPole environments, bit-identical to Gymnasium's ``CartPole-v1``.
 
-    For the same seeds and actions every observation, reward and flag equals that of
-    ``gymnasium.make_vec("CartPole-v1", num_envs=N, vectorization_mode="sync")``, through resets: environment ``i``
-    draws its initial states from its own PCG64 stream, seeded ``seed + i``. An environment whose episode has ended is
-    reset by the following step, which ignores its action (``AutoresetMode.NEXT_STEP``).
+    With ``seeding="independent"`` (default) every observation, reward, flag and info equals that of
+    ``gymnasium.make_vec("CartPole-v1", num_envs=N, vectorization_mode="sync")`` for the same seeds and actions, through
+    resets: environment ``i`` draws its initial states from its own PCG64 stream, seeded ``seed + i``. With
+    ``seeding="shared"`` they equal those of Gymnasium's own ``CartPoleVectorEnv``, which ``gymnasium.make_vec`` gives
+    by default: one stream for the batch, drawn in blocks of shape (4, k), and float32 rewards.
 
     Observations are float32 of shape (N, 4): position (m), velocity (m/s), angle (rad), angular velocity (rad/s).
     Actions are integers of shape (N,): 0 pushes to the left, 1 to the right. Results do not depend on the number of
-    threads.
+    threads. The environment can be pickled and copied; the copy goes on as the original does.
+
+    Attributes:
+        parameters: The physical parameters.
+        max_episode_steps: Length at which episodes are truncated, or None.
+        precision: ``"exact"`` or ``"fast"``.
+        seeding: ``"independent"`` or ``"shared"``.
+        autoreset_mode: What happens to an environment whose episode has ended.
     """
 
     metadata: dict[str, Any] = {
-        "render_modes": [],
+        "render_modes": _RENDER_MODES,
         "render_fps": 50,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
     def __init__(
-        self, num_envs: int = 1, *, max_episode_steps: int | None = 500, num_threads: int | None = None
+        self,
+        num_envs: int = 1,
+        *,
+        max_episode_steps: int | None = 500,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        precision: str = "exact",
+        seeding: str = "independent",
+        sutton_barto_reward: bool = False,
+        parameters: CartPoleParameters | None = None,
+        kinematics_integrator: str = "euler",
+        num_threads: int | None = None,
+        copy: bool = True,
+        render_mode: str | None = None,
     ) -> None:
         """Make the batch; call :meth:`reset` before the first step.
 
         Args:
             num_envs: Number of environments N, at least 1.
             max_episode_steps: Steps after which an episode is truncated; None for no limit.
+            autoreset_mode: When an environment whose episode has ended is reset: by the following step, which ignores
+                its action (``NEXT_STEP``); within the same step, its last observation being kept in the infos
+                (``SAME_STEP``); or by the caller (``DISABLED``).
+            precision: ``"exact"`` for Gymnasium's bits; ``"fast"`` for sines and cosines within 1 unit in the last
+                place, and otherwise the same float64 arithmetic.
+            seeding: ``"independent"`` streams as Gymnasium's ``SyncVectorEnv``, or one ``"shared"`` stream as its
+                ``CartPoleVectorEnv``.
+            sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
+            parameters: Physical parameters; None for those of ``CartPole-v1``.
+            kinematics_integrator: ``"euler"`` or ``"semi-implicit euler"``.
             num_threads: Threads that share a step, at least 1; None chooses by the size of the batch.
+            copy: Whether every step returns a fresh observation array; otherwise all steps return the same one.
+            render_mode: ``"rgb_array"`` for a tuple of frames, ``"rgb_array_grid"`` for one tiled frame, or None.
 
         Raises:
-            TypeError: If an argument is not an integer.
-            ValueError: If an argument is less than 1.
+            TypeError: If an argument has the wrong type.
+            ValueError: If an argument is out of its range, or parameter arrays have not N entries.
         """
         self.num_envs = checked_integer("num_envs", num_envs, minimum=1)
         self.max_episode_steps = (
             None if max_episode_steps is None else checked_integer("max_episode_steps", max_episode_steps, minimum=1)
         )
-        self._num_threads = None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1)
-        self.parameters = CartPoleParameters()
-        self._constants = self.parameters.constants()
-        high = np.array(
-            [2 * self.parameters.position_threshold, np.inf, 2 * self.parameters.angle_threshold, np.inf],
-            dtype=np.float32,
+        self.autoreset_mode = _checked_autoreset_mode(autoreset_mode)
+        self.precision = checked_choice("precision", precision, ("exact", "fast"))
+        self.seeding = checked_choice("seeding", seeding, ("independent", "shared"))
+        self.kinematics_integrator = checked_choice(
+            "kinematics_integrator", kinematics_integrator, ("euler", "semi-implicit euler")
         )
-        self.single_observation_space = gymnasium.spaces.Box(-high, high, dtype=np.float32)
-        self.single_action_space = gymnasium.spaces.Discrete(2)
+        self.parameters = _checked_parameters(parameters, self.num_envs)
+        self.sutton_barto_reward = bool(sutton_barto_reward)
+        self.render_mode = (
+            render_mode if render_mode is None else checked_choice("render_mode", render_mode, _RENDER_MODES)
+        )
+        self._num_threads = None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = observation_space(self.parameters)
+        self.single_action_space = ACTION_SPACE
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._state = new_batch_state(self.num_envs)
+        self._constants = self.parameters.constants()
+        self._rules = step_rules(
+            max_episode_steps=self.max_episode_steps,
+            semi_implicit=self.kinematics_integrator == "semi-implicit euler",
+            exact=self.precision == "exact",
+            autoreset_mode=_AUTORESET[self.autoreset_mode],
+            shared_stream=self.seeding == "shared",
+            sutton_barto_reward=self.sutton_barto_reward,
+        )
+        self._reward_dtype: np.dtype[np.floating] = np.dtype(np.float32 if self.seeding == "shared" else np.float64)
+        self._action_shape = (self.num_envs,)
+        self._observation_shape = (self.num_envs, 4)
+        self._state = new_batch_state(self.num_envs, 1 if self.seeding == "shared" else self.num_envs)
+        self._observations = None if copy else np.empty((self.num_envs, 4), dtype=np.float32)
         self._is_seeded = False
-        self._is_reset = False
+        self._is_ready = False
+        self._compiled_steps: dict[bool, Callable[..., int]] = {}
+        self._resets_are_manual = self.autoreset_mode is AutoresetMode.DISABLED
+        self._renderer = Renderer(self.parameters)
 
     def reset(
-        self,
-        *,
-        seed: int | Sequence[int | None] | npt.NDArray[np.integer] | None = None,
-        options: dict[str, Any] | None = None,
+        self, *, seed: Seeds = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
         """Start new episodes.
 
         Args:
-            seed: An integer s seeds environment i with s + i; a sequence gives each environment its own seed, None
-                leaving that stream where it is; None continues all streams (from the system's entropy the first time).
+            seed: With independent seeding, an integer s seeds environment i with s + i, and a sequence gives each
+                environment its own seed, None leaving that stream where it is. With shared seeding, one integer. None
+                continues all streams (from the system's entropy the first time).
             options: ``"low"`` and ``"high"`` bound the initial state variables (default -0.05 and 0.05);
                 ``"reset_mask"``, a bool array of shape (N,), resets only the chosen environments.
 
@@ -107,44 +186,84 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
         """
         self._assert_open()
-        seeds = self._seed_list(seed)
+        num_streams = self._state.streams.shape[1]
+        if self.seeding == "shared" and seed is not None:
+            seeds = checked_seeds(checked_integer("seed", seed, minimum=0), num_streams)
+        else:
+            seeds = checked_seeds(seed, num_streams)
         low, high = maybe_parse_reset_bounds(options, RESET_LOW, RESET_HIGH)
-        mask = self._reset_mask(options)
-        self._seed(seeds, mask)
-        observations = np.empty((self.num_envs, 4), dtype=np.float32)
-        reset_batch(mask, self._state, low, high, observations)
-        self._is_reset = self._is_reset or bool(mask.all())
+        mask = checked_reset_mask(options, self.num_envs)
+        self._seed(seeds, mask if self.seeding == "independent" else np.ones(1, dtype=np.bool_))
+        if self.seeding == "shared":
+            # Gymnasium's CartPoleVectorEnv keeps the bounds for its autoresets; SyncVectorEnv does not.
+            self._rules = self._rules._replace(reset_low=low, reset_high=high)
+        observations = self._observation_array()
+        reset_batch(mask, self.seeding == "shared", self._state, low, high, observations)
+        self._is_ready = self._is_ready or bool(mask.all())
         return observations, {}
 
-    def step(
-        self, actions: npt.ArrayLike
-    ) -> tuple[
-        npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]
-    ]:
+    def step(self, actions: npt.ArrayLike) -> StepResult:
         """Take one action in every environment.
 
         Args:
             actions: Integers 0 or 1, shape (N,).
 
         Returns:
-            ``(observations, rewards, terminated, truncated, infos)``: float32 of shape (N, 4), float64, bool and bool
-            of shape (N,), and an empty dictionary; all arrays are fresh.
+            ``(observations, rewards, terminated, truncated, infos)``: float32 of shape (N, 4), float64 (float32 with
+            shared seeding), bool and bool of shape (N,), and a dictionary. It is empty but with ``SAME_STEP``, where it
+            holds ``final_obs`` (shape (N,), object), ``final_info`` and their masks when an episode ended.
 
         Raises:
             TypeError: If the actions are not integers.
             ValueError: If their shape is not (N,) or one is neither 0 nor 1. No environment has moved then.
-            gymnasium.error.ResetNeeded: If :meth:`reset` has not been called.
+            gymnasium.error.ResetNeeded: If :meth:`reset` has not been called, or, with ``DISABLED``, if an environment
+                whose episode has ended has not been reset.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
         """
-        self._assert_open()
-        if not self._is_reset:
-            raise gymnasium.error.ResetNeeded("Call reset() on all environments before step().")
-        checked_actions = self._action_array(actions)
-        outputs = new_step_outputs(self.num_envs)
-        invalid = self._launch_step(checked_actions, outputs)
+        if not self._is_ready or self.closed or self._resets_are_manual:
+            self._assert_ready()
+        checked = checked_actions(actions, self._action_shape)
+        observations = np.empty(self._observation_shape, _FLOAT32) if self._observations is None else self._observations
+        rewards = np.empty(self._action_shape, self._reward_dtype)
+        terminated = np.empty(self._action_shape, _BOOL)
+        truncated = np.empty(self._action_shape, _BOOL)
+        final_observations = _NO_ROWS if self._rules.autoreset_mode != SAME_STEP else np.empty_like(observations)
+        invalid = self._launch_step(checked, observations, rewards, terminated, truncated, final_observations)
         if invalid >= 0:
-            raise ValueError(f"actions must be 0 or 1, got {checked_actions[invalid]} for environment {invalid}.")
-        return outputs.observations, outputs.rewards, outputs.terminated, outputs.truncated, {}
+            raise ValueError(f"actions must be 0 or 1, got {checked[invalid]} for environment {invalid}.")
+        infos = {} if final_observations is _NO_ROWS else _final_infos(terminated | truncated, final_observations)
+        return observations, rewards, terminated, truncated, infos
+
+    def rollout(
+        self, policy: Policy, num_steps: int, *, seed: int | None = None, out: Rollout | None = None
+    ) -> Rollout:
+        """Step ``num_steps`` times inside one compiled call; the trajectories are those of stepping by hand.
+
+        Args:
+            policy: ``"random"`` for uniformly random actions, or a function compiled with ``numba.njit`` that takes an
+                observation, shape (4,), float32, and a random number, float64, uniform in [0, 1), and returns 0 or 1.
+            num_steps: Number of steps T, at least 1.
+            seed: Fixes the random numbers of the policy; None takes them from the system's entropy.
+            out: An earlier rollout of as many steps, to be overwritten and returned instead of fresh arrays.
+
+        Returns:
+            Observations the actions were chosen from, actions, rewards and flags, T x N each, and the observations
+            after the last step.
+
+        Raises:
+            TypeError: If an argument has the wrong type.
+            ValueError: If an argument is out of its range, or the policy returns another number than 0 or 1; then no
+                environment has moved.
+            gymnasium.error.ResetNeeded: As :meth:`step`; with ``DISABLED`` rollouts are not possible.
+            gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
+        """
+        self._assert_ready()
+        if self._resets_are_manual:
+            raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
+        threads = usable_threads(self._num_threads, self.num_envs, _ENVS_PER_THREAD)
+        return roll_out(
+            policy, num_steps, seed, threads, self._state, self._constants, self._rules, self._reward_dtype, out
+        )
 
     @property
     def state(self) -> npt.NDArray[np.float64]:
@@ -156,65 +275,147 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
 
     @state.setter
     def state(self, value: npt.ArrayLike) -> None:
-        array = np.asarray(value, dtype=np.float64)
-        if array.shape != self._state.physics.shape:
-            raise ValueError(f"state must have shape (4, {self.num_envs}), got {array.shape}.")
-        if not np.isfinite(array).all():
-            raise ValueError("state must be finite, got a value that is infinite or not a number.")
-        self._state.physics[:] = array
+        self._state.physics[:] = checked_state(value, self._state.physics.shape)
 
-    def _launch_step(self, actions: npt.NDArray[np.int64], outputs: StepOutputs) -> int:
+    def get_state(self) -> dict[str, Any]:
+        """Return everything that changes while the environments run, for :meth:`set_state`.
+
+        Returns:
+            Copies of the physical state, step counts, pending autoresets and random streams, and what is left of
+            earlier calls of :meth:`reset`.
+        """
+        return {
+            **{name: array.copy() for name, array in self._state._asdict().items()},
+            "reset_low": self._rules.reset_low,
+            "reset_high": self._rules.reset_high,
+            "is_seeded": self._is_seeded,
+            "is_ready": self._is_ready,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> npt.NDArray[np.float32]:
+        """Go on, bit for bit, from where :meth:`get_state` was called, here or in an environment made alike.
+
+        Args:
+            state: What :meth:`get_state` returned.
+
+        Returns:
+            The observations of that state, shape (N, 4), float32.
+
+        Raises:
+            ValueError: If an entry is missing or an array has another shape or dtype. Nothing has changed then.
+        """
+        self._assert_open()
+        expected = self.get_state()
+        if not isinstance(state, dict) or state.keys() != expected.keys():
+            raise ValueError(f"state must be a dictionary with the keys {', '.join(expected)}.")
+        for name, array in self._state._asdict().items():
+            given = state[name]
+            if not isinstance(given, np.ndarray) or given.shape != array.shape or given.dtype != array.dtype:
+                raise ValueError(f"state[{name!r}] must be an array of {array.dtype} with shape {array.shape}.")
+        checked_state(state["physics"], self._state.physics.shape)
+        self._state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
+        self._rules = self._rules._replace(reset_low=float(state["reset_low"]), reset_high=float(state["reset_high"]))
+        self._is_seeded, self._is_ready = bool(state["is_seeded"]), bool(state["is_ready"])
+        observations = self._observation_array()
+        write_observations(0, self.num_envs, self._state, observations)
+        return observations
+
+    def render(self) -> tuple[npt.NDArray[np.uint8], ...] | npt.NDArray[np.uint8] | None:  # type: ignore[override]
+        """Draw every environment as Gymnasium does.
+
+        Returns:
+            With ``"rgb_array"`` a tuple of N frames, shape (400, 600, 3), uint8; with ``"rgb_array_grid"`` one frame of
+            all of them, tiled; without a render mode None, after a warning.
+
+        Raises:
+            gymnasium.error.DependencyNotInstalled: If pygame is not installed.
+            gymnasium.error.ResetNeeded: If :meth:`reset` has not been called.
+        """
+        self._assert_reset()
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() does nothing: the environment was made without a render_mode.")
+            return None
+        if self.render_mode == "rgb_array_grid":
+            return self._renderer.grid(self._state.physics)
+        return self._renderer.frames(self._state.physics)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release what rendering holds."""
+        self._renderer.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled_steps": {}}
+
+    def _observation_array(self) -> npt.NDArray[np.float32]:
+        return np.empty((self.num_envs, 4), dtype=np.float32) if self._observations is None else self._observations
+
+    def _launch_step(self, actions: npt.NDArray[np.int64], *outputs: npt.NDArray[Any]) -> int:
         num_threads = usable_threads(self._num_threads, self.num_envs, _ENVS_PER_THREAD)
-        limit = NO_TIME_LIMIT if self.max_episode_steps is None else self.max_episode_steps
-        if num_threads == 1:
-            return step_batch(actions, self._state, self._constants, limit, outputs)
+        is_parallel = num_threads > 1
+        step = self._compiled_steps.get(is_parallel)
+        if step is None:
+            kernel = step_batch.parallel if is_parallel else step_batch.serial
+            step = specialized(kernel, num_threads, actions, self._state, self._constants, self._rules, *outputs)
+            self._compiled_steps[is_parallel] = step
+        if not is_parallel:
+            return step(num_threads, actions, self._state, self._constants, self._rules, *outputs)
         with PARALLEL_LAUNCH:
-            return step_batch_parallel(num_threads, actions, self._state, self._constants, limit, outputs)
+            return step(num_threads, actions, self._state, self._constants, self._rules, *outputs)
+
+    def _seed(self, seeds: list[int | None], mask: npt.NDArray[np.bool_]) -> None:
+        streams = self._state.streams
+        if not self._is_seeded:
+            entropy = np.random.SeedSequence().generate_state(len(seeds), np.uint64)
+            seed_streams_from_integers(entropy.tolist(), np.arange(len(seeds)), streams)
+            self._is_seeded = True
+        chosen = [(i, entry) for i, entry in enumerate(seeds) if entry is not None and mask[i]]
+        if chosen:
+            indices, integers = zip(*chosen, strict=True)
+            seed_streams_from_integers(integers, np.array(indices, dtype=np.int64), streams)
 
     def _assert_open(self) -> None:
         if self.closed:
             raise gymnasium.error.ClosedEnvironmentError("This CartPoleVectorEnv has been closed; make a new one.")
 
-    def _action_array(self, actions: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        array = np.asarray(actions)
-        if not np.issubdtype(array.dtype, np.integer):
-            raise TypeError(f"actions must be integers 0 or 1, got an array of {array.dtype}.")
-        if array.shape != (self.num_envs,):
-            raise ValueError(f"actions must have shape ({self.num_envs},), got {array.shape}.")
-        return np.ascontiguousarray(array, dtype=np.int64)
+    def _assert_reset(self) -> None:
+        self._assert_open()
+        if not self._is_ready:
+            raise gymnasium.error.ResetNeeded("Call reset() on all environments first.")
 
-    def _seed_list(self, seed: int | Sequence[int | None] | npt.NDArray[np.integer] | None) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        plain = seed.tolist() if isinstance(seed, np.ndarray) else seed
-        if isinstance(plain, (list, tuple)):
-            return self._checked_seeds(plain)
-        first = checked_integer("seed", plain, minimum=0)
-        return [first + i for i in range(self.num_envs)]
+    def _assert_ready(self) -> None:
+        self._assert_reset()
+        if self._resets_are_manual and self._state.needs_reset.any():
+            index = int(np.argmax(self._state.needs_reset))
+            raise gymnasium.error.ResetNeeded(
+                f"The episode of environment {index} has ended: reset it with options={{'reset_mask': mask}} first."
+            )
 
-    def _checked_seeds(self, seed: Sequence[int | None]) -> list[int | None]:
-        if len(seed) != self.num_envs:
-            raise ValueError(f"seed must have one entry for each of the {self.num_envs} environments, got {len(seed)}.")
-        return [None if entry is None else checked_integer("seed", entry, minimum=0) for entry in seed]
 
-    def _seed(self, seeds: list[int | None], mask: npt.NDArray[np.bool_]) -> None:
-        if not self._is_seeded:
-            entropy = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
-            seed_streams_from_integers(entropy.tolist(), np.arange(self.num_envs), self._state.streams)
-            self._is_seeded = True
-        chosen = [i for i, entry in enumerate(seeds) if entry is not None and mask[i]]
-        if chosen:
-            chosen_seeds = [entry for i in chosen if (entry := seeds[i]) is not None]
-            seed_streams_from_integers(chosen_seeds, np.array(chosen, dtype=np.int64), self._state.streams)
+def _final_infos(ended: npt.NDArray[np.bool_], observations: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """Return the infos of a step with same-step autoreset, in the form Gymnasium gives them."""
+    if not ended.any():
+        return {}
+    final_observations = np.full(ended.size, None, dtype=object)
+    for index in np.flatnonzero(ended):
+        final_observations[index] = observations[index]
+    return {"final_obs": final_observations, "_final_obs": ended, "final_info": {}, "_final_info": ended.copy()}
 
-    def _reset_mask(self, options: dict[str, Any] | None) -> npt.NDArray[np.bool_]:
-        if options is None or "reset_mask" not in options:
-            return np.ones(self.num_envs, dtype=np.bool_)
-        mask = options["reset_mask"]
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            raise TypeError(f"options['reset_mask'] must be a NumPy array of bool, got {mask!r}.")
-        if mask.shape != (self.num_envs,):
-            raise ValueError(f"options['reset_mask'] must have shape ({self.num_envs},), got {mask.shape}.")
-        if not mask.any():
-            raise ValueError("options['reset_mask'] must choose at least one environment, got all False.")
-        return np.ascontiguousarray(mask)
+
+def _checked_autoreset_mode(value: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(value)
+    except ValueError:
+        modes = ", ".join(repr(mode.value) for mode in AutoresetMode)
+        raise ValueError(f"autoreset_mode must be an AutoresetMode or one of {modes}, got {value!r}.") from None
+
+
+def _checked_parameters(parameters: CartPoleParameters | None, num_envs: int) -> CartPoleParameters:
+    if parameters is None:
+        return CartPoleParameters()
+    if not isinstance(parameters, CartPoleParameters):
+        raise TypeError(f"parameters must be CartPoleParameters, got {parameters!r}.")
+    if parameters.num_envs not in (None, num_envs):
+        raise ValueError(
+            f"parameters given as arrays must have num_envs={num_envs} entries, got {parameters.num_envs}."
+        )
+    return parameters

@@ -128,12 +128,34 @@ def test_an_interrupt_saves_what_was_learned_and_exits_with_130(tmp_path):
 def test_an_interrupt_before_the_training_began_leaves_no_traceback(tmp_path):
     process = start(tmp_path, "train", "--out", "out")
     while not (tmp_path / "out" / "config.json").exists():
+        assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output + errors
-    assert output.splitlines()[-1] == "Interrupted; no network was saved yet."
+    assert output.splitlines()[-1] == "Interrupted; nothing was learned yet."
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_that_fails_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+    code, output, errors = run(tmp_path, "train", "--envs", "1000000000000", "--out", "out")
+    assert code == 1
+    assert errors == "Error: 1000000000000 environments need more memory than there is.\n"
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    code, output, errors = run(tmp_path, "train", "--out", "out")
+    assert code == 1
+    assert errors.splitlines()[-1].startswith("Error: the training cannot start: agent needs Keras on TensorFlow")
+    assert "Traceback" not in errors + output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_without_a_name_that_start_together_get_directories_of_their_own(tmp_path):
+    processes = [start(tmp_path, "train", "--envs", "16", "--epochs", "1") for _ in range(2)]
+    for process in processes:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    assert len(list((tmp_path / "runs").glob("fast-0-*/actor.keras"))) == 2
 
 
 def test_a_killed_run_leaves_whole_lines_and_whole_files(tmp_path):

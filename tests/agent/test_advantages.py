@@ -76,5 +76,9 @@ def test_normalized_advantages_have_mean_0_and_deviation_1():
     np.testing.assert_allclose(actual, (advantages - advantages.mean()) / advantages.std(), atol=1e-5)
 
 
+def test_advantages_that_are_not_numbers_stay_visible():
+    assert np.isnan(normalized(np.array([[1.0, np.nan]], dtype=np.float32))).all()
+
+
 def test_equal_advantages_become_zeros():
     assert np.array_equal(normalized(np.full((3, 2), 5.0, dtype=np.float32)), np.zeros((3, 2)))

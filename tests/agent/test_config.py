@@ -37,6 +37,8 @@ def test_a_minibatch_is_never_larger_than_the_rollout():
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
+        ("preset", 5, TypeError),
+        ("reset_each_epoch", "no", TypeError),
         ("seed", -1, ValueError),
         ("num_envs", 0, ValueError),
         ("epochs", 1.5, TypeError),

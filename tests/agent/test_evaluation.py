@@ -27,6 +27,12 @@ def test_the_returns_are_those_of_single_episodes_in_gymnasium():
     assert evaluate(actor, episodes=20, seed=6) == EvaluationResult.from_returns(np.array(expected))
 
 
+@pytest.mark.parametrize(("episodes", "error"), [(0, ValueError), (2.5, TypeError)])
+def test_a_wrong_number_of_episodes_is_named(episodes, error):
+    with pytest.raises(error, match="episodes must be"):
+        evaluate(build_actor((8,), seed=0), episodes=episodes)
+
+
 def test_statistics_are_those_of_numpy():
     returns = np.array([1.0, 2.0, 6.0])
     result = EvaluationResult.from_returns(returns)

@@ -16,6 +16,16 @@ def test_a_new_run_needs_a_new_or_empty_directory(tmp_path):
         RunDirectory(tmp_path / "empty").create()
 
 
+def test_a_discarded_run_leaves_nothing_but_what_was_there(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for path in (tmp_path / "new" / "run", tmp_path / "mine"):
+        run = RunDirectory(path)
+        run.create()
+        run.write_config({"seed": 1})
+        run.discard_if_unused()
+    assert [p.name for p in tmp_path.rglob("*")] == ["mine"]
+
+
 def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path, monkeypatch):
     run = RunDirectory(tmp_path / "run")
     run.create()

@@ -9,7 +9,7 @@ from agent.networks import build_actor, build_critic
 from agent.update import PPOUpdate, UpdateBatch, clipped_objective, minibatch_indices
 
 SMALL = PRESETS["keras"].replace(
-    steps_per_epoch=200, policy_update_epochs=12, value_update_epochs=9, policy_learning_rate=1e-3
+    steps_per_epoch=200, policy_update_epochs=12, value_update_epochs=9, policy_learning_rate=3e-3
 )
 
 

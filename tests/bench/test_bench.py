@@ -27,8 +27,13 @@ def test_the_table_has_a_row_for_every_batch_size(monkeypatch):
     result = CliRunner().invoke(main, ["bench", "--envs", "1", "--envs", "1024", "--repeats", "2"])
     assert result.exit_code == 0, result.output
     rows = [line.split("│")[1:-1] for line in result.output.splitlines() if line.startswith("│")]
-    assert [row[0].strip() for row in rows] == ["1", "1,024"]
-    assert all(float(cell) > 0 for row in rows for cell in row[1:])
+    cells = [[cell.strip() for cell in row] for row in rows]
+    cases = ["step, exact", "step, fast", "rollout, exact", "rollout, fast"]
+    assert [row[:2] for row in cells] == [
+        *(["1", case] for case in [*cases, "single step", "reset(seed)"]),
+        *(["1,024", case] for case in [*cases, "reset(seed)"]),
+    ]
+    assert all(float(cell) >= 0 for row in cells for cell in (row[2], *row[4:]))
 
 
 def test_an_environment_that_computes_something_else_is_not_timed(monkeypatch):
@@ -38,7 +43,10 @@ def test_an_environment_that_computes_something_else_is_not_timed(monkeypatch):
             observations[0, 0] += 1e-7
             return observations, *others
 
-    check_against_gymnasium()
+    check_against_gymnasium(2000)
     monkeypatch.setattr(environment, "CartPoleVectorEnv", SlightlyOff)
-    with pytest.raises(WrongResultError, match="differs from Gymnasium's SyncVectorEnv at step 1"):
-        check_against_gymnasium()
+    with pytest.raises(WrongResultError, match=r"observations differ from those of SyncVectorEnv.* at step 1\."):
+        check_against_gymnasium(2000)
+    result = CliRunner().invoke(main, ["bench", "--envs", "1"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: fastcartpole's observations differ")

@@ -5,49 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lockstep import assert_identical, assert_same_trajectory, gymnasium_batch, steadying_actions
 
 from fastcartpole import CartPoleVectorEnv
 
-NAMES = ("observations", "rewards", "terminated", "truncated")
 POSITION_THRESHOLD = 2.4
 ANGLE_THRESHOLD = 12 * 2 * np.pi / 360
-
-
-def gymnasium_batch(num_envs, **options):
-    return gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="sync", **options)
-
-
-def steadying_actions(observations):
-    """Return actions that keep the pole up for more than a thousand steps."""
-    return (observations @ np.array([0.1, 0.2, 2.0, 1.0]) > 0).astype(np.int64)
-
-
-def assert_identical(actual, expected, step):
-    for name, ours, theirs in zip(NAMES, actual, expected, strict=False):
-        assert ours.dtype == theirs.dtype, f"{name} at step {step}: dtype {ours.dtype}, expected {theirs.dtype}"
-        assert ours.shape == theirs.shape, f"{name} at step {step}: shape {ours.shape}, expected {theirs.shape}"
-        if ours.tobytes() != theirs.tobytes():
-            where = np.argwhere(ours != theirs)
-            pytest.fail(f"{name} at step {step} differ first at index {where[0] if where.size else '(sign of zero)'}")
-
-
-def assert_same_trajectory(ours, theirs, seed, num_steps, balance=0.5):
-    """Step both with the same actions: random ones, or with probability ``balance`` those that keep the pole up."""
-    generator = np.random.default_rng(1)
-    observations, infos = ours.reset(seed=seed)
-    expected_observations, expected_infos = theirs.reset(seed=seed)
-    assert_identical((observations,), (expected_observations,), step=0)
-    assert infos == expected_infos
-    ended = 0
-    for step in range(1, num_steps + 1):
-        random = generator.integers(0, 2, ours.num_envs)
-        actions = np.where(generator.random(ours.num_envs) < balance, steadying_actions(observations), random)
-        actual, expected = ours.step(actions), theirs.step(actions)
-        assert_identical(actual, expected, step)
-        assert actual[4] == expected[4]
-        observations = actual[0]
-        ended += int((actual[2] | actual[3]).sum())
-    return ended
 
 
 def one_step_of_gymnasium(state, action):

@@ -1,0 +1,178 @@
+"""``CartPoleEnv``: one environment as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
+
+from fastcartpole.batch import RESET_HIGH, RESET_LOW
+from fastcartpole.kernels import specialized
+from fastcartpole.physics import CartPoleParameters, step_state
+from fastcartpole.rendering import Renderer
+from fastcartpole.spaces import ACTION_SPACE, observation_space
+from fastcartpole.validation import checked_choice, checked_state
+
+_RENDER_MODES = ["human", "rgb_array"]
+
+
+class CartPoleEnv(gymnasium.Env[Any, Any]):
+    """One CartPole, bit-identical to Gymnasium's ``CartPole-v1`` and, like it, without a time limit of its own.
+
+    ``gymnasium.make("fastcartpole/CartPole-v1")`` adds the limit of 500 steps. Observations are float32 of shape (4,):
+    position (m), velocity (m/s), angle (rad), angular velocity (rad/s). Action 0 pushes to the left, 1 to the right.
+
+    Attributes:
+        parameters: The physical parameters.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": _RENDER_MODES, "render_fps": 50}
+
+    def __init__(
+        self,
+        *,
+        sutton_barto_reward: bool = False,
+        parameters: CartPoleParameters | None = None,
+        kinematics_integrator: str = "euler",
+        render_mode: str | None = None,
+    ) -> None:
+        """Make the environment; call :meth:`reset` before the first step.
+
+        Args:
+            sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
+            parameters: Physical parameters, numbers only; None for those of ``CartPole-v1``.
+            kinematics_integrator: ``"euler"`` or ``"semi-implicit euler"``.
+            render_mode: ``"rgb_array"``, ``"human"``, or None.
+
+        Raises:
+            TypeError: If ``parameters`` is something else.
+            ValueError: If an argument is out of its range or a parameter is an array.
+        """
+        if not isinstance(parameters, CartPoleParameters | None):
+            raise TypeError(f"parameters must be CartPoleParameters, got {parameters!r}.")
+        self.parameters = CartPoleParameters() if parameters is None else parameters
+        if self.parameters.num_envs is not None:
+            raise ValueError("parameters of a single environment must be numbers, got an array.")
+        self.kinematics_integrator = checked_choice(
+            "kinematics_integrator", kinematics_integrator, ("euler", "semi-implicit euler")
+        )
+        self.render_mode = (
+            render_mode if render_mode is None else checked_choice("render_mode", render_mode, _RENDER_MODES)
+        )
+        self.sutton_barto_reward = bool(sutton_barto_reward)
+        self.observation_space = observation_space(self.parameters)
+        self.action_space = ACTION_SPACE
+        self._state = np.zeros(4)
+        self._is_reset = False
+        self._steps_beyond_terminated: int | None = None
+        self._renderer = Renderer(self.parameters, self.render_mode or "rgb_array")
+        self._compile()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Start a new episode.
+
+        Args:
+            seed: A non-negative integer seeds the generator of initial states; None lets it go on.
+            options: ``"low"`` and ``"high"`` bound the initial state variables (default -0.05 and 0.05).
+
+        Returns:
+            The observation, shape (4,), float32, and an empty dictionary.
+
+        Raises:
+            gymnasium.error.Error: If the seed is not a non-negative integer.
+            ValueError: If the bounds are not numbers with low <= high.
+        """
+        super().reset(seed=seed)
+        low, high = maybe_parse_reset_bounds(options, RESET_LOW, RESET_HIGH)
+        self._state = self.np_random.uniform(low=low, high=high, size=4)
+        self._is_reset = True
+        self._steps_beyond_terminated = None
+        if self.render_mode == "human":
+            self.render()
+        return self._state.astype(np.float32), {}
+
+    def step(self, action: int) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Take one action.
+
+        Args:
+            action: 0 or 1.
+
+        Returns:
+            ``(observation, reward, terminated, truncated, info)``: float32 of shape (4,), float, bool, False and an
+            empty dictionary. Steps beyond the end of an episode are rewarded with 0, after a warning.
+
+        Raises:
+            ValueError: If the action is neither 0 nor 1.
+            gymnasium.error.ResetNeeded: If :meth:`reset` has not been called.
+        """
+        if not self.action_space.contains(action):
+            raise ValueError(f"action must be 0 or 1, got {action!r}.")
+        if not self._is_reset:
+            raise gymnasium.error.ResetNeeded("Call reset() before step().")
+        observation = np.empty(4, dtype=np.float32)
+        terminated = self._step_state(self._state, int(action), self._is_semi_implicit, self._constants, observation)
+        reward = self._reward(terminated)
+        if self.render_mode == "human":
+            self.render()
+        return observation, reward, terminated, False, {}
+
+    def render(self) -> npt.NDArray[np.uint8] | None:
+        """Draw the environment as Gymnasium does.
+
+        Returns:
+            With ``"rgb_array"`` a frame, shape (400, 600, 3), uint8; with ``"human"`` None, the window is updated;
+            without a render mode None, after a warning.
+
+        Raises:
+            gymnasium.error.DependencyNotInstalled: If pygame is not installed.
+        """
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() does nothing: the environment was made without a render_mode.")
+            return None
+        return self._renderer.frame(self._state) if self._is_reset else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self._renderer.close()
+
+    @property
+    def state(self) -> npt.NDArray[np.float64]:
+        """A copy of the physical state, shape (4,), float64; it may be set to finite numbers of the same shape."""
+        return self._state.copy()
+
+    @state.setter
+    def state(self, value: npt.ArrayLike) -> None:
+        self._state = checked_state(value, (4,))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_step_state"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._compile()
+
+    def _compile(self) -> None:
+        self._constants = self.parameters.constants()
+        self._is_semi_implicit = self.kinematics_integrator == "semi-implicit euler"
+        self._step_state = specialized(
+            step_state, np.zeros(4), 0, self._is_semi_implicit, self._constants, np.empty(4, dtype=np.float32)
+        )
+
+    def _reward(self, terminated: bool) -> float:
+        if not terminated:
+            return 0.0 if self.sutton_barto_reward else 1.0
+        if self._steps_beyond_terminated is None:
+            self._steps_beyond_terminated = 0
+            return -1.0 if self.sutton_barto_reward else 1.0
+        if self._steps_beyond_terminated == 0:
+            gymnasium.logger.warn(
+                "step() was called after the episode had terminated: call reset() first; what further steps return has "
+                "no meaning."
+            )
+        self._steps_beyond_terminated += 1
+        return -1.0 if self.sutton_barto_reward else 0.0

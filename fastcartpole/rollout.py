@@ -1,0 +1,236 @@
+"""Many steps of a batch inside one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from fastcartpole.batch import (
+    SAME_STEP,
+    BatchState,
+    Scratch,
+    StepOutputs,
+    StepRules,
+    copy_batch_state,
+    new_scratch,
+    reset_ended_from_shared_stream,
+    step_range,
+    write_observations,
+)
+from fastcartpole.kernels import ThreadedKernel, kernel
+from fastcartpole.random_streams import hashed_double, hashed_uint64
+from fastcartpole.trigonometry import BLOCK
+from fastcartpole.validation import checked_integer
+
+Policy = Literal["random"] | Callable[[npt.NDArray[np.float32], float], int]
+
+_BITS = 64
+
+
+class Rollout(NamedTuple):
+    """T steps of N environments.
+
+    Attributes:
+        all_observations: What each action was chosen from and, last, what the next one would be, shape (T + 1, N, 4),
+            float32.
+        actions: Shape (T, N), int64. With next-step autoreset, an action is ignored where the episode ended before.
+        rewards: Shape (T, N), float64 (float32 with shared seeding).
+        terminated: Shape (T, N), bool.
+        truncated: Shape (T, N), bool.
+        final_observations: With same-step autoreset, the last observations of the episodes that ended, zeros elsewhere,
+            shape (T, N, 4), float32; otherwise shape (T, 0, 4).
+    """
+
+    all_observations: npt.NDArray[np.float32]
+    actions: npt.NDArray[np.int64]
+    rewards: npt.NDArray[np.floating]
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
+    final_observations: npt.NDArray[np.float32]
+
+    @property
+    def observations(self) -> npt.NDArray[np.float32]:
+        """What each action was chosen from, shape (T, N, 4), float32."""
+        return self.all_observations[:-1]
+
+    @property
+    def last_observations(self) -> npt.NDArray[np.float32]:
+        """Observations after the last step, shape (N, 4), float32."""
+        last: npt.NDArray[np.float32] = self.all_observations[-1]
+        return last
+
+
+def roll_out(
+    policy: Policy,
+    num_steps: int,
+    seed: int | None,
+    num_threads: int,
+    state: BatchState,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    reward_dtype: np.dtype[np.floating],
+    out: Rollout | None = None,
+) -> Rollout:
+    """Step a batch T times; see :meth:`fastcartpole.CartPoleVectorEnv.rollout`.
+
+    Args:
+        policy: ``"random"``, or a jitted function of an observation and a uniform random number.
+        num_steps: T.
+        seed: Seed of the policy's random numbers; None for the system's entropy.
+        num_threads: Threads to use; the result does not depend on it.
+        state: The batch, moved on in place.
+        constants: Physical constants, shape (9, 1) or (9, N), float64.
+        rules: Rules of the batch.
+        reward_dtype: Type of the rewards.
+        out: A rollout of the same size to overwrite; None for fresh arrays.
+
+    Returns:
+        The rollout.
+
+    Raises:
+        TypeError: If the policy is neither ``"random"`` nor jitted, or a number is not an integer.
+        ValueError: If a number is out of range or the policy returns another action than 0 or 1; then the batch has
+            not moved.
+    """
+    num_steps = checked_integer("num_steps", num_steps, minimum=1)
+    entropy = None if seed is None else checked_integer("seed", seed, minimum=0)
+    if policy != "random" and not isinstance(policy, numba.core.dispatcher.Dispatcher):
+        raise TypeError(f"policy must be 'random' or a function compiled with numba.njit, got {policy!r}.")
+    num_envs = state.elapsed_steps.size
+    rollout = _checked_or_new(out, num_steps, num_envs, rules, reward_dtype)
+    buffers = StepOutputs(
+        rollout.all_observations, rollout.rewards, rollout.terminated, rollout.truncated, rollout.final_observations
+    )
+    write_observations(0, num_envs, state, rollout.all_observations[0])
+    rollout.final_observations[:] = 0.0
+    key = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    if policy == "random":
+        _play_randomly(num_threads, state, key, constants, rules, rollout.actions, buffers)
+        return rollout
+    # The kernels move a copy: should the policy fail, the batch stays where it was.
+    moved = copy_batch_state(state)
+    invalid = _play_policy(num_threads, policy, moved, key, constants, rules, rollout.actions, buffers)
+    if invalid >= 0:
+        raise ValueError(f"policy must return 0 or 1, returned something else for environment {invalid}.")
+    for name in BatchState._fields:
+        getattr(state, name)[:] = getattr(moved, name)
+    return rollout
+
+
+def _checked_or_new(
+    out: Rollout | None, num_steps: int, num_envs: int, rules: StepRules, reward_dtype: np.dtype[np.floating]
+) -> Rollout:
+    """Return the arrays to write into: those the caller gave, or fresh ones with contents undefined."""
+    shape = (num_steps, num_envs)
+    layout: dict[str, tuple[tuple[int, ...], Any]] = {
+        "all_observations": ((num_steps + 1, num_envs, 4), np.float32),
+        "actions": (shape, np.int64),
+        "rewards": (shape, reward_dtype),
+        "terminated": (shape, np.bool_),
+        "truncated": (shape, np.bool_),
+        "final_observations": ((num_steps, num_envs if rules.autoreset_mode == SAME_STEP else 0, 4), np.float32),
+    }
+    if out is None:
+        return Rollout(*(np.empty(*layout[name]) for name in Rollout._fields))
+    if not isinstance(out, Rollout):
+        raise TypeError(f"out must be a Rollout, got {type(out).__name__}.")
+    for name, (size, dtype) in layout.items():
+        array = getattr(out, name)
+        if array.shape != size or array.dtype != dtype or not array.flags.c_contiguous or not array.flags.writeable:
+            raise ValueError(
+                f"out must be a Rollout of {num_steps} steps of {num_envs} such environments; its {name} is not."
+            )
+    return out
+
+
+@kernel()
+def _step_into_row(
+    t: int,
+    start: int,
+    stop: int,
+    state: BatchState,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    actions: npt.NDArray[np.int64],
+    buffers: StepOutputs,
+    scratch: Scratch,
+) -> None:
+    """Take step ``t`` in environments ``start`` to ``stop - 1``, all of them where the stream is shared."""
+    outputs = StepOutputs(
+        buffers.observations[t + 1],
+        buffers.rewards[t],
+        buffers.terminated[t],
+        buffers.truncated[t],
+        buffers.final_observations[t],
+    )
+    step_range(start, stop, actions[t], state, constants, rules, outputs, scratch)
+    if rules.shared_stream:
+        reset_ended_from_shared_stream(state, rules, outputs)
+
+
+@kernel()
+def _range_size(num_envs: int, rules: StepRules) -> int:
+    """Return how many environments play all their steps before the next ones begin: all, if they share a stream."""
+    return num_envs if rules.shared_stream else BLOCK
+
+
+def _play_randomly_in_ranges(
+    state: BatchState,
+    key: np.uint64,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    actions: npt.NDArray[np.int64],
+    buffers: StepOutputs,
+) -> None:
+    """Play T steps with uniformly random actions, 64 of an environment's from one random number."""
+    num_steps, num_envs = actions.shape
+    size = _range_size(num_envs, rules)
+    for part in numba.prange((num_envs + size - 1) // size):
+        start, stop = part * size, min((part + 1) * size, num_envs)
+        scratch = new_scratch()
+        bits = np.empty(stop - start, dtype=np.uint64)
+        for t in range(num_steps):
+            shift = np.uint64(t % _BITS)
+            if t % _BITS == 0:
+                for i in range(start, stop):
+                    bits[i - start] = hashed_uint64(key, t // _BITS * num_envs + i)
+            for i in range(start, stop):
+                actions[t, i] = (bits[i - start] >> shift) & np.uint64(1)
+            _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
+
+
+def _play_policy_in_ranges(
+    policy: Any,
+    state: BatchState,
+    key: np.uint64,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    actions: npt.NDArray[np.int64],
+    buffers: StepOutputs,
+) -> int:
+    """Play T steps with a jitted policy; return -1, or an environment for which it returned neither 0 nor 1."""
+    num_steps, num_envs = actions.shape
+    size = _range_size(num_envs, rules)
+    num_parts = (num_envs + size - 1) // size
+    invalid = np.full(num_parts, -1)
+    for part in numba.prange(num_parts):
+        start, stop = part * size, min((part + 1) * size, num_envs)
+        scratch = new_scratch()
+        for t in range(num_steps):
+            for i in range(start, stop):
+                action = policy(buffers.observations[t, i], hashed_double(key, t * num_envs + i))
+                if action != 0 and action != 1:
+                    invalid[part] = i
+                actions[t, i] = np.int64(action)
+            if invalid[part] >= 0:
+                break
+            _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
+    return int(invalid.max())
+
+
+_play_randomly = ThreadedKernel(_play_randomly_in_ranges)
+_play_policy = ThreadedKernel(_play_policy_in_ranges, cached=False)
