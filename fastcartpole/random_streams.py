@@ -183,10 +183,13 @@ def seed_streams_from_integers(seeds: Sequence[int], indices: npt.NDArray[np.int
     """Seed some of the streams in place from Python integers of any size.
 
     Args:
-        seeds: K non-negative integers.
+        seeds: K non-negative integers; a range with step 1 is quickest.
         indices: Which stream gets which seed, shape (K,), int64.
         streams: Generator states, shape (4, N), uint64, changed in place.
     """
+    if max(seeds[0], seeds[-1]) < 2**64 and isinstance(seeds, range):
+        seed_streams(np.uint64(seeds.start) + np.arange(len(seeds), dtype=np.uint64), indices, streams)
+        return
     if max(seeds) < 2**64:
         seed_streams(np.array(seeds, dtype=np.uint64), indices, streams)
         return

@@ -196,10 +196,11 @@ def _play_randomly_in_ranges(
         for t in range(num_steps):
             shift = np.uint64(t % _BITS)
             if t % _BITS == 0:
-                for i in range(start, stop):
-                    bits[i - start] = hashed_uint64(key, t // _BITS * num_envs + i)
-            for i in range(start, stop):
-                actions[t, i] = (bits[i - start] >> shift) & np.uint64(1)
+                for j in range(bits.size):
+                    bits[j] = hashed_uint64(key, t // _BITS * num_envs + start + j)
+            chosen = actions[t, start:stop]
+            for j in range(bits.size):
+                chosen[j] = (bits[j] >> shift) & np.uint64(1)
             _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
 
 

@@ -96,8 +96,8 @@ def checked_actions(actions: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArr
     return array
 
 
-def checked_seeds(seed: Seeds, num_envs: int) -> list[int | None]:
-    """Return one seed for each environment, None where its stream is to go on.
+def checked_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
+    """Return one seed for each environment, None where its stream is to go on; a range where they are consecutive.
 
     Args:
         seed: An integer s for s, s + 1, ...; a sequence of N integers or None; or None for all.
@@ -115,7 +115,7 @@ def checked_seeds(seed: Seeds, num_envs: int) -> list[int | None]:
             raise ValueError(f"seed must have one entry for each of the {num_envs} environments, got {len(plain)}.")
         return [None if entry is None else checked_integer("seed", entry, minimum=0) for entry in plain]
     first = checked_integer("seed", plain, minimum=0)
-    return list(range(first, first + num_envs))
+    return range(first, first + num_envs)
 
 
 def checked_reset_mask(options: dict[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -362,12 +362,15 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         with PARALLEL_LAUNCH:
             return step(num_threads, actions, self._state, self._constants, self._rules, *outputs)
 
-    def _seed(self, seeds: list[int | None], mask: npt.NDArray[np.bool_]) -> None:
+    def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_]) -> None:
         streams = self._state.streams
         if not self._is_seeded:
             entropy = np.random.SeedSequence().generate_state(len(seeds), np.uint64)
             seed_streams_from_integers(entropy.tolist(), np.arange(len(seeds)), streams)
             self._is_seeded = True
+        if isinstance(seeds, range) and mask.all():
+            seed_streams_from_integers(seeds, np.arange(len(seeds)), streams)
+            return
         chosen = [(i, entry) for i, entry in enumerate(seeds) if entry is not None and mask[i]]
         if chosen:
             indices, integers = zip(*chosen, strict=True)

@@ -40,9 +40,10 @@ def test_reset_bounds_hold_for_later_autoresets_too():
         assert_identical(ours.step(actions), theirs.step(actions), step)
 
 
-def test_large_batches_on_several_threads_draw_from_the_one_stream_in_order():
-    ours, theirs = CartPoleVectorEnv(5000, seeding="shared", num_threads=2), batched_gymnasium(5000)
-    assert assert_same_trajectory(ours, theirs, 7, num_steps=60, balance=0.3) > 3000
+@pytest.mark.parametrize("num_envs", [5000, 100_000])
+def test_large_batches_on_several_threads_draw_from_the_one_stream_in_order(num_envs):
+    ours, theirs = CartPoleVectorEnv(num_envs, seeding="shared", num_threads=2), batched_gymnasium(num_envs)
+    assert assert_same_trajectory(ours, theirs, 7, num_steps=30, balance=0.0) > num_envs / 2
 
 
 @pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
