@@ -58,4 +58,4 @@ def bench(envs: tuple[int, ...], repeats: int) -> None:
             )
         table.add_section()
     # As wide as it needs, also where the output is not a terminal.
-    Console(width=max(110, Console().width)).print(table)
+    Console(width=max(130, Console().width)).print(table)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
 from bench.harness import Comparison, compare
+from bench.scalar_c import ScalarCartPole
 from fastcartpole import CartPoleVectorEnv, Rollout
 
 _TARGET_STEPS = 400_000
-_ROLLOUT_STEPS = 32
+_ROLLOUT_TRANSITIONS = 64 * 1024
 _CHECKED_ENVS = 8
 _CHECKED_STEPS = 100
 _CHECKED_LIMIT = 30
@@ -93,26 +94,29 @@ def measure(num_envs: int, repeats: int) -> Iterator[EnvironmentResult]:
     Yields:
         The durations of each case.
     """
-    num_steps = max(_ROLLOUT_STEPS, _TARGET_STEPS // max(num_envs, 64) // _ROLLOUT_STEPS * _ROLLOUT_STEPS)
+    # Long enough against timer noise, and rollouts that fit the second-level cache.
+    rollout_steps = min(max(_ROLLOUT_TRANSITIONS // num_envs, 8), 1024)
+    num_steps = max(_TARGET_STEPS // max(num_envs, 64) // rollout_steps, 1) * rollout_steps
     actions = _random_actions(0, num_steps, num_envs)
     peer = gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point")
     peer.reset(seed=0)
-    for case, work in _our_cases(num_envs, actions).items():
+    for case, work in _our_cases(num_envs, actions, rollout_steps).items():
         comparison = compare(work, partial(_play, peer, actions), repeats)
         yield EnvironmentResult(case, "Gymnasium CartPoleVectorEnv", num_envs, actions.size, comparison)
     peer.close()
     if num_envs == 1:
         yield _measure_single(num_steps, repeats)
+    yield from _measure_against_c(num_envs, num_steps, rollout_steps, repeats)
     yield _measure_seeding(num_envs, repeats)
 
 
-def _our_cases(num_envs: int, actions: npt.NDArray[np.int64]) -> dict[str, Callable[[], object]]:
+def _our_cases(num_envs: int, actions: npt.NDArray[np.int64], rollout_steps: int) -> dict[str, Callable[[], object]]:
     """Return what is measured against Gymnasium's batched environment, all of it as many steps as ``actions`` has."""
     cases: dict[str, Callable[[], object]] = {}
     for precision in ("exact", "fast"):
         environments = CartPoleVectorEnv(num_envs, precision=precision)
         environments.reset(seed=0)
-        out = environments.rollout("random", _ROLLOUT_STEPS)
+        out = environments.rollout("random", rollout_steps)
         cases[f"step, {precision}"] = partial(_play, environments, actions)
         cases[f"rollout, {precision}"] = partial(_roll_out, environments, len(actions), out)
     return cases
@@ -124,6 +128,26 @@ def _measure_single(num_steps: int, repeats: int) -> EnvironmentResult:
     actions = _random_actions(0, num_steps, 1)[:, 0].tolist()
     comparison = compare(partial(_play_single, ours, actions), partial(_play_single, peer, actions), repeats)
     return EnvironmentResult("single step", "Gymnasium CartPoleEnv", 1, num_steps, comparison)
+
+
+def _measure_against_c(num_envs: int, num_steps: int, rollout_steps: int, repeats: int) -> Iterator[EnvironmentResult]:
+    """Compare rollouts on one thread with a scalar float32 loop in C, where there is a compiler."""
+    try:
+        peer = ScalarCartPole(num_envs, rollout_steps)
+    except RuntimeError:
+        return
+
+    def roll_out_peer() -> float:
+        return sum(peer.roll_out() for _ in range(0, num_steps, rollout_steps))
+
+    for precision in ("exact", "fast"):
+        environments = CartPoleVectorEnv(num_envs, precision=precision, num_threads=1)
+        environments.reset(seed=0)
+        out = environments.rollout("random", rollout_steps)
+        comparison = compare(partial(_roll_out, environments, num_steps, out), roll_out_peer, repeats)
+        yield EnvironmentResult(
+            f"rollout, {precision}, 1 thread", "float32 loop in C, 1 thread", num_envs, num_envs * num_steps, comparison
+        )
 
 
 def _measure_seeding(num_envs: int, repeats: int) -> EnvironmentResult:
@@ -156,8 +180,8 @@ def _roll_out(environments: CartPoleVectorEnv, num_steps: int, out: Rollout) -> 
     """Take as many steps in compiled rollouts, each into the same arrays; return the sum of the rewards."""
     return float(
         sum(
-            environments.rollout("random", _ROLLOUT_STEPS, seed=start, out=out).rewards.sum()
-            for start in range(0, num_steps, _ROLLOUT_STEPS)
+            environments.rollout("random", len(out.rewards), seed=start, out=out).rewards.sum()
+            for start in range(0, num_steps, len(out.rewards))
         )
     )
 

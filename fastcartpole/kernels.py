@@ -116,10 +116,16 @@ def specialized(
     return entry_point
 
 
-def usable_threads(requested: int | None, num_items: int, items_per_thread: int) -> int:
-    """Return how many threads to give a batch.
+def is_forked_child() -> bool:
+    """Return whether this process was forked: then no threads may be started.
 
-    A forked child always gets one: OpenMP, one of Numba's threading layers, does not survive a fork.
+    OpenMP, one of Numba's threading layers, does not survive a fork.
+    """
+    return _FORKED_CHILD
+
+
+def usable_threads(requested: int | None, num_items: int, items_per_thread: int) -> int:
+    """Return how many threads to give a batch; in a forked child always one.
 
     Args:
         requested: The user's choice, at least 1; None for what pays off.

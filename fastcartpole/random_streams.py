@@ -9,9 +9,13 @@ Seeds are spread by NumPy's ``SeedSequence`` hash, after M. E. O'Neill's ``seed_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
+from numba.extending import intrinsic
 
 from fastcartpole.kernels import kernel
 
@@ -37,14 +41,18 @@ _MIX_MULT_LEFT = np.uint64(0xCA01F9DD)
 _MIX_MULT_RIGHT = np.uint64(0x4973F715)
 
 
-@kernel()
-def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
-    """Return the high 64 bits of the 128-bit product of two uint64."""
-    a_low, a_high = a & _LOW_HALF, a >> _HALF_BITS
-    b_low, b_high = b & _LOW_HALF, b >> _HALF_BITS
-    middle = a_high * b_low + ((a_low * b_low) >> _HALF_BITS)
-    carry = a_low * b_high + (middle & _LOW_HALF)
-    return a_high * b_high + (middle >> _HALF_BITS) + (carry >> _HALF_BITS)
+@intrinsic  # type: ignore[untyped-decorator]
+def _multiply_high(_typing_context: Any, a: Any, b: Any) -> Any:
+    """Return the high 64 bits of the 128-bit product of two uint64: one machine instruction Numba cannot spell."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    if (a, b) != (numba.types.uint64, numba.types.uint64):
+        return None
+    return numba.types.uint64(numba.types.uint64, numba.types.uint64), generate
 
 
 @kernel()

@@ -26,7 +26,7 @@ from fastcartpole.batch import (
     step_rules,
     write_observations,
 )
-from fastcartpole.kernels import PARALLEL_LAUNCH, specialized, usable_threads
+from fastcartpole.kernels import PARALLEL_LAUNCH, is_forked_child, specialized, usable_threads
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import seed_streams_from_integers
 from fastcartpole.rendering import Renderer
@@ -138,7 +138,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self.render_mode = (
             render_mode if render_mode is None else checked_choice("render_mode", render_mode, _RENDER_MODES)
         )
-        self._num_threads = None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1)
+        requested_threads = None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1)
+        self._usable_threads = usable_threads(requested_threads, self.num_envs, _ENVS_PER_THREAD)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = observation_space(self.parameters)
         self.single_action_space = ACTION_SPACE
@@ -260,7 +261,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self._assert_ready()
         if self._resets_are_manual:
             raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
-        threads = usable_threads(self._num_threads, self.num_envs, _ENVS_PER_THREAD)
+        threads = 1 if is_forked_child() else self._usable_threads
         return roll_out(
             policy, num_steps, seed, threads, self._state, self._constants, self._rules, self._reward_dtype, out
         )
@@ -350,7 +351,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         return np.empty((self.num_envs, 4), dtype=np.float32) if self._observations is None else self._observations
 
     def _launch_step(self, actions: npt.NDArray[np.int64], *outputs: npt.NDArray[Any]) -> int:
-        num_threads = usable_threads(self._num_threads, self.num_envs, _ENVS_PER_THREAD)
+        num_threads = 1 if is_forked_child() else self._usable_threads
         is_parallel = num_threads > 1
         step = self._compiled_steps.get(is_parallel)
         if step is None:

@@ -1,5 +1,7 @@
 """The benchmark measures equal work, in turn, and refuses wrong results."""
 
+import shutil
+
 import pytest
 from click.testing import CliRunner
 
@@ -7,6 +9,7 @@ from bench import environment
 from bench.cli import main
 from bench.environment import WrongResultError, check_against_gymnasium
 from bench.harness import Comparison, compare
+from bench.scalar_c import ScalarCartPole
 
 
 def test_repetitions_alternate_after_one_of_each_that_does_not_count():
@@ -29,11 +32,30 @@ def test_the_table_has_a_row_for_every_batch_size(monkeypatch):
     rows = [line.split("│")[1:-1] for line in result.output.splitlines() if line.startswith("│")]
     cells = [[cell.strip() for cell in row] for row in rows]
     cases = ["step, exact", "rollout, exact", "step, fast", "rollout, fast"]
+    in_c = [f"rollout, {precision}, 1 thread" for precision in ("exact", "fast")] if shutil.which("cc") else []
     assert [row[:2] for row in cells] == [
-        *(["1", case] for case in [*cases, "single step", "reset(seed)"]),
-        *(["1,024", case] for case in [*cases, "reset(seed)"]),
+        *(["1", case] for case in [*cases, "single step", *in_c, "reset(seed)"]),
+        *(["1,024", case] for case in [*cases, *in_c, "reset(seed)"]),
     ]
     assert all(float(cell) >= 0 for row in cells for cell in (row[2], *row[4:]))
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_c_implementation_plays_cartpole():
+    peer = ScalarCartPole(num_envs=2000, num_steps=100)
+    assert peer.roll_out() == 2000 * 100
+    # With random actions an episode takes 22 steps on average.
+    episodes = peer.terminated.sum()
+    assert 2000 * 100 / 25 < episodes < 2000 * 100 / 18
+    reference = environment.CartPoleVectorEnv(2000)
+    reference.reset(seed=0)
+    assert abs(episodes / reference.rollout("random", 100, seed=0).terminated.sum() - 1) < 0.1
+
+
+def test_without_a_compiler_the_reason_is_said(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(RuntimeError, match="no C compiler found"):
+        ScalarCartPole(num_envs=2, num_steps=3)
 
 
 def test_an_environment_that_computes_something_else_is_not_timed(monkeypatch):
