@@ -88,7 +88,7 @@ def train(preset: str, envs: int | None, epochs: int | None, seed: int, out: Pat
     except ImportError as error:
         raise click.ClickException(f"the training cannot start: {error}") from None
     except OSError as error:
-        raise click.ClickException(f"'{run.path}' cannot be written: {error.strerror}.") from None
+        raise click.ClickException(f"'{run.path}' cannot be written: {error.strerror or error}.") from None
     finally:
         run.discard_if_unused()
     if not completed:
