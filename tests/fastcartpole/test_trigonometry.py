@@ -5,6 +5,7 @@ import pytest
 
 from fastcartpole.approximate import fast_sines_and_cosines
 from fastcartpole.kernels import kernel
+from fastcartpole.random_streams import hashed_double
 from fastcartpole.trigonometry import (
     BLOCK,
     LIBM,
@@ -15,6 +16,8 @@ from fastcartpole.trigonometry import (
     sines_and_cosines,
 )
 
+# The units in the last place change size at powers of two.
+POWERS_OF_TWO = [np.arcsin(2.0**-k) + j * np.spacing(2.0**-k) for k in range(2, 30) for j in range(-8, 9)]
 SPECIAL = [0.0, -0.0, 5e-324, -1e-300, 1e-8, 2.0**-26, 0.25, -0.25, np.nextafter(0.25, 1.0), np.pi / 2, 1e22]
 
 
@@ -39,7 +42,7 @@ def angles_up_to(limit, count=300_000):
     generator = np.random.default_rng(0)
     uniform = generator.uniform(-limit, limit, count)
     small = limit * generator.choice([-1.0, 1.0], count // 10) * 10.0 ** generator.uniform(-12.0, 0.0, count // 10)
-    return np.concatenate([uniform, small, SPECIAL])
+    return np.concatenate([uniform, small, SPECIAL, POWERS_OF_TWO])
 
 
 @pytest.mark.parametrize("limit", [0.05, 0.25, 4.0, 1e6])
@@ -59,6 +62,28 @@ def test_exact_sines_and_cosines_have_the_bits_of_numpys_scalars(compute, limit)
         "If the one-by-one test fails too, NumPy does not call the C library here, and parity with Gymnasium to the "
         "last bit cannot hold; if only the block tests fail, the C library is less accurate than it says."
     )
+
+
+@kernel()
+def differences(count, seed, limit):
+    """Return in how many of ``count`` blocks of random angles a value is not the C library's."""
+    angles, doubts, indices = np.empty(BLOCK), np.empty((2, BLOCK)), np.empty(BLOCK + 1, dtype=np.int64)
+    sines, cosines = np.empty(BLOCK), np.empty(BLOCK)
+    differing = 0
+    for block in range(count):
+        for j in range(BLOCK):
+            angles[j] = limit * (2.0 * hashed_double(seed, block * BLOCK + j) - 1.0)
+        sines_and_cosines(angles, ROUNDING_TEST, sines, cosines, doubts, indices)
+        for j in range(BLOCK):
+            differing += sines[j] != libm_sine(angles[j]) or cosines[j] != libm_cosine(angles[j])
+    return differing
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(exact_method() != ROUNDING_TEST, reason="the rounding test is for glibc")
+@pytest.mark.parametrize("limit", [0.01, 0.25])
+def test_the_rounding_test_agrees_with_the_c_library_for_200_million_angles(limit):
+    assert differences(200_000_000 // BLOCK, np.uint64(7), limit) == 0
 
 
 def test_glibc_is_recognized():
