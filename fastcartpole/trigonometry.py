@@ -104,7 +104,8 @@ def cosine_correction(x: float) -> float:
 def _rounding_doubt(rounded: float, residue: float, correction: float) -> float:
     """Return 0 if the largest residue possible rounds away: then ``rounded`` is the C library's value."""
     largest_residue = residue + np.copysign(_CORRECTION_ERROR * correction, residue)
-    return abs((rounded + _RESIDUE_SCALE * largest_residue) - rounded)
+    doubt: float = abs((rounded + _RESIDUE_SCALE * largest_residue) - rounded)
+    return doubt
 
 
 @kernel()
