@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from agent.training import PPO
 
 _INTERRUPTED = 130
+# When the Keras example shows its policy.
+_EXAMPLE_GIF_EPOCHS = (0, 8, 20)
+# Below this, a rollout that starts anew in every epoch never sees a whole episode of CartPole-v1.
+_WHOLE_EPISODE = 500
+
+
+def _epochs_of_list(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Return the epochs of a list such as ``0,8,20`` in ascending order; ``none`` is an empty list."""
+    if value is None:
+        return None
+    if value == "none":
+        return ()
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        raise click.BadParameter(f"{value!r} is neither a list of epochs such as 0,8,20 nor 'none'.", param=parameter)
+    return tuple(sorted({int(part) for part in parts}))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100})
@@ -49,6 +65,13 @@ def main() -> None:
     help="Rounds of collecting a rollout and updating from it.",
 )
 @click.option(
+    "--steps-per-epoch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default=", ".join(f"{config.steps_per_epoch} for {name}" for name, config in PRESETS.items()),
+    help="Environment steps of one rollout, all environments together; rounded up to a multiple of their number.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     metavar="N",
@@ -62,25 +85,47 @@ def main() -> None:
     show_default="runs/PRESET-SEED-TIME",
     help="Run directory to write; must be new or empty.",
 )
-def train(preset: str, envs: int | None, epochs: int | None, seed: int, out: Path | None) -> None:
+@click.option(
+    "--gif-epochs",
+    callback=_epochs_of_list,
+    metavar="N,N,...",
+    show_default="none for fast, 0,8,20 for keras",
+    help="After which epochs to record an episode as epoch_N.gif, 0 being before the training, or 'none'. Needs the "
+    "extra 'rendering'.",
+)
+def train(
+    preset: str,
+    envs: int | None,
+    epochs: int | None,
+    steps_per_epoch: int | None,
+    seed: int,
+    out: Path | None,
+    gif_epochs: tuple[int, ...] | None,
+) -> None:
     """Train an agent, evaluate it in Gymnasium's CartPole-v1 and save both networks.
 
     Prints one line per epoch. mean_return is taken over the last 100 episodes with preset 'fast' and over the episodes
-    of the epoch with preset 'keras'; elapsed_s counts training, without imports and compilation.
+    of the epoch with preset 'keras', which prints the line of the Keras example too; elapsed_s counts training, without
+    imports and compilation.
 
-    The run directory holds config.json, metrics.csv, actor.keras, critic.keras and evaluation.json. Ctrl-C saves what
-    has been learned so far and exits with code 130.
+    The run directory holds config.json, metrics.csv, actor.keras, critic.keras, evaluation.json and the animations
+    asked for. Ctrl-C saves what has been learned so far and exits with code 130.
     """
-    changes: dict[str, Any] = {"seed": seed}
-    if envs is not None:
-        changes["num_envs"] = envs
-    if epochs is not None:
-        changes["epochs"] = epochs
-    config = PRESETS[preset].replace(**changes)
+    settings = {"num_envs": envs, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    changes = {name: value for name, value in settings.items() if value is not None}
+    config = PRESETS[preset].replace(seed=seed, **changes)
+    gif_epochs = _checked_gif_epochs(gif_epochs, config)
+    if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
+        click.echo(
+            f"Warning: with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} "
+            f"environments takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or "
+            "fewer --envs change that.",
+            err=True,
+        )
     run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         run.write_config(config.as_dict())
-        completed = _train(config, run)
+        completed = _train(config, run, gif_epochs)
     except KeyboardInterrupt:
         completed = False
     except MemoryError:
@@ -95,6 +140,26 @@ def train(preset: str, envs: int | None, epochs: int | None, seed: int, out: Pat
         outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
         click.echo(f"Interrupted; {outcome}.")
         raise SystemExit(_INTERRUPTED)
+
+
+def _checked_gif_epochs(chosen: tuple[int, ...] | None, config: PPOConfig) -> tuple[int, ...]:
+    """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
+    from agent.rendering import missing_packages
+
+    epochs = (_EXAMPLE_GIF_EPOCHS if config.preset == "keras" else ()) if chosen is None else chosen
+    missing = missing_packages() if epochs else []
+    hint = f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'"
+    if chosen is None:
+        if missing:
+            click.echo(f"No animations are recorded: {hint}, or choose --gif-epochs none.", err=True)
+        return () if missing else epochs
+    if missing:
+        raise click.BadParameter(f"{hint}.", param_hint="'--gif-epochs'")
+    if epochs and epochs[-1] > config.epochs:
+        raise click.BadParameter(
+            f"{epochs[-1]} is beyond the last epoch, {config.epochs}.", param_hint="'--gif-epochs'"
+        )
+    return epochs
 
 
 def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
@@ -113,16 +178,17 @@ def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
     raise click.BadParameter(f"'{candidates[0]}' exists and is not an empty directory.", param_hint="'--out'")
 
 
-def _train(config: PPOConfig, run: RunDirectory) -> bool:
+def _train(config: PPOConfig, run: RunDirectory, gif_epochs: tuple[int, ...]) -> bool:
     """Train, save and evaluate; return False where Ctrl-C ended the training early."""
     from agent.console import TrainingDisplay, format_evaluation
+    from agent.rendering import GifRecorder
 
-    with TrainingDisplay(config.epochs) as display:
+    with TrainingDisplay(config.epochs, as_in_the_example=config.preset == "keras") as display:
         ppo = _prepared_agent(config)
         display.start_epochs()
         with _interrupt_stops(ppo):
             try:
-                ppo.train([display, run])
+                ppo.train([display, run, GifRecorder(run, gif_epochs)])
             finally:
                 # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)

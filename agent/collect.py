@@ -91,7 +91,7 @@ def _collect_chunk(
     rollout: Rollout,
 ) -> None:
     """Play T steps in the environments ``start`` to ``stop - 1``, starting ended episodes anew within the step."""
-    width = (stop - start + _LANES - 1) // _LANES * _LANES
+    width = 1 if stop - start == 1 else (stop - start + _LANES - 1) // _LANES * _LANES
     inputs = np.zeros((weights.sizes.max(), width), dtype=np.float32)
     scratch_activations = np.zeros_like(inputs)
     scratch = new_scratch()

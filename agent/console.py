@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agent.callbacks import Callback
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
 _HEADER = "epoch  env_steps  mean_return  mean_length        kl  policy_iterations  steps_per_second  elapsed_s"
 
 
-class TrainingDisplay:
+class TrainingDisplay(Callback):
     """Prints one line per epoch, with a progress bar below them where the output is a terminal."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, *, as_in_the_example: bool = False) -> None:
         """Prepare the display.
 
         Args:
             epochs: How many epochs the run will take.
+            as_in_the_example: Whether each line is followed by the one the Keras example prints.
         """
+        self._as_in_the_example = as_in_the_example
         self._console = Console(highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -61,6 +64,8 @@ class TrainingDisplay:
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Print the epoch's line."""
         self.line(format_epoch(metrics))
+        if self._as_in_the_example:
+            self.line(format_epoch_as_in_the_example(metrics))
         self._progress.update(self._task, completed=metrics.epoch)
 
 
@@ -71,6 +76,11 @@ def format_epoch(metrics: EpochMetrics) -> str:
         f"  {metrics.kl:8.5f}  {metrics.policy_iterations:17d}  {metrics.steps_per_second:16,.0f}"
         f"  {metrics.elapsed_s:9.3f}"
     )
+
+
+def format_epoch_as_in_the_example(metrics: EpochMetrics) -> str:
+    """Return the line that the Keras example prints after an epoch."""
+    return f" Epoch: {metrics.epoch}. Mean Return: {metrics.mean_return}. Mean Length: {metrics.mean_length}"
 
 
 def format_evaluation(result: EvaluationResult) -> str:

@@ -115,16 +115,35 @@ def dense_layer(weights: Matrix, bias: npt.NDArray[np.float32], inputs: Matrix, 
 
 
 @kernel(fastmath={"fast"})
-def tanh_in_place(activations: Matrix, num_units: int) -> None:
-    """Replace rows 0 to ``num_units - 1`` of ``activations``, shape (units, W), float32, by their tanh."""
-    for unit in range(num_units):
-        row = activations[unit]
-        for j in range(row.size):
-            x = min(max(row[j], -_TANH_LIMIT), _TANH_LIMIT)
-            s = x * x
-            numerator = x * (_P0 + s * (_P1 + s * (_P2 + s * (_P3 + s * _P4))))
-            denominator = _Q0 + s * (_Q1 + s * (_Q2 + s * (_Q3 + s * _Q4)))
-            row[j] = numerator / denominator
+def tanh_in_place(values: npt.NDArray[np.float32]) -> None:
+    """Replace each entry of ``values``, shape (K,), float32, by its tanh."""
+    for k in range(values.size):
+        x = min(max(values[k], -_TANH_LIMIT), _TANH_LIMIT)
+        s = x * x
+        numerator = x * (_P0 + s * (_P1 + s * (_P2 + s * (_P3 + s * _P4))))
+        denominator = _Q0 + s * (_Q1 + s * (_Q2 + s * (_Q3 + s * _Q4)))
+        values[k] = numerator / denominator
+
+
+@kernel(fastmath={"fast"})
+def dense_layer_for_one(
+    weights: Matrix, bias: npt.NDArray[np.float32], inputs: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32]
+) -> None:
+    """Write ``weights.T @ inputs + bias`` into ``outputs``, vectorized over units.
+
+    Args:
+        weights: Shape (I, O), float32, I a multiple of ``BLOCK``.
+        bias: Shape (O,), float32.
+        inputs: Shape (at least I,), float32.
+        outputs: Shape (at least O,), float32, its first O entries overwritten.
+    """
+    for o in range(bias.size):
+        outputs[o] = bias[o]
+    for i in range(0, weights.shape[0], 4):
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        x0, x1, x2, x3 = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
+        for o in range(bias.size):
+            outputs[o] += w0[o] * x0 + w1[o] * x1 + w2[o] * x2 + w3[o] * x3
 
 
 @kernel()
@@ -133,12 +152,14 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
 
     Args:
         weights: Padded weights.
-        activations: Shape (widest layer, W), float32; its first rows hold the inputs, and it is overwritten.
+        activations: Shape (widest layer, W), float32, C-contiguous; its first rows hold the inputs, and it is
+            overwritten.
         scratch: Same shape, overwritten.
 
     Returns:
         Whichever of the two arrays holds the outputs, in its first rows.
     """
+    width = activations.shape[1]
     num_layers = weights.sizes.size - 1
     start = 0
     for layer in range(num_layers):
@@ -146,9 +167,13 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
         bias_start = start + num_inputs * num_outputs
         layer_kernel = weights.values[start:bias_start].reshape(num_inputs, num_outputs)
         start = bias_start + num_outputs
-        dense_layer(layer_kernel, weights.values[bias_start:start], activations, scratch)
+        bias = weights.values[bias_start:start]
+        if width == 1:
+            dense_layer_for_one(layer_kernel, bias, activations.reshape(-1), scratch.reshape(-1))
+        else:
+            dense_layer(layer_kernel, bias, activations, scratch)
         if layer < num_layers - 1:
-            tanh_in_place(scratch, num_outputs)
+            tanh_in_place(scratch.reshape(-1)[: num_outputs * width])
         activations, scratch = scratch, activations
     return activations
 

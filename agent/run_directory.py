@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.callbacks import Callback
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 
 
-class RunDirectory:
+class RunDirectory(Callback):
     """A directory that holds one training run.
 
     Files that are written whole are written under a temporary name and renamed: a killed run leaves each of them as it
@@ -58,11 +59,11 @@ class RunDirectory:
             file.write(_csv_line(_COLUMNS))
 
     def discard_if_unused(self) -> None:
-        """Remove what :meth:`create` and :meth:`write_config` made if the run ended before its first epoch did."""
+        """Remove everything again if the run ended before its first epoch did."""
         if self.has_epochs:
             return
-        self.config_path.unlink(missing_ok=True)
-        self.metrics_path.unlink(missing_ok=True)
+        for path in (self.config_path, self.metrics_path, self.gif_path(0)):
+            path.unlink(missing_ok=True)
         for directory in self._new_parents:
             with suppress(OSError):
                 directory.rmdir()
@@ -74,6 +75,14 @@ class RunDirectory:
     def write_evaluation(self, result: dict[str, Any]) -> None:
         """Write the result of an evaluation as JSON."""
         _write_json(self.evaluation_path, result)
+
+    def gif_path(self, epoch: int) -> Path:
+        """Return where the animation of the policy after an epoch is, or is to be; 0 means before the training."""
+        return self.path / f"epoch_{epoch}.gif"
+
+    def write_gif(self, epoch: int, write: Callable[[Path], object]) -> None:
+        """Let ``write`` make the animation of the policy after an epoch at the path it is given."""
+        _write_atomically(self.gif_path(epoch), write)
 
     def save_models(self, ppo: PPO) -> None:
         """Write actor and critic as ``.keras`` files, which plain Keras loads."""

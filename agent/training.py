@@ -5,28 +5,22 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.advantages import advantages_and_returns, normalized
 from agent.backend import tf, use_one_thread_per_network
+from agent.callbacks import Callback
 from agent.collect import Collector, Rollout
 from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
 from agent.networks import build_actor, build_critic
-from agent.policy import padded_weights
+from agent.policy import MLPWeights, padded_weights
 from agent.update import PPOUpdate, UpdateBatch
 
 _EPISODE_WINDOW = 100
-
-
-class Callback(Protocol):
-    """What watches a training run; it may end it by setting ``ppo.stop_training``."""
-
-    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Be told the figures of the epoch that has just ended."""
 
 
 class _Seeds(NamedTuple):
@@ -93,15 +87,17 @@ class PPO:
             np.zeros(config.num_envs, dtype=np.uint64),
             np.zeros(config.num_envs, dtype=np.uint64),
         )
-        rollout = rehearsal.collect(padded_weights(self.actor.get_weights()))
+        rollout = rehearsal.collect(self._actor_weights())
         self._update.compile(self._update_batch(rollout))
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train for as many epochs as the configuration still asks for, or until ``stop_training`` is set.
 
         Args:
-            callbacks: Each is told of every epoch.
+            callbacks: Each is told of the beginning and of every epoch.
         """
+        for callback in callbacks:
+            callback.on_train_begin(self)
         while self._epoch < self.config.epochs and not self.stop_training:
             metrics = self.train_epoch()
             for callback in callbacks:
@@ -114,7 +110,7 @@ class PPO:
             The figures of the epoch.
         """
         start = time.perf_counter()
-        rollout = self._collector.collect(padded_weights(self.actor.get_weights()))
+        rollout = self._collector.collect(self._actor_weights())
         lengths = self._episode_lengths(rollout)
         if self.config.reset_each_epoch:
             self._collector.reset()
@@ -134,6 +130,9 @@ class PPO:
             steps_per_second=self.config.rollout_size / duration,
             elapsed_s=self._elapsed,
         )
+
+    def _actor_weights(self) -> MLPWeights:
+        return padded_weights(self.actor.get_weights())
 
     def _update_batch(self, rollout: Rollout) -> UpdateBatch:
         values, last_values, final_values = self._values(rollout)

@@ -10,7 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
+from agent import PRESETS, rendering
+from agent.cli import _checked_gif_epochs, main
 from agent.console import format_epoch
 from agent.metrics import EpochMetrics
 
@@ -81,6 +85,11 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
         (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
         (["--seed", "-1"], "Invalid value for '--seed': -1 is not in the range x>=0."),
         (["--preset", "slow"], "Invalid value for '--preset': 'slow' is not one of 'fast', 'keras'."),
+        (["--steps-per-epoch", "0"], "Invalid value for '--steps-per-epoch': 0 is not in the range x>=1."),
+        (["--gif-epochs", "0,x"], "'0,x' is neither a list of epochs such as 0,8,20 nor 'none'."),
+        (["--gif-epochs", "0,,8"], "'0,,8' is neither a list of epochs such as 0,8,20 nor 'none'."),
+        (["--gif-epochs", "-1"], "'-1' is neither a list of epochs such as 0,8,20 nor 'none'."),
+        (["--epochs", "5", "--gif-epochs", "0,8"], "Invalid value for '--gif-epochs': 8 is beyond the last epoch, 5."),
         (["--out", "full"], "Invalid value for '--out': 'full' exists and is not an empty directory."),
         (["--out", "file"], "Invalid value for '--out': 'file' exists and is not an empty directory."),
         (["--out", "file/below"], "Invalid value for '--out': 'file/below' cannot be written: Not a directory."),
@@ -101,6 +110,55 @@ def test_a_wrong_argument_is_one_sentence_exit_code_2_and_nothing_touched(tmp_pa
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "file").read_text() == "mine too"
+
+
+def test_preset_keras_prints_the_examples_lines_and_shows_the_policy(tmp_path):
+    code, output, errors = run(
+        tmp_path, "train", "--preset", "keras", "--epochs", "2", "--gif-epochs", "2,0", "--out", "o"
+    )
+    assert (code, errors) == (0, "")
+    rows = rows_of(tmp_path / "o" / "metrics.csv")
+    printed = [line for line in output.splitlines() if line.startswith(" Epoch: ")]
+    assert printed == [
+        f" Epoch: {row['epoch']}. Mean Return: {row['mean_return']}. Mean Length: {row['mean_length']}" for row in rows
+    ]
+    assert sorted(path.name for path in (tmp_path / "o").glob("*.gif")) == ["epoch_0.gif", "epoch_2.gif"]
+    for epoch in (0, 2):
+        with Image.open(tmp_path / "o" / f"epoch_{epoch}.gif") as animation:
+            assert animation.size == (300, 200)
+            assert animation.is_animated
+            assert animation.info["duration"] == 40
+            assert animation.n_frames >= 4
+
+
+def test_by_default_preset_keras_records_before_the_training_and_after_8_and_20_epochs():
+    assert _checked_gif_epochs(None, PRESETS["keras"]) == (0, 8, 20)
+    assert _checked_gif_epochs(None, PRESETS["fast"]) == ()
+    assert _checked_gif_epochs((), PRESETS["keras"]) == ()
+
+
+def test_without_the_rendering_extra_preset_keras_trains_and_says_how_to_get_animations(tmp_path, monkeypatch):
+    monkeypatch.setattr(rendering, "missing_packages", lambda: ["pygame"])
+    arguments = ["train", "--preset", "keras", "--epochs", "1", "--out", str(tmp_path / "o")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    hint = "animations need pygame: pip install 'fastppo[rendering]'"
+    assert result.stderr == f"No animations are recorded: {hint}, or choose --gif-epochs none.\n"
+    assert list(tmp_path.glob("o/*.gif")) == []
+    arguments = ["train", "--gif-epochs", "0", "--out", str(tmp_path / "p")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == f"Error: Invalid value for '--gif-epochs': {hint}."
+    assert not (tmp_path / "p").exists()
+
+
+def test_preset_keras_with_many_environments_warns_that_no_episode_outlasts_an_epoch(tmp_path):
+    arguments = ["train", "--preset", "keras", "--envs", "256", "--epochs", "1", "--gif-epochs", "none", "--out", "o"]
+    code, output, errors = run(tmp_path, *arguments)
+    assert code == 0
+    assert errors.startswith("Warning: with preset 'keras' every epoch starts new episodes, and each of the 256 env")
+    assert "takes 16 steps an epoch" in errors
+    assert output.splitlines()[1].split()[:2] == ["1", "4096"]
 
 
 def wait_for_epoch(process, epoch):
@@ -198,6 +256,8 @@ def test_help_names_every_option_with_its_default(tmp_path):
         "[default: fast]",
         "256 for fast, 1 for keras",
         "40 for fast, 30 for keras",
+        "4096 for fast, 4000 for keras",
+        "none for fast, 0,8,20 for keras",
         "[default: 0; x>=0]",
         "runs/PRESET-SEED-TIME",
     ):
