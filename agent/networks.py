@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from agent.backend import keras
+from agent.backend import keras, tf
 
 OBSERVATION_SIZE = 4
 NUM_ACTIONS = 2
@@ -52,3 +53,45 @@ def _build_mlp(name: str, hidden_sizes: Sequence[int], num_outputs: int, seed: i
         name="outputs",
     )(hidden)
     return keras.Model(inputs, outputs, name=name)
+
+
+def differentiable_outputs(model: keras.Model, observations: tf.Tensor) -> tf.Tensor:
+    """Return ``model(observations)`` with gradients that XLA compiles to faster code.
+
+    Automatic differentiation leaves XLA with a product that has thousands of rows and one or two columns, and with sums
+    over thousands of rows; on a CPU they take a third of the time. :func:`_dense` writes the same gradients otherwise.
+
+    Args:
+        model: A network of this module.
+        observations: Shape (B, 4), float32.
+
+    Returns:
+        The outputs, shape (B, outputs), float32.
+    """
+    *hidden_layers, output_layer = (layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    hidden = observations
+    for layer in hidden_layers:
+        hidden = tf.tanh(_dense(hidden, tf.convert_to_tensor(layer.kernel), tf.convert_to_tensor(layer.bias)))
+    return _dense(hidden, tf.convert_to_tensor(output_layer.kernel), tf.convert_to_tensor(output_layer.bias))
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Return ``inputs @ kernel + bias``, shape (B, O), and the function that turns its gradient into theirs."""
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if kernel.shape[1] <= NUM_ACTIONS:
+            # Column by column of the output: the first products fuse with what follows, the second read rows in order.
+            columns = [(upstream[:, o : o + 1], kernel[:, o]) for o in range(kernel.shape[1])]
+            input_gradient = tf.add_n([column * weights for column, weights in columns])
+            kernel_gradient = tf.stack(
+                [tf.matmul(column, inputs, transpose_a=True)[0] for column, _ in columns], axis=1
+            )
+        else:
+            input_gradient = tf.matmul(upstream, kernel, transpose_b=True)
+            kernel_gradient = tf.matmul(inputs, upstream, transpose_a=True)
+        # A sum over rows as a product: XLA's sums over rows are slow.
+        bias_gradient = tf.matmul(tf.ones((1, tf.shape(upstream)[0])), upstream)[0]
+        return input_gradient, kernel_gradient, bias_gradient
+
+    return tf.matmul(inputs, kernel) + bias, gradients

@@ -18,7 +18,7 @@ from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
 from agent.networks import build_actor, build_critic
 from agent.policy import MLPWeights, padded_weights
-from agent.update import PPOUpdate, UpdateBatch
+from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
 
 _EPISODE_WINDOW = 100
 
@@ -88,7 +88,7 @@ class PPO:
             np.zeros(config.num_envs, dtype=np.uint64),
         )
         rollout = rehearsal.collect(self._actor_weights())
-        self._update.compile(self._update_batch(rollout))
+        self._update.compile(self.update_batch(rollout))
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train for as many epochs as the configuration still asks for, or until ``stop_training`` is set.
@@ -110,11 +110,11 @@ class PPO:
             The figures of the epoch.
         """
         start = time.perf_counter()
-        rollout = self._collector.collect(self._actor_weights())
+        rollout = self.collect()
         lengths = self._episode_lengths(rollout)
         if self.config.reset_each_epoch:
             self._collector.reset()
-        update = self._update(self._update_batch(rollout), self._minibatch_generator)
+        update = self.update(self.update_batch(rollout))
         duration = time.perf_counter() - start
         self._epoch += 1
         self._elapsed += duration
@@ -131,10 +131,23 @@ class PPO:
             elapsed_s=self._elapsed,
         )
 
-    def _actor_weights(self) -> MLPWeights:
-        return padded_weights(self.actor.get_weights())
+    def collect(self) -> Rollout:
+        """Play one rollout with the current policy, from where the environments are.
 
-    def _update_batch(self, rollout: Rollout) -> UpdateBatch:
+        Returns:
+            The rollout, in fresh arrays.
+        """
+        return self._collector.collect(self._actor_weights())
+
+    def update_batch(self, rollout: Rollout) -> UpdateBatch:
+        """Return what the networks learn from a rollout: advantages, normalized, and value targets included.
+
+        Args:
+            rollout: T steps of N environments, collected with the current policy and critic.
+
+        Returns:
+            The T * N transitions.
+        """
         values, last_values, final_values = self._values(rollout)
         advantages, returns = advantages_and_returns(
             rollout, values, last_values, final_values, self.config.gamma, self.config.gae_lambda
@@ -147,6 +160,20 @@ class PPO:
             normalized(advantages).reshape(-1),
             targets.reshape(-1),
         )
+
+    def update(self, batch: UpdateBatch) -> UpdateMetrics:
+        """Update both networks.
+
+        Args:
+            batch: As many transitions as a rollout of this configuration has.
+
+        Returns:
+            KL divergence and number of policy iterations.
+        """
+        return self._update(batch, self._minibatch_generator)
+
+    def _actor_weights(self) -> MLPWeights:
+        return padded_weights(self.actor.get_weights())
 
     def _values(self, rollout: Rollout) -> list[npt.NDArray[np.float32]]:
         """Return the critic's values of all, the last and the final observations, computed in one call."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from agent.backend import keras, tf
 from agent.config import PPOConfig
+from agent.networks import differentiable_outputs
 
 
 class UpdateBatch(NamedTuple):
@@ -148,7 +149,7 @@ class PPOUpdate:
     def _policy_gradients(self, batch: UpdateBatch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return the estimated KL divergence and the gradients of the loss at the current weights."""
         with tf.GradientTape() as tape:
-            log_probs = action_log_probs(self._actor(batch.observations), batch.actions)
+            log_probs = action_log_probs(differentiable_outputs(self._actor, batch.observations), batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
             loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
         gradients = tape.gradient(loss, self._actor.trainable_variables)
@@ -160,7 +161,7 @@ class PPOUpdate:
         def step(iteration: tf.Tensor) -> tuple[tf.Tensor]:
             minibatch = self._minibatch(batch, indices, iteration)
             with tf.GradientTape() as tape:
-                values = tf.squeeze(self._critic(minibatch.observations), axis=1)
+                values = tf.squeeze(differentiable_outputs(self._critic, minibatch.observations), axis=1)
                 loss = tf.reduce_mean(tf.square(minibatch.value_targets - values))
             gradients = tape.gradient(loss, self._critic.trainable_variables)
             self.value_optimizer.apply(gradients, self._critic.trainable_variables)

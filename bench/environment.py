@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
-from bench.harness import Comparison, compare
-from bench.scalar_c import ScalarCartPole
+from bench.harness import Result, WrongResultError, compare
+from bench.peers.scalar_c import ScalarCartPole
 from fastcartpole import CartPoleVectorEnv, Rollout
 
 _TARGET_STEPS = 400_000
@@ -22,29 +21,6 @@ _CHECKED_ENVS = 8
 _CHECKED_STEPS = 100
 _CHECKED_LIMIT = 30
 _RESULTS = ("observations", "rewards", "terminated", "truncated")
-
-
-class WrongResultError(RuntimeError):
-    """A benchmarked environment does not compute what Gymnasium computes."""
-
-
-@dataclass(frozen=True)
-class EnvironmentResult:
-    """One case measured against its peer.
-
-    Attributes:
-        case: What of ours was measured.
-        peer: What it was measured against.
-        num_envs: Size of the batch.
-        steps: Environment steps of one repetition; for seeding, seeded environments.
-        comparison: Durations of ours and of the peer.
-    """
-
-    case: str
-    peer: str
-    num_envs: int
-    steps: int
-    comparison: Comparison
 
 
 def check_against_gymnasium(num_envs: int, seed: int = 0) -> None:
@@ -81,7 +57,7 @@ def _check(ours: CartPoleVectorEnv, reference: VectorEnv, seed: int) -> None:
     reference.close()
 
 
-def measure(num_envs: int, repeats: int) -> Iterator[EnvironmentResult]:
+def measure(num_envs: int, repeats: int) -> Iterator[Result]:
     """Measure ours at one batch size, random actions, with autoreset, all results stored.
 
     Steps and rollouts are set against Gymnasium's batched environment stepped through the Gymnasium API; with one
@@ -101,8 +77,8 @@ def measure(num_envs: int, repeats: int) -> Iterator[EnvironmentResult]:
     peer = gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point")
     peer.reset(seed=0)
     for case, work in _our_cases(num_envs, actions, rollout_steps).items():
-        comparison = compare(work, partial(_play, peer, actions), repeats)
-        yield EnvironmentResult(case, "Gymnasium CartPoleVectorEnv", num_envs, actions.size, comparison)
+        comparison = compare(work, partial(_play, peer, actions), repeats, work=actions.size)
+        yield Result(case, "Gymnasium CartPoleVectorEnv", num_envs, "steps", comparison)
     peer.close()
     if num_envs == 1:
         yield _measure_single(num_steps, repeats)
@@ -122,15 +98,17 @@ def _our_cases(num_envs: int, actions: npt.NDArray[np.int64], rollout_steps: int
     return cases
 
 
-def _measure_single(num_steps: int, repeats: int) -> EnvironmentResult:
+def _measure_single(num_steps: int, repeats: int) -> Result:
     """Compare the single environments inside the same wrappers."""
     ours, peer = gymnasium.make("fastcartpole/CartPole-v1"), gymnasium.make("CartPole-v1")
     actions = _random_actions(0, num_steps, 1)[:, 0].tolist()
-    comparison = compare(partial(_play_single, ours, actions), partial(_play_single, peer, actions), repeats)
-    return EnvironmentResult("single step", "Gymnasium CartPoleEnv", 1, num_steps, comparison)
+    comparison = compare(
+        partial(_play_single, ours, actions), partial(_play_single, peer, actions), repeats, work=num_steps
+    )
+    return Result("single step", "Gymnasium CartPoleEnv", 1, "steps", comparison)
 
 
-def _measure_against_c(num_envs: int, num_steps: int, rollout_steps: int, repeats: int) -> Iterator[EnvironmentResult]:
+def _measure_against_c(num_envs: int, num_steps: int, rollout_steps: int, repeats: int) -> Iterator[Result]:
     """Compare rollouts on one thread with a scalar float32 loop in C, where there is a compiler."""
     try:
         peer = ScalarCartPole(num_envs, rollout_steps)
@@ -144,24 +122,28 @@ def _measure_against_c(num_envs: int, num_steps: int, rollout_steps: int, repeat
         environments = CartPoleVectorEnv(num_envs, precision=precision, num_threads=1)
         environments.reset(seed=0)
         out = environments.rollout("random", rollout_steps)
-        comparison = compare(partial(_roll_out, environments, num_steps, out), roll_out_peer, repeats)
-        yield EnvironmentResult(
-            f"rollout, {precision}, 1 thread", "float32 loop in C, 1 thread", num_envs, num_envs * num_steps, comparison
-        )
+        ours = partial(_roll_out, environments, num_steps, out)
+        comparison = compare(ours, roll_out_peer, repeats, work=num_envs * num_steps)
+        case = f"rollout, {precision}, 1 thread"
+        yield Result(case, "float32 loop in C, 1 thread", num_envs, "steps", comparison)
 
 
-def _measure_seeding(num_envs: int, repeats: int) -> EnvironmentResult:
+def _measure_seeding(num_envs: int, repeats: int) -> Result:
     """Compare a seeded reset of the batch with making one NumPy generator for each environment."""
     ours = CartPoleVectorEnv(num_envs)
-    comparison = compare(
-        partial(ours.reset, seed=0), lambda: [np.random.PCG64(seed) for seed in range(num_envs)], repeats
-    )
-    return EnvironmentResult("reset(seed)", "np.random.PCG64 for each", num_envs, num_envs, comparison)
+
+    def make_generators() -> object:
+        return [np.random.PCG64(seed) for seed in range(num_envs)]
+
+    comparison = compare(partial(ours.reset, seed=0), make_generators, repeats, work=num_envs)
+    return Result("reset(seed)", "np.random.PCG64 for each", num_envs, "resets", comparison)
 
 
 def _play(environments: VectorEnv, actions: npt.NDArray[np.int64]) -> float:
-    """Step through all actions, shape (T, N); return the sum of the rewards, so that no result goes unused."""
-    return float(sum(environments.step(row)[1].sum() for row in actions))
+    """Step through all actions, shape (T, N); return the sum of the last rewards."""
+    for row in actions:
+        results = environments.step(row)
+    return float(results[1].sum())
 
 
 def _play_single(environment: gymnasium.Env, actions: list[int]) -> float:

@@ -5,6 +5,7 @@ import pytest
 
 from agent import PPO, PRESETS
 from agent.backend import keras, tf
+from agent.callbacks import Callback
 
 CONFIG = PRESETS["keras"]
 
@@ -19,12 +20,12 @@ def ppo():
 
 @pytest.fixture(scope="module")
 def rollout(ppo):
-    return ppo._collector.collect(ppo._actor_weights())
+    return ppo.collect()
 
 
 @pytest.fixture(scope="module")
 def batch(ppo, rollout):
-    return ppo._update_batch(rollout)
+    return ppo.update_batch(rollout)
 
 
 def test_the_hyperparameters_are_those_the_example_runs_with():
@@ -91,10 +92,7 @@ def test_a_rollout_is_4000_steps_from_a_fresh_reset_without_a_time_limit():
     agent = PPO(CONFIG.replace(seed=5))
     lengths = []
 
-    class Watcher:
-        def on_train_begin(self, ppo):
-            pass
-
+    class Watcher(Callback):
         def on_epoch_end(self, ppo, metrics):
             lengths.append(metrics.mean_length)
             assert np.all(ppo._collector.state.elapsed_steps == 0)
@@ -188,7 +186,7 @@ def plain_value_update(critic, optimizer, batch):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_first_update_agrees_with_plain_loops(seed):
     ours = PPO(CONFIG.replace(seed=seed))
-    batch = ours._update_batch(ours._collector.collect(ours._actor_weights()))
+    batch = ours.update_batch(ours.collect())
     actor, critic = keras.models.clone_model(ours.actor), keras.models.clone_model(ours.critic)
     actor.set_weights(ours.actor.get_weights())
     critic.set_weights(ours.critic.get_weights())
@@ -196,7 +194,7 @@ def test_the_first_update_agrees_with_plain_loops(seed):
     plain_value_update(critic, keras.optimizers.Adam(1e-3), batch)
     assert np.min(np.abs(np.array(divergences) - 0.015)) > 1e-6, "the data grazes the threshold: choose another seed"
 
-    metrics = ours._update(batch, np.random.default_rng(0))
+    metrics = ours.update(batch)
 
     assert metrics.policy_iterations == iterations
     assert metrics.kl == pytest.approx(divergences[-1], abs=1e-5)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from agent import PPO, PRESETS, evaluate
+from agent.callbacks import Callback
 
 SHORT = {"fast": PRESETS["fast"].replace(epochs=3), "keras": PRESETS["keras"].replace(epochs=2)}
 
 
-class Recorder:
+class Recorder(Callback):
     def __init__(self):
         self.metrics = []
 

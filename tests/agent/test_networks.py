@@ -1,0 +1,36 @@
+"""The networks' outputs and gradients are Keras' own."""
+
+import numpy as np
+import pytest
+
+from agent.backend import keras, tf
+from agent.networks import build_actor, build_critic, differentiable_outputs
+
+
+@pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (2, 130)])
+@pytest.mark.parametrize("build", [build_actor, build_critic])
+def test_outputs_and_gradients_agree_with_automatic_differentiation(build, hidden_sizes):
+    model = build(hidden_sizes, seed=3)
+    generator = np.random.default_rng(0)
+    model.set_weights([weight + generator.normal(0, 0.3, weight.shape) for weight in model.get_weights()])
+    observations = tf.constant(generator.normal(size=(50, 4)), tf.float32)
+    upstream = tf.constant(generator.normal(size=(50, *model.output_shape[1:])), tf.float32)
+    results = []
+    for function in (model, lambda inputs: differentiable_outputs(model, inputs)):
+        with tf.GradientTape() as tape:
+            tape.watch(observations)
+            outputs = function(observations)
+            loss = tf.reduce_sum(outputs * upstream)
+        results.append([outputs, *tape.gradient(loss, [observations, *model.trainable_variables])])
+    for expected, actual in zip(*results, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_seed_fixes_the_initial_weights():
+    once, again = (build_actor((8,), seed=1).get_weights() for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
+    first, second = (build_actor((8, 8), seed=seed).get_weights()[0] for seed in (1, 2))
+    assert not np.array_equal(first, second)
+    kernels = build_actor((4, 4), seed=1).get_weights()[::2]
+    assert not np.array_equal(kernels[0], kernels[1])
+    assert isinstance(build_critic((8,), seed=0), keras.Model)
