@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from agent.policy import MLPWeights, forward, sample_action
+from agent.policy import Matrix, MLPWeights, forward, sample_action
 from fastcartpole.batch import (
     RESET_HIGH,
     RESET_LOW,
@@ -80,6 +80,27 @@ def new_rollout(num_steps: int, num_envs: int, max_episode_steps: int) -> Rollou
 
 
 @kernel()
+def _chunk_logits(
+    start: int, stop: int, weights: MLPWeights, observations: npt.NDArray[np.float32], inputs: Matrix, scratch: Matrix
+) -> Matrix:
+    """Return the policy's logits for ``observations``, shape (N, 4), of environments ``start`` to ``stop - 1``.
+
+    Environment i stands in column i - start; ``inputs`` and ``scratch`` are overwritten.
+    """
+    for i in range(start, stop):
+        for row in range(4):
+            inputs[row, i - start] = observations[i, row]
+    return forward(weights, inputs, scratch)
+
+
+@kernel()
+def _new_activations(weights: MLPWeights, num_envs: int) -> Matrix:
+    """Return zeros for the activations of one layer in a chunk of environments."""
+    width = 1 if num_envs == 1 else (num_envs + _LANES - 1) // _LANES * _LANES
+    return np.zeros((weights.sizes.max(), width), dtype=np.float32)
+
+
+@kernel()
 def _collect_chunk(
     start: int,
     stop: int,
@@ -91,18 +112,14 @@ def _collect_chunk(
     rollout: Rollout,
 ) -> None:
     """Play T steps in the environments ``start`` to ``stop - 1``, starting ended episodes anew within the step."""
-    width = 1 if stop - start == 1 else (stop - start + _LANES - 1) // _LANES * _LANES
-    inputs = np.zeros((weights.sizes.max(), width), dtype=np.float32)
+    inputs = _new_activations(weights, stop - start)
     scratch_activations = np.zeros_like(inputs)
     scratch = new_scratch()
     num_truncations = np.zeros(stop - start, dtype=np.int64)
     for t in range(rollout.actions.shape[0]):
         actions, terminated, truncated = rollout.actions[t], rollout.terminated[t], rollout.truncated[t]
         write_observations(start, stop, state, rollout.observations[t])
-        for i in range(start, stop):
-            for row in range(4):
-                inputs[row, i - start] = rollout.observations[t, i, row]
-        logits = forward(weights, inputs, scratch_activations)
+        logits = _chunk_logits(start, stop, weights, rollout.observations[t], inputs, scratch_activations)
         for i in range(start, stop):
             actions[i], rollout.log_probs[t, i] = sample_action(
                 logits[0, i - start], logits[1, i - start], next_double(action_streams, i)
@@ -137,6 +154,78 @@ def _collect_in_chunks(
 
 
 _collect = ThreadedKernel(_collect_in_chunks)
+
+
+@kernel()
+def _play_greedily_chunk(
+    start: int,
+    stop: int,
+    weights: MLPWeights,
+    state: BatchState,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    lengths: npt.NDArray[np.int32],
+) -> None:
+    """Play one episode in each of the environments ``start`` to ``stop - 1`` and write its length."""
+    inputs = _new_activations(weights, stop - start)
+    scratch_activations = np.zeros_like(inputs)
+    scratch = new_scratch()
+    observations = np.empty((stop, 4), dtype=np.float32)
+    actions = np.empty(stop, dtype=np.int64)
+    terminated, truncated = np.empty(stop, dtype=np.bool_), np.empty(stop, dtype=np.bool_)
+    lengths[start:stop] = 0
+    playing = stop - start
+    while playing > 0:
+        write_observations(start, stop, state, observations)
+        logits = _chunk_logits(start, stop, weights, observations, inputs, scratch_activations)
+        for i in range(start, stop):
+            actions[i] = logits[1, i - start] > logits[0, i - start]
+        advance_range(start, stop, actions, state, constants, rules, terminated, truncated, scratch)
+        for i in range(start, stop):
+            if lengths[i] == 0 and (terminated[i] or truncated[i]):
+                lengths[i] = state.elapsed_steps[i]
+                playing -= 1
+
+
+def _play_greedily_in_chunks(
+    weights: MLPWeights,
+    state: BatchState,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    lengths: npt.NDArray[np.int32],
+) -> None:
+    """Play one episode in every environment, chunk after chunk or side by side."""
+    for chunk in numba.prange((lengths.size + _CHUNK - 1) // _CHUNK):
+        start = chunk * _CHUNK
+        _play_greedily_chunk(start, min(start + _CHUNK, lengths.size), weights, state, constants, rules, lengths)
+
+
+_play_greedily = ThreadedKernel(_play_greedily_in_chunks)
+
+
+def greedy_episode_lengths(
+    weights: MLPWeights, environment_seeds: npt.NDArray[np.uint64], max_episode_steps: int
+) -> npt.NDArray[np.int32]:
+    """Play one episode for each seed, always taking the more probable action.
+
+    Args:
+        weights: The actor's padded weights.
+        environment_seeds: Seeds of the initial states, shape (E,), uint64.
+        max_episode_steps: Length at which episodes are truncated.
+
+    Returns:
+        The lengths of the episodes, shape (E,), int32.
+    """
+    num_envs = environment_seeds.size
+    state = new_batch_state(num_envs, num_envs)
+    seed_streams(environment_seeds, np.arange(num_envs), state.streams)
+    everywhere, observations = np.ones(num_envs, dtype=np.bool_), np.empty((num_envs, 4), dtype=np.float32)
+    reset_batch(everywhere, False, state, RESET_LOW, RESET_HIGH, observations)
+    lengths = np.empty(num_envs, dtype=np.int32)
+    rules = step_rules(max_episode_steps=max_episode_steps)
+    num_threads = usable_threads(None, num_envs, _CHUNK)
+    _play_greedily(num_threads, weights, state, CartPoleParameters().constants(), rules, lengths)
+    return lengths
 
 
 class Collector:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from agent.validation import checked_integer, checked_number
 
 ValueTarget = Literal["rewards_to_go", "lambda_returns"]
-VALUE_TARGETS: tuple[ValueTarget, ...] = ("rewards_to_go", "lambda_returns")
+Initializer = Literal["glorot_uniform", "orthogonal"]
+LearningRateSchedule = Literal["constant", "linear"]
+AdvantageNormalization = Literal["rollout", "minibatch", "none"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "initializer": get_args(Initializer),
+    "value_target": get_args(ValueTarget),
+    "advantage_normalization": get_args(AdvantageNormalization),
+    "learning_rate_schedule": get_args(LearningRateSchedule),
+}
 
 
 @dataclass(frozen=True)
@@ -21,19 +30,31 @@ class PPOConfig:
         preset: Name of the preset the run started from.
         seed: Fixes initial weights, initial states, sampled actions and minibatches; at least 0.
         num_envs: Environments stepped side by side.
-        epochs: Rounds of collecting a rollout and updating from it.
+        epochs: Most rounds of collecting a rollout and updating from it.
+        target_return: The training ends when the mean return of the last 100 episodes reaches this and an evaluation of
+            the greedy policy confirms it; None trains for all epochs.
         steps_per_epoch: Environment steps of one rollout over all environments, rounded up to a multiple of
             ``num_envs``.
         max_episode_steps: Steps after which an episode is truncated; None for no limit.
         reset_each_epoch: Whether every rollout starts new episodes (the paths of the last one are cut off) or goes on
             where the last one ended.
         hidden_sizes: Units of the hidden tanh layers, of actor and critic alike.
+        initializer: How kernels are initialized: Keras' default, or orthogonal with gain sqrt(2) in hidden layers,
+            0.01 in the actor's last and 1 in the critic's last (Huang et al., "The 37 Implementation Details of
+            PPO", 2022, detail 2).
         gamma: Discount factor, in (0, 1].
         gae_lambda: Lambda of generalized advantage estimation, in [0, 1] (Schulman et al. 2016).
         clip_ratio: Epsilon of the clipped objective (Schulman et al. 2017, equation 7).
         target_kl: Policy updates stop when the estimated KL divergence exceeds 1.5 times this; None never stops them.
         policy_learning_rate: Adam's learning rate for the actor.
         value_learning_rate: Adam's learning rate for the critic.
+        learning_rate_schedule: Whether both learning rates stay, or fall linearly from epoch to epoch, towards 0 after
+            the last.
+        max_gradient_norm: Each network's gradient is scaled down to this global norm; None leaves it as it is.
+        entropy_coefficient: Weight of the policy's mean entropy in the actor's objective (Schulman et al. 2017,
+            equation 9), at least 0.
+        advantage_normalization: Whether advantages get mean 0 and standard deviation 1 over the rollout, over each
+            minibatch, or not at all.
         policy_update_epochs: Passes over the rollout in one update of the actor.
         value_update_epochs: Passes over the rollout in one update of the critic.
         minibatch_size: Transitions of one gradient step; None takes the whole rollout. What does not fill a minibatch
@@ -46,15 +67,21 @@ class PPOConfig:
     num_envs: int
     epochs: int
     steps_per_epoch: int
+    target_return: float | None
     max_episode_steps: int | None
     reset_each_epoch: bool
     hidden_sizes: tuple[int, ...]
+    initializer: Initializer
     gamma: float
     gae_lambda: float
     clip_ratio: float
     target_kl: float | None
     policy_learning_rate: float
     value_learning_rate: float
+    learning_rate_schedule: LearningRateSchedule
+    max_gradient_norm: float | None
+    entropy_coefficient: float
+    advantage_normalization: AdvantageNormalization
     policy_update_epochs: int
     value_update_epochs: int
     minibatch_size: int | None
@@ -85,10 +112,13 @@ class PPOConfig:
         checked_number("gae_lambda", self.gae_lambda, minimum=0.0, maximum=1.0)
         for name in ("clip_ratio", "policy_learning_rate", "value_learning_rate"):
             checked_number(name, getattr(self, name), above=0.0)
-        if self.target_kl is not None:
-            checked_number("target_kl", self.target_kl, above=0.0)
-        if self.value_target not in VALUE_TARGETS:
-            raise ValueError(f"value_target must be one of {', '.join(VALUE_TARGETS)}, got {self.value_target!r}.")
+        for name in ("target_kl", "max_gradient_norm", "target_return"):
+            if getattr(self, name) is not None:
+                checked_number(name, getattr(self, name), above=0.0)
+        checked_number("entropy_coefficient", self.entropy_coefficient, minimum=0.0)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
 
     @property
     def num_steps(self) -> int:
@@ -99,6 +129,11 @@ class PPOConfig:
     def rollout_size(self) -> int:
         """Transitions of one rollout over all environments."""
         return self.num_steps * self.num_envs
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of the whole training, where nothing ends it early."""
+        return self.epochs * self.rollout_size
 
     @property
     def gradient_batch_size(self) -> int:
@@ -141,15 +176,21 @@ PRESETS: dict[str, PPOConfig] = {
         num_envs=256,
         epochs=40,
         steps_per_epoch=4096,
+        target_return=475.0,
         max_episode_steps=500,
         reset_each_epoch=False,
         hidden_sizes=(64, 64),
+        initializer="orthogonal",
         gamma=0.99,
         gae_lambda=0.95,
         clip_ratio=0.2,
         target_kl=None,
         policy_learning_rate=2e-3,
         value_learning_rate=2e-3,
+        learning_rate_schedule="constant",
+        max_gradient_norm=None,
+        entropy_coefficient=0.0,
+        advantage_normalization="rollout",
         policy_update_epochs=10,
         value_update_epochs=10,
         minibatch_size=256,
@@ -161,9 +202,11 @@ PRESETS: dict[str, PPOConfig] = {
         num_envs=1,
         epochs=30,
         steps_per_epoch=4000,
+        target_return=None,
         max_episode_steps=None,
         reset_each_epoch=True,
         hidden_sizes=(64, 64),
+        initializer="glorot_uniform",
         gamma=0.99,
         # The example sets lam = 0.97 among its hyperparameters but never passes it on: its buffer runs with 0.95.
         gae_lambda=0.95,
@@ -171,6 +214,10 @@ PRESETS: dict[str, PPOConfig] = {
         target_kl=0.01,
         policy_learning_rate=3e-4,
         value_learning_rate=1e-3,
+        learning_rate_schedule="constant",
+        max_gradient_norm=None,
+        entropy_coefficient=0.0,
+        advantage_normalization="rollout",
         policy_update_epochs=80,
         value_update_epochs=80,
         minibatch_size=None,

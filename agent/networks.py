@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from agent.backend import keras, tf
+from agent.config import Initializer
 
 OBSERVATION_SIZE = 4
 NUM_ACTIONS = 2
 
 
-def build_actor(hidden_sizes: Sequence[int], seed: int) -> keras.Model:
+def build_actor(hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform") -> keras.Model:
     """Return the policy network: observations (B, 4), float32, to logits (B, 2).
 
     Args:
         hidden_sizes: Units of the hidden tanh layers.
         seed: Fixes the initial weights.
+        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
     """
-    return _build_mlp("actor", hidden_sizes, NUM_ACTIONS, seed)
+    return _build_mlp("actor", hidden_sizes, NUM_ACTIONS, seed, initializer, output_gain=0.01)
 
 
-def build_critic(hidden_sizes: Sequence[int], seed: int) -> keras.Model:
+def build_critic(hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform") -> keras.Model:
     """Return the value network: observations (B, 4), float32, to values (B, 1).
 
     Args:
         hidden_sizes: Units of the hidden tanh layers.
         seed: Fixes the initial weights.
+        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
     """
-    return _build_mlp("critic", hidden_sizes, 1, seed)
+    return _build_mlp("critic", hidden_sizes, 1, seed, initializer, output_gain=1.0)
 
 
-def _build_mlp(name: str, hidden_sizes: Sequence[int], num_outputs: int, seed: int) -> keras.Model:
+def _build_mlp(
+    name: str, hidden_sizes: Sequence[int], num_outputs: int, seed: int, initializer: Initializer, output_gain: float
+) -> keras.Model:
     # One derived seed for each layer; neighbouring seeds give unrelated ones.
     layer_seeds = np.random.SeedSequence(seed).generate_state(len(hidden_sizes) + 1).tolist()
     inputs = keras.Input((OBSERVATION_SIZE,), dtype="float32", name="observations")
@@ -42,17 +48,23 @@ def _build_mlp(name: str, hidden_sizes: Sequence[int], num_outputs: int, seed: i
         hidden = keras.layers.Dense(
             size,
             activation="tanh",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=layer_seed),
+            kernel_initializer=_initializer(initializer, math.sqrt(2.0), layer_seed),
             dtype="float32",
             name=f"hidden_{layer}",
         )(hidden)
     outputs = keras.layers.Dense(
         num_outputs,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=layer_seeds[-1]),
+        kernel_initializer=_initializer(initializer, output_gain, layer_seeds[-1]),
         dtype="float32",
         name="outputs",
     )(hidden)
     return keras.Model(inputs, outputs, name=name)
+
+
+def _initializer(name: Initializer, gain: float, seed: int) -> keras.initializers.Initializer:
+    if name == "orthogonal":
+        return keras.initializers.Orthogonal(gain=gain, seed=seed)
+    return keras.initializers.GlorotUniform(seed=seed)
 
 
 def differentiable_outputs(model: keras.Model, observations: tf.Tensor) -> tf.Tensor:

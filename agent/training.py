@@ -13,7 +13,7 @@ import numpy.typing as npt
 from agent.advantages import advantages_and_returns, normalized
 from agent.backend import tf, use_one_thread_per_network
 from agent.callbacks import Callback
-from agent.collect import Collector, Rollout
+from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
 from agent.networks import build_actor, build_critic
@@ -21,6 +21,9 @@ from agent.policy import MLPWeights, padded_weights
 from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
 
 _EPISODE_WINDOW = 100
+# Episodes of the evaluation that confirms that the target return is reached, and their limit: that of CartPole-v1.
+_CONFIRMING_EPISODES = 100
+_CONFIRMING_EPISODE_STEPS = 500
 
 
 class _Seeds(NamedTuple):
@@ -43,6 +46,7 @@ class PPO:
         critic: Keras model, observations (B, 4) to values (B, 1).
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch.
+        is_solved: Whether the target return was reached and an evaluation confirmed it.
     """
 
     def __init__(self, config: PPOConfig) -> None:
@@ -56,8 +60,8 @@ class PPO:
         use_one_thread_per_network()
         self.config = config
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
-        self.actor = build_actor(config.hidden_sizes, _as_integer(seeds.actor))
-        self.critic = build_critic(config.hidden_sizes, _as_integer(seeds.critic))
+        self.actor = build_actor(config.hidden_sizes, _as_integer(seeds.actor), config.initializer)
+        self.critic = build_critic(config.hidden_sizes, _as_integer(seeds.critic), config.initializer)
         self.evaluation_seed = _as_integer(seeds.evaluation)
         self._update = PPOUpdate(self.actor, self.critic, config)
         self._critic_values = tf.function(lambda observations: tf.squeeze(self.critic(observations), axis=1))
@@ -71,6 +75,8 @@ class PPO:
         )
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
         self.stop_training = False
+        self.is_solved = False
+        self._confirming_seeds = _one_seed_each(seeds.evaluation, _CONFIRMING_EPISODES)
         self._epoch = 0
         self._elapsed = 0.0
 
@@ -87,18 +93,20 @@ class PPO:
             np.zeros(config.num_envs, dtype=np.uint64),
             np.zeros(config.num_envs, dtype=np.uint64),
         )
+        if config.target_return is not None:
+            greedy_episode_lengths(self._actor_weights(), self._confirming_seeds, 1)
         rollout = rehearsal.collect(self._actor_weights())
         self._update.compile(self.update_batch(rollout))
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
-        """Train for as many epochs as the configuration still asks for, or until ``stop_training`` is set.
+        """Train until CartPole is solved, for as many epochs as are left, or until ``stop_training`` is set.
 
         Args:
             callbacks: Each is told of the beginning and of every epoch.
         """
         for callback in callbacks:
             callback.on_train_begin(self)
-        while self._epoch < self.config.epochs and not self.stop_training:
+        while self._epoch < self.config.epochs and not self.stop_training and not self.is_solved:
             metrics = self.train_epoch()
             for callback in callbacks:
                 callback.on_epoch_end(self, metrics)
@@ -110,16 +118,19 @@ class PPO:
             The figures of the epoch.
         """
         start = time.perf_counter()
+        if self.config.learning_rate_schedule == "linear":
+            self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
         rollout = self.collect()
         lengths = self._episode_lengths(rollout)
         if self.config.reset_each_epoch:
             self._collector.reset()
         update = self.update(self.update_batch(rollout))
+        # Every step of CartPole is rewarded with 1: an episode's return is its length.
+        mean_length = float(np.mean(lengths)) if len(lengths) else float("nan")
+        self.is_solved = self._is_solved(lengths, mean_length)
         duration = time.perf_counter() - start
         self._epoch += 1
         self._elapsed += duration
-        # Every step of CartPole is rewarded with 1: an episode's return is its length.
-        mean_length = float(np.mean(lengths)) if len(lengths) else float("nan")
         return EpochMetrics(
             epoch=self._epoch,
             env_steps=self._epoch * self.config.rollout_size,
@@ -157,9 +168,12 @@ class PPO:
             rollout.observations.reshape(-1, 4),
             rollout.actions.reshape(-1),
             rollout.log_probs.reshape(-1),
-            normalized(advantages).reshape(-1),
+            self._normalized(advantages).reshape(-1),
             targets.reshape(-1),
         )
+
+    def _normalized(self, advantages: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return normalized(advantages) if self.config.advantage_normalization == "rollout" else advantages
 
     def update(self, batch: UpdateBatch) -> UpdateMetrics:
         """Update both networks.
@@ -183,6 +197,14 @@ class PPO:
         ends = np.cumsum([group[..., 0].size for group in groups])
         parts = np.split(values, ends[:-1])
         return [part.reshape(group.shape[:-1]) for part, group in zip(parts, groups, strict=True)]
+
+    def _is_solved(self, lengths: Sequence[int], mean_return: float) -> bool:
+        """Return whether enough episodes reached the target return and the greedy policy does so now."""
+        target = self.config.target_return
+        if target is None or len(lengths) < _EPISODE_WINDOW or mean_return < target:
+            return False
+        evaluated = greedy_episode_lengths(self._actor_weights(), self._confirming_seeds, _CONFIRMING_EPISODE_STEPS)
+        return float(evaluated.mean()) >= target
 
     def _episode_lengths(self, rollout: Rollout) -> Sequence[int]:
         """Return the lengths of the episodes this epoch reports on, in the order they ended."""

@@ -11,6 +11,9 @@ from agent.backend import keras, tf
 from agent.config import PPOConfig
 from agent.networks import differentiable_outputs
 
+# Added to a minibatch's standard deviation: where all advantages are equal, they become zeros.
+_SMALLEST_DEVIATION = 1e-8
+
 
 class UpdateBatch(NamedTuple):
     """What the networks learn from, B transitions of one rollout.
@@ -19,7 +22,7 @@ class UpdateBatch(NamedTuple):
         observations: Shape (B, 4), float32.
         actions: Shape (B,), int32.
         log_probs: Log-probabilities of the actions when they were taken, shape (B,), float32.
-        advantages: Normalized advantages, shape (B,), float32.
+        advantages: Shape (B,), float32; normalized over the rollout where the configuration says so.
         value_targets: What the critic regresses on, shape (B,), float32.
     """
 
@@ -64,6 +67,12 @@ def clipped_objective(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: floa
     return tf.reduce_mean(tf.minimum(ratios * advantages, clipped * advantages))
 
 
+def mean_entropy(logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean entropy of categorical policies with logits of shape (B, A), a scalar in nats."""
+    log_probs = tf.nn.log_softmax(logits)
+    return -tf.reduce_mean(tf.reduce_sum(tf.exp(log_probs) * log_probs, axis=1))
+
+
 class PPOUpdate:
     """Updates an actor by PPO-clip and a critic by regression, each with its own Adam optimizer.
 
@@ -82,8 +91,12 @@ class PPOUpdate:
         self._actor = actor
         self._critic = critic
         self._config = config
-        self.policy_optimizer = keras.optimizers.Adam(config.policy_learning_rate)
-        self.value_optimizer = keras.optimizers.Adam(config.value_learning_rate)
+        self.policy_optimizer = keras.optimizers.Adam(
+            config.policy_learning_rate, global_clipnorm=config.max_gradient_norm
+        )
+        self.value_optimizer = keras.optimizers.Adam(
+            config.value_learning_rate, global_clipnorm=config.max_gradient_norm
+        )
         self.policy_optimizer.build(actor.trainable_variables)
         self.value_optimizer.build(critic.trainable_variables)
         self._update_policy = tf.function(self._policy_loop, jit_compile=True)
@@ -102,6 +115,11 @@ class PPOUpdate:
         """
         indices = minibatch_indices(generator, self._config)
         return self._run(batch, indices, self._config.policy_iterations, self._config.value_iterations)
+
+    def scale_learning_rates(self, factor: float) -> None:
+        """Set both learning rates to a multiple of the configuration's."""
+        self.policy_optimizer.learning_rate = factor * self._config.policy_learning_rate
+        self.value_optimizer.learning_rate = factor * self._config.value_learning_rate
 
     def compile(self, batch: UpdateBatch) -> None:
         """Trace and compile the graphs for batches like this one, without changing any weight."""
@@ -149,11 +167,20 @@ class PPOUpdate:
     def _policy_gradients(self, batch: UpdateBatch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return the estimated KL divergence and the gradients of the loss at the current weights."""
         with tf.GradientTape() as tape:
-            log_probs = action_log_probs(differentiable_outputs(self._actor, batch.observations), batch.actions)
+            logits = differentiable_outputs(self._actor, batch.observations)
+            log_probs = action_log_probs(logits, batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
-            loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
+            loss = -clipped_objective(ratios, self._advantages(batch), self._config.clip_ratio)
+            if self._config.entropy_coefficient > 0.0:
+                loss -= self._config.entropy_coefficient * mean_entropy(logits)
         gradients = tape.gradient(loss, self._actor.trainable_variables)
         return tf.reduce_mean(batch.log_probs - log_probs), gradients
+
+    def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
+        if self._config.advantage_normalization != "minibatch":
+            return batch.advantages
+        centred = batch.advantages - tf.reduce_mean(batch.advantages)
+        return centred / (tf.math.reduce_std(batch.advantages) + _SMALLEST_DEVIATION)
 
     def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> tf.Tensor:
         """Step the critic ``num_iterations`` times on the mean squared error."""
