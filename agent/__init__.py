@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.config import PRESETS, PPOConfig
+from agent.config import PRESETS, PPOConfig, preset_config
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from agent.evaluation import EvaluationResult, evaluate
     from agent.training import PPO
 
-__all__ = ["PPO", "PRESETS", "EpochMetrics", "EvaluationResult", "PPOConfig", "evaluate"]
+__all__ = ["PPO", "PRESETS", "EpochMetrics", "EvaluationResult", "PPOConfig", "evaluate", "preset_config"]
 
 
 def __getattr__(name: str) -> object:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from agent.config import PRESETS, PPOConfig
+from agent.config import PRESETS, PPOConfig, preset_config
+from agent.options import NONE, changes_of, configuration_options, integers_of_list, or_none
 from agent.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -24,97 +26,70 @@ _EXAMPLE_GIF_EPOCHS = (0, 8, 20)
 _WHOLE_EPISODE = 500
 
 
-def _epochs_of_list(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Return the epochs of a list such as ``0,8,20`` in ascending order; ``none`` is an empty list."""
-    if value is None:
-        return None
-    if value == "none":
-        return ()
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and part.isascii() for part in parts):
-        raise click.BadParameter(f"{value!r} is neither a list of epochs such as 0,8,20 nor 'none'.", param=parameter)
-    return tuple(sorted({int(part) for part in parts}))
+def _epochs_of_list(text: str) -> tuple[int, ...]:
+    return tuple(sorted(set(integers_of_list(text))))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100})
+@cloup.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100})
 @click.version_option(package_name="fastppo", message="%(package)s %(version)s")
 def main() -> None:
     """Train PPO on CartPole in seconds: Keras networks, a Numba CartPole bit-identical to Gymnasium's."""
 
 
-@main.command()
-@click.option(
-    "--preset",
-    type=click.Choice(list(PRESETS)),
-    default="fast",
-    help="Where the settings come from: 'fast' is tuned to solve CartPole-v1 quickly; 'keras' is the algorithm and the "
-    "hyperparameters of the Keras example, which trains without a time limit.",
+@main.command(show_constraints=False)
+@cloup.option_group(
+    "The run",
+    cloup.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        default="fast",
+        help="Where the settings come from: 'fast' is tuned to solve CartPole-v1 quickly; 'keras' is the algorithm and "
+        "the hyperparameters of the Keras example, which trains without a time limit.",
+    ),
+    cloup.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        help="Fixes initial weights, initial states, sampled actions and minibatches.",
+    ),
+    cloup.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        show_default="runs/PRESET-SEED-TIME",
+        help="Run directory to write; must be new or empty.",
+    ),
+    cloup.option(
+        "--gif-epochs",
+        callback=or_none(_epochs_of_list, "a list of epochs such as 0,8,20"),
+        metavar="N,N,...|none",
+        show_default="none for fast, 0,8,20 for keras",
+        help="After which epochs to record an episode as epoch_N.gif, 0 being before the training. Needs the extra "
+        "'rendering'.",
+    ),
 )
-@click.option(
-    "--envs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default=", ".join(f"{config.num_envs} for {name}" for name, config in PRESETS.items()),
-    help="Environments stepped side by side.",
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default=", ".join(f"{config.epochs} for {name}" for name, config in PRESETS.items()),
-    help="Rounds of collecting a rollout and updating from it.",
-)
-@click.option(
-    "--steps-per-epoch",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default=", ".join(f"{config.steps_per_epoch} for {name}" for name, config in PRESETS.items()),
-    help="Environment steps of one rollout, all environments together; rounded up to a multiple of their number.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    default=0,
-    help="Fixes initial weights, initial states, sampled actions and minibatches.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    show_default="runs/PRESET-SEED-TIME",
-    help="Run directory to write; must be new or empty.",
-)
-@click.option(
-    "--gif-epochs",
-    callback=_epochs_of_list,
-    metavar="N,N,...",
-    show_default="none for fast, 0,8,20 for keras",
-    help="After which epochs to record an episode as epoch_N.gif, 0 being before the training, or 'none'. Needs the "
-    "extra 'rendering'.",
-)
+@configuration_options
 def train(
     preset: str,
-    envs: int | None,
-    epochs: int | None,
-    steps_per_epoch: int | None,
     seed: int,
     out: Path | None,
-    gif_epochs: tuple[int, ...] | None,
+    gif_epochs: tuple[int, ...] | str | None,
+    total_steps: int | None,
+    no_early_stop: bool,
+    **settings: Any,
 ) -> None:
     """Train an agent, evaluate it in Gymnasium's CartPole-v1 and save both networks.
 
     Prints one line per epoch. mean_return is taken over the last 100 episodes with preset 'fast' and over the episodes
     of the epoch with preset 'keras', which prints the line of the Keras example too; elapsed_s counts training, without
-    imports and compilation.
+    imports and compilation. Preset 'fast' ends when CartPole is solved.
 
     The run directory holds config.json, metrics.csv, actor.keras, critic.keras, evaluation.json and the animations
     asked for. Ctrl-C saves what has been learned so far and exits with code 130.
     """
-    settings = {"num_envs": envs, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
-    changes = {name: value for name, value in settings.items() if value is not None}
-    config = PRESETS[preset].replace(seed=seed, **changes)
-    gif_epochs = _checked_gif_epochs(gif_epochs, config)
+    config = _configuration(preset, seed, total_steps, no_early_stop, changes_of(settings))
+    recorded_epochs = _checked_gif_epochs(gif_epochs, config)
     if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
         click.echo(
             f"Warning: with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} "
@@ -125,7 +100,7 @@ def train(
     run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         run.write_config(config.as_dict())
-        completed = _train(config, run, gif_epochs)
+        completed = _train(config, run, recorded_epochs)
     except KeyboardInterrupt:
         completed = False
     except MemoryError:
@@ -142,11 +117,30 @@ def train(
         raise SystemExit(_INTERRUPTED)
 
 
-def _checked_gif_epochs(chosen: tuple[int, ...] | None, config: PPOConfig) -> tuple[int, ...]:
+def _configuration(
+    preset: str, seed: int, total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]
+) -> PPOConfig:
+    """Return the configuration the options describe."""
+    if total_steps is not None and "epochs" in changes:
+        raise click.UsageError("--epochs and --total-steps exclude each other.")
+    if no_early_stop:
+        if changes.get("target_return") is not None:
+            raise click.UsageError("--target-return and --no-early-stop exclude each other.")
+        changes = {**changes, "target_return": None}
+    try:
+        config = preset_config(preset, seed=seed, **changes)
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    return config if total_steps is None else config.replace(epochs=-(-total_steps // config.rollout_size))
+
+
+def _checked_gif_epochs(chosen: Any, config: PPOConfig) -> tuple[int, ...]:
     """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
     from agent.rendering import missing_packages
 
-    epochs = (_EXAMPLE_GIF_EPOCHS if config.preset == "keras" else ()) if chosen is None else chosen
+    if chosen == NONE:
+        return ()
+    epochs: tuple[int, ...] = (_EXAMPLE_GIF_EPOCHS if config.preset == "keras" else ()) if chosen is None else chosen
     missing = missing_packages() if epochs else []
     hint = f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'"
     if chosen is None:

@@ -174,8 +174,8 @@ PRESETS: dict[str, PPOConfig] = {
         preset="fast",
         seed=0,
         num_envs=256,
-        epochs=40,
-        steps_per_epoch=4096,
+        epochs=100,
+        steps_per_epoch=8192,
         target_return=475.0,
         max_episode_steps=500,
         reset_each_epoch=False,
@@ -191,8 +191,8 @@ PRESETS: dict[str, PPOConfig] = {
         max_gradient_norm=None,
         entropy_coefficient=0.0,
         advantage_normalization="rollout",
-        policy_update_epochs=10,
-        value_update_epochs=10,
+        policy_update_epochs=2,
+        value_update_epochs=2,
         minibatch_size=256,
         value_target="lambda_returns",
     ),
@@ -224,3 +224,46 @@ PRESETS: dict[str, PPOConfig] = {
         value_target="rewards_to_go",
     ),
 }
+
+
+# With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
+# of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
+# gradient steps an update takes more time than it saves.
+_LEAST_NUM_STEPS = 32
+_LEAST_ROLLOUT = 2048
+_LEAST_MINIBATCH = 256
+_GRADIENT_STEPS = 64
+
+
+def preset_config(name: str, **changes: Any) -> PPOConfig:
+    """Return a preset with some fields changed.
+
+    Preset ``fast`` adapts to the number of environments and to the size of the rollout, where they are given: about 64
+    gradient steps an update, in minibatches of at least 256 transitions.
+
+    Args:
+        name: ``fast`` or ``keras``.
+        changes: Fields of :class:`PPOConfig` and their values.
+
+    Raises:
+        TypeError: If a field has the wrong type.
+        ValueError: If there is no such preset, or a field is out of its range.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
+    config = PRESETS[name].replace(**changes)
+    return config.replace(**{**_adapted(config, changes), **changes}) if name == "fast" else config
+
+
+def _adapted(config: PPOConfig, changes: dict[str, Any]) -> dict[str, int]:
+    """Return rollout, minibatch and passes of preset ``fast`` for the number of environments."""
+    sized = config
+    if "steps_per_epoch" not in changes:
+        sized = config.replace(steps_per_epoch=max(_LEAST_ROLLOUT, _LEAST_NUM_STEPS * config.num_envs))
+    passes = max(1, _GRADIENT_STEPS * _LEAST_MINIBATCH // sized.rollout_size)
+    return {
+        "steps_per_epoch": sized.steps_per_epoch,
+        "minibatch_size": max(_LEAST_MINIBATCH, passes * sized.rollout_size // _GRADIENT_STEPS),
+        "policy_update_epochs": passes,
+        "value_update_epochs": passes,
+    }

@@ -64,6 +64,8 @@ class TrainingDisplay(Callback):
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Print the epoch's line."""
         self.line(format_epoch(metrics))
+        if ppo.is_solved and ppo.config.target_return is not None:
+            self.line(format_solved(metrics, ppo.config.target_return))
         if self._as_in_the_example:
             self.line(format_epoch_as_in_the_example(metrics))
         self._progress.update(self._task, completed=metrics.epoch)
@@ -81,6 +83,14 @@ def format_epoch(metrics: EpochMetrics) -> str:
 def format_epoch_as_in_the_example(metrics: EpochMetrics) -> str:
     """Return the line that the Keras example prints after an epoch."""
     return f" Epoch: {metrics.epoch}. Mean Return: {metrics.mean_return}. Mean Length: {metrics.mean_length}"
+
+
+def format_solved(metrics: EpochMetrics, target_return: float) -> str:
+    """Return why the training ended before its last epoch, as one sentence."""
+    return (
+        f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s: the last 100 episodes reached a mean "
+        f"return of {metrics.mean_return:.1f} (target {target_return:g}), and an evaluation confirmed it."
+    )
 
 
 def format_evaluation(result: EvaluationResult) -> str:

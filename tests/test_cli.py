@@ -53,8 +53,8 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
     header, first, second, evaluation, saved = output.splitlines()
     required = "epoch env_steps mean_return mean_length kl policy_iterations steps_per_second elapsed_s"
     assert header.split() == COLUMNS == required.split()
-    assert first.split()[:2] == ["1", "4096"]
-    assert second.split()[:2] == ["2", "8192"]
+    assert first.split()[:2] == ["1", "2048"]
+    assert second.split()[:2] == ["2", "4096"]
     assert evaluation.startswith("Greedy policy in Gymnasium's CartPole-v1, 100 episodes: mean ")
     assert all(word in evaluation for word in ("standard deviation", "min", "max"))
     assert saved == "Saved in results/first"
@@ -71,7 +71,7 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
     assert (config["preset"], config["num_envs"], config["epochs"], config["seed"]) == ("fast", 64, 2, 3)
     rows = rows_of(directory / "metrics.csv")
     assert list(rows[0]) == COLUMNS
-    assert [row["env_steps"] for row in rows] == ["4096", "8192"]
+    assert [row["env_steps"] for row in rows] == ["2048", "4096"]
     assert load_actor(directory / "actor.keras").output_shape == (None, 2)
     assert load_actor(directory / "critic.keras").output_shape == (None, 1)
 
@@ -86,6 +86,20 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
         (["--seed", "-1"], "Invalid value for '--seed': -1 is not in the range x>=0."),
         (["--preset", "slow"], "Invalid value for '--preset': 'slow' is not one of 'fast', 'keras'."),
         (["--steps-per-epoch", "0"], "Invalid value for '--steps-per-epoch': 0 is not in the range x>=1."),
+        (["--total-steps", "0"], "Invalid value for '--total-steps': 0 is not in the range x>=1."),
+        (["--total-steps", "9", "--epochs", "9"], "Error: --epochs and --total-steps exclude each other."),
+        (["--no-early-stop", "--target-return", "9"], "Error: --target-return and --no-early-stop exclude each other."),
+        (["--gamma", "1.5"], "Error: gamma must be at most 1, got 1.5."),
+        (["--gamma", "nan"], "Error: gamma must be finite, got nan."),
+        (["--target-kl", "x"], "Invalid value for '--target-kl': 'x' is neither a number nor 'none'."),
+        (
+            ["--minibatch-size", "0.5"],
+            "Invalid value for '--minibatch-size': '0.5' is neither a whole number nor 'none'.",
+        ),
+        (["--minibatch-size", "0"], "Error: minibatch_size must be at least 1, got 0."),
+        (["--hidden-sizes", "64,"], "Invalid value for '--hidden-sizes': '64,' is not a list of whole numbers such as"),
+        (["--hidden-sizes", "64,0"], "Error: hidden_sizes must be at least 1, got 0."),
+        (["--initializer", "zeros"], "Invalid value for '--initializer': 'zeros' is not one of"),
         (["--gif-epochs", "0,x"], "'0,x' is neither a list of epochs such as 0,8,20 nor 'none'."),
         (["--gif-epochs", "0,,8"], "'0,,8' is neither a list of epochs such as 0,8,20 nor 'none'."),
         (["--gif-epochs", "-1"], "'-1' is neither a list of epochs such as 0,8,20 nor 'none'."),
@@ -110,6 +124,54 @@ def test_a_wrong_argument_is_one_sentence_exit_code_2_and_nothing_touched(tmp_pa
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "file").read_text() == "mine too"
+
+
+def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
+    settings = {
+        "num_envs": ("--envs", 3),
+        "steps_per_epoch": ("--steps-per-epoch", 100),
+        "max_episode_steps": ("--max-episode-steps", None),
+        "reset_each_epoch": ("--reset-each-epoch", True),
+        "hidden_sizes": ("--hidden-sizes", [8, 9]),
+        "initializer": ("--initializer", "glorot_uniform"),
+        "gamma": ("--gamma", 0.9),
+        "gae_lambda": ("--gae-lambda", 0.8),
+        "clip_ratio": ("--clip-ratio", 0.3),
+        "target_kl": ("--target-kl", 0.5),
+        "entropy_coefficient": ("--entropy-coefficient", 0.01),
+        "advantage_normalization": ("--advantage-normalization", "minibatch"),
+        "value_target": ("--value-target", "rewards_to_go"),
+        "policy_learning_rate": ("--policy-learning-rate", 0.001),
+        "value_learning_rate": ("--value-learning-rate", 0.004),
+        "learning_rate_schedule": ("--learning-rate-schedule", "linear"),
+        "max_gradient_norm": ("--max-gradient-norm", 0.5),
+        "policy_update_epochs": ("--policy-update-epochs", 3),
+        "value_update_epochs": ("--value-update-epochs", 5),
+        "minibatch_size": ("--minibatch-size", 20),
+        "target_return": ("--target-return", 200.0),
+        "epochs": ("--total-steps", 2),
+    }
+    arguments = ["train", "--out", "o", "--seed", "4"]
+    for flag, value in settings.values():
+        arguments.append(flag)
+        if value is not True:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            arguments.append("none" if value is None else text if flag != "--total-steps" else "200")
+    code, _, errors = run(tmp_path, *arguments)
+    assert code == 0, errors
+    config = json.loads((tmp_path / "o" / "config.json").read_text())
+    assert config == {"preset": "fast", "seed": 4, **{field: value for field, (_, value) in settings.items()}}
+
+
+def test_training_ends_once_cartpole_is_solved_and_says_so(tmp_path):
+    code, output, errors = run(tmp_path, "train", "--envs", "64", "--out", "o")
+    assert (code, errors) == (0, "")
+    *_, last, solved, evaluation, _ = output.splitlines()
+    assert int(last.split()[0]) < 100
+    assert float(last.split()[2]) >= 475
+    assert solved.startswith(f"Solved after {int(last.split()[1]):,} steps and ")
+    assert json.loads((tmp_path / "o" / "evaluation.json").read_text())["mean"] >= 475
+    assert "mean 5" in evaluation or "mean 4" in evaluation
 
 
 def test_preset_keras_prints_the_examples_lines_and_shows_the_policy(tmp_path):
@@ -255,8 +317,8 @@ def test_help_names_every_option_with_its_default(tmp_path):
     for expected in (
         "[default: fast]",
         "256 for fast, 1 for keras",
-        "40 for fast, 30 for keras",
-        "4096 for fast, 4000 for keras",
+        "100 for fast, 30 for keras",
+        "8192 for fast, 4000 for keras",
         "none for fast, 0,8,20 for keras",
         "[default: 0; x>=0]",
         "runs/PRESET-SEED-TIME",

@@ -6,7 +6,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from agent import collect
-from agent.collect import Collector
+from agent.collect import Collector, greedy_episode_lengths
 from agent.networks import build_actor
 from agent.policy import padded_weights
 
@@ -92,3 +92,18 @@ def test_a_reset_starts_new_episodes_everywhere(actor):
     ours.reset()
     assert np.all(ours.state.elapsed_steps == 0)
     assert np.all(np.abs(ours.state.physics) <= 0.05)
+
+
+@pytest.mark.parametrize("num_envs", [1, 3, 140])
+def test_greedy_episodes_are_those_played_in_gymnasium(actor, num_envs):
+    seeds = np.arange(100, 100 + num_envs, dtype=np.uint64)
+    lengths = greedy_episode_lengths(padded_weights(actor.get_weights()), seeds, 40)
+    environments = gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="sync", max_episode_steps=40)
+    observations, _ = environments.reset(seed=seeds.tolist())
+    expected = np.zeros(num_envs, dtype=int)
+    for step in range(1, 41):
+        actions = np.argmax(actor(observations).numpy(), axis=1)
+        observations, _, terminated, truncated, _ = environments.step(actions)
+        expected[(expected == 0) & (terminated | truncated)] = step
+    assert np.array_equal(lengths, expected)
+    assert num_envs == 1 or len(set(lengths.tolist())) > 1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent import PRESETS, PPOConfig
+from agent import PRESETS, PPOConfig, preset_config
 
 FAST = PRESETS["fast"]
 
@@ -35,6 +35,29 @@ def test_a_minibatch_is_never_larger_than_the_rollout():
 
 
 @pytest.mark.parametrize(
+    ("num_envs", "num_steps", "minibatch_size", "passes"),
+    [(1, 2048, 256, 8), (8, 256, 256, 8), (64, 32, 256, 8), (256, 32, 256, 2), (1024, 32, 512, 1), (4096, 32, 2048, 1)],
+)
+def test_preset_fast_takes_about_64_gradient_steps_with_any_number_of_environments(
+    num_envs, num_steps, minibatch_size, passes
+):
+    config = preset_config("fast", num_envs=num_envs)
+    assert (config.num_steps, config.minibatch_size) == (num_steps, minibatch_size)
+    assert config.policy_update_epochs == config.value_update_epochs == passes
+    assert config.policy_iterations == 64
+
+
+def test_what_is_set_by_hand_is_not_adapted():
+    config = preset_config("fast", num_envs=8, steps_per_epoch=4096, minibatch_size=100, value_update_epochs=7)
+    assert (config.steps_per_epoch, config.minibatch_size) == (4096, 100)
+    assert (config.policy_update_epochs, config.value_update_epochs) == (4, 7)
+    assert preset_config("fast") == FAST
+    assert preset_config("keras", seed=3) == PRESETS["keras"].replace(seed=3)
+    with pytest.raises(ValueError, match="preset must be one of fast, keras, got 'slow'"):
+        preset_config("slow")
+
+
+@pytest.mark.parametrize(
     ("field", "value", "error"),
     [
         ("preset", 5, TypeError),
@@ -59,6 +82,12 @@ def test_a_minibatch_is_never_larger_than_the_rollout():
         ("value_learning_rate", 0, ValueError),
         ("policy_update_epochs", 0, ValueError),
         ("value_target", "rewards", ValueError),
+        ("initializer", "zeros", ValueError),
+        ("learning_rate_schedule", "cosine", ValueError),
+        ("advantage_normalization", None, ValueError),
+        ("max_gradient_norm", 0.0, ValueError),
+        ("entropy_coefficient", -0.1, ValueError),
+        ("target_return", float("nan"), ValueError),
     ],
 )
 def test_a_wrong_field_is_named(field, value, error):

@@ -26,6 +26,14 @@ def test_outputs_and_gradients_agree_with_automatic_differentiation(build, hidde
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_orthogonal_kernels_have_orthogonal_rows_or_columns_of_the_gains_length():
+    for build, output_gain in ((build_actor, 0.01), (build_critic, 1.0)):
+        *hidden, output = build((64, 32), seed=1, initializer="orthogonal").get_weights()[::2]
+        for kernel, gain in [*((kernel, np.sqrt(2.0)) for kernel in hidden), (output, output_gain)]:
+            narrow = kernel if kernel.shape[0] <= kernel.shape[1] else kernel.T
+            np.testing.assert_allclose(narrow @ narrow.T, gain**2 * np.eye(len(narrow)), atol=1e-5)
+
+
 def test_a_seed_fixes_the_initial_weights():
     once, again = (build_actor((8,), seed=1).get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agent import PPO, PRESETS, evaluate
+from agent import PPO, PRESETS, evaluate, preset_config, training
 from agent.callbacks import Callback
 
 SHORT = {"fast": PRESETS["fast"].replace(epochs=3), "keras": PRESETS["keras"].replace(epochs=2)}
@@ -60,6 +60,39 @@ def test_a_callback_can_stop_the_training():
     stopper = Stopper()
     PPO(PRESETS["fast"]).train([stopper])
     assert [m.epoch for m in stopper.metrics] == [1, 2]
+
+
+def test_a_linear_schedule_falls_to_0_after_the_last_epoch():
+    ppo = PPO(SHORT["fast"].replace(epochs=4, learning_rate_schedule="linear", value_learning_rate=8e-3))
+    rates = []
+    for _ in range(4):
+        ppo.train_epoch()
+        rates.append(
+            [float(o.learning_rate.numpy()) for o in (ppo._update.policy_optimizer, ppo._update.value_optimizer)]
+        )
+    np.testing.assert_allclose(rates, np.outer([1.0, 0.75, 0.5, 0.25], [2e-3, 8e-3]), rtol=1e-6)
+    assert ppo._update._update_side_by_side.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("target_return", [None, 499.0])
+def test_the_target_return_ends_the_training(target_return):
+    config = preset_config("fast", num_envs=8, target_return=target_return, epochs=60)
+    ppo, figures = train(config)
+    assert ppo.is_solved == (target_return is not None)
+    if target_return is None:
+        assert len(figures) == 60
+    else:
+        assert len(figures) < 60
+        assert figures[-1, 2] >= 499.0
+        assert np.all(figures[:-1, 2] < 499.0)
+
+
+def test_a_target_reached_by_luck_is_not_confirmed(monkeypatch):
+    monkeypatch.setattr(training, "greedy_episode_lengths", lambda *_: np.array([474, 475]))
+    ppo, figures = train(preset_config("fast", num_envs=8, epochs=40))
+    assert not ppo.is_solved
+    assert len(figures) == 40
+    assert figures[-1, 2] >= 475
 
 
 def test_the_fast_preset_solves_cartpole():

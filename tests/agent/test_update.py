@@ -31,18 +31,30 @@ def eager_log_probs(actor, batch):
     return keras.ops.sum(keras.ops.one_hot(batch.actions, 2) * keras.ops.log_softmax(actor(batch.observations)), axis=1)
 
 
+def clipped_to(limit, gradients):
+    """Return the gradients of one network, scaled down to a global norm of ``limit`` where it is larger."""
+    norm = np.sqrt(sum(np.sum(np.square(gradient)) for gradient in gradients))
+    return [gradient * min(1.0, limit / norm) for gradient in gradients]
+
+
 def eager_policy_update(actor, batch, minibatches, config):
     """Step, then measure the KL divergence on the next minibatch, one operation at a time."""
     optimizer = keras.optimizers.Adam(config.policy_learning_rate)
+    limit = config.max_gradient_norm or np.inf
     rows = [UpdateBatch(*(array[row] for array in batch)) for row in minibatches]
     for iteration, row in enumerate(rows, start=1):
         with tf.GradientTape() as tape:
+            advantages = row.advantages
+            if config.advantage_normalization == "minibatch":
+                advantages = (advantages - advantages.mean()) / advantages.std()
             ratio = keras.ops.exp(eager_log_probs(actor, row) - row.log_probs)
-            bound = np.where(row.advantages > 0, 1 + config.clip_ratio, 1 - config.clip_ratio) * row.advantages
-            loss = -keras.ops.mean(keras.ops.minimum(ratio * row.advantages, bound))
-        optimizer.apply_gradients(
-            zip(tape.gradient(loss, actor.trainable_variables), actor.trainable_variables, strict=True)
-        )
+            bound = np.float32(np.where(advantages > 0, 1 + config.clip_ratio, 1 - config.clip_ratio)) * advantages
+            loss = -keras.ops.mean(keras.ops.minimum(ratio * advantages, bound))
+            probabilities = keras.ops.softmax(actor(row.observations))
+            entropies = -keras.ops.sum(probabilities * keras.ops.log(probabilities), axis=1)
+            loss -= config.entropy_coefficient * keras.ops.mean(entropies)
+        gradients = clipped_to(limit, tape.gradient(loss, actor.trainable_variables))
+        optimizer.apply_gradients(zip(gradients, actor.trainable_variables, strict=True))
         after = rows[min(iteration, len(rows) - 1)]
         kl = float(keras.ops.mean(after.log_probs - eager_log_probs(actor, after)))
         if kl > config.kl_threshold:
@@ -55,9 +67,9 @@ def eager_value_update(critic, batch, minibatches, config):
     for row in minibatches:
         with tf.GradientTape() as tape:
             loss = keras.ops.mean((batch.value_targets[row] - critic(batch.observations[row])[:, 0]) ** 2)
-        optimizer.apply_gradients(
-            zip(tape.gradient(loss, critic.trainable_variables), critic.trainable_variables, strict=True)
-        )
+        limit = config.max_gradient_norm or np.inf
+        gradients = clipped_to(limit, tape.gradient(loss, critic.trainable_variables))
+        optimizer.apply_gradients(zip(gradients, critic.trainable_variables, strict=True))
 
 
 def assert_same_weights(actual, expected):
@@ -72,6 +84,9 @@ def assert_same_weights(actual, expected):
         {"target_kl": 0.002},
         {"target_kl": None, "minibatch_size": 64},
         {"target_kl": 0.004, "minibatch_size": 64},
+        {"target_kl": None, "entropy_coefficient": 0.5},
+        {"target_kl": None, "max_gradient_norm": 0.05},
+        {"target_kl": None, "minibatch_size": 64, "advantage_normalization": "minibatch"},
     ],
 )
 def test_one_update_is_that_of_a_plain_keras_loop(changes):
@@ -132,7 +147,9 @@ def test_the_clipped_objective_is_flat_beyond_the_clip_ratio_in_the_direction_of
 
 
 def test_minibatches_of_a_pass_share_no_transition():
-    config = PRESETS["fast"].replace(num_envs=10, steps_per_epoch=1030, minibatch_size=100)
+    config = PRESETS["fast"].replace(
+        num_envs=10, steps_per_epoch=1030, minibatch_size=100, policy_update_epochs=10, value_update_epochs=4
+    )
     indices = minibatch_indices(np.random.default_rng(0), config)
     passes = indices.reshape(config.policy_update_epochs, -1)
     assert indices.shape == (10 * 10, 100)

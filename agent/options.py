@@ -1,0 +1,190 @@
+"""The options of ``fastppo train`` that stand for fields of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+import cloup
+
+from agent.config import CHOICES, PRESETS
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Parser = Callable[[str], Any]
+
+NONE = "none"
+"""What a user writes for a field that may be None. An option that is not given is None."""
+
+
+def integers_of_list(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list such as ``64,64``.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise ValueError(f"{text!r} is not a list of whole numbers such as 64,64.")
+    return tuple(int(part) for part in parts)
+
+
+def _setting(flag: str, field: str, help_text: str, **attributes: Any) -> Any:
+    """Return the option for a field; its default is the preset's."""
+    return cloup.option(flag, field, default=None, show_default=_defaults(field), help=help_text, **attributes)
+
+
+def _defaults(field: str) -> str:
+    """Return what the presets say of a field, such as ``256 for fast, 1 for keras``."""
+    values = {name: _shown(getattr(config, field)) for name, config in PRESETS.items()}
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{value} for {name}" for name, value in values.items())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _integer(flag: str, field: str, help_text: str) -> Any:
+    return _setting(flag, field, help_text, type=click.IntRange(min=1), metavar="N")
+
+
+def _number(flag: str, field: str, help_text: str) -> Any:
+    return _setting(flag, field, help_text, type=float, metavar="X")
+
+
+def _choice(flag: str, field: str, help_text: str) -> Any:
+    return _setting(flag, field, help_text, type=click.Choice(CHOICES[field]))
+
+
+def _optional_integer(flag: str, field: str, help_text: str) -> Any:
+    return _setting(flag, field, help_text, metavar="N|none", callback=or_none(int, "a whole number"))
+
+
+def _optional_number(flag: str, field: str, help_text: str) -> Any:
+    return _setting(flag, field, help_text, metavar="X|none", callback=or_none(float, "a number"))
+
+
+def or_none(parse: Parser, expected: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return an option's callback that leaves ``none`` as it is and parses everything else.
+
+    Args:
+        parse: Raises a ValueError for what it does not accept.
+        expected: What it accepts, for the message.
+    """
+
+    def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+        if value is None or value == NONE:
+            return value
+        try:
+            return parse(value)
+        except ValueError:
+            message = f"{value!r} is neither {expected} nor '{NONE}'."
+            raise click.BadParameter(message, context, parameter) from None
+
+    return convert
+
+
+def _sizes(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if value is None else integers_of_list(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+BUDGET: Decorator = cloup.option_group(
+    "How long to train",
+    _integer("--epochs", "epochs", "Most rounds of collecting a rollout and updating from it."),
+    cloup.option(
+        "--total-steps",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Most environment steps, rounded up to whole epochs; instead of --epochs.",
+    ),
+    _optional_number(
+        "--target-return",
+        "target_return",
+        "Stop once the mean return of the last 100 episodes reaches this and an evaluation confirms it.",
+    ),
+    cloup.option("--no-early-stop", is_flag=True, help="Train for all epochs; the same as --target-return none."),
+)
+
+ROLLOUT: Decorator = cloup.option_group(
+    "Rollouts",
+    _integer("--envs", "num_envs", "Environments stepped side by side; preset 'fast' adapts its settings to them."),
+    _integer(
+        "--steps-per-epoch",
+        "steps_per_epoch",
+        "Environment steps of one rollout, all environments together; rounded up to a multiple of their number.",
+    ),
+    _optional_integer("--max-episode-steps", "max_episode_steps", "Length at which episodes are truncated."),
+    _setting(
+        "--reset-each-epoch/--continue-episodes",
+        "reset_each_epoch",
+        "Whether each rollout starts new episodes, or goes on with those of the last.",
+    ),
+)
+
+NETWORKS: Decorator = cloup.option_group(
+    "Networks",
+    _setting(
+        "--hidden-sizes",
+        "hidden_sizes",
+        "Units of the hidden tanh layers, of actor and critic alike.",
+        metavar="N,N,...",
+        callback=_sizes,
+    ),
+    _choice("--initializer", "initializer", "How kernels are initialized."),
+)
+
+ALGORITHM: Decorator = cloup.option_group(
+    "PPO",
+    _number("--gamma", "gamma", "Discount factor."),
+    _number("--gae-lambda", "gae_lambda", "Lambda of generalized advantage estimation."),
+    _number("--clip-ratio", "clip_ratio", "Epsilon of the clipped objective."),
+    _optional_number(
+        "--target-kl", "target_kl", "A policy update ends when the estimated KL divergence exceeds 1.5 times this."
+    ),
+    _number("--entropy-coefficient", "entropy_coefficient", "Weight of the entropy bonus."),
+    _choice("--advantage-normalization", "advantage_normalization", "Over what advantages are normalized."),
+    _choice("--value-target", "value_target", "What the critic learns."),
+)
+
+OPTIMIZATION: Decorator = cloup.option_group(
+    "Optimization",
+    _number("--policy-learning-rate", "policy_learning_rate", "Adam's learning rate for the actor."),
+    _number("--value-learning-rate", "value_learning_rate", "Adam's learning rate for the critic."),
+    _choice("--learning-rate-schedule", "learning_rate_schedule", "Constant, or falling to 0 after the last epoch."),
+    _optional_number(
+        "--max-gradient-norm", "max_gradient_norm", "Global norm that each network's gradient is clipped to."
+    ),
+    _integer("--policy-update-epochs", "policy_update_epochs", "Passes over the rollout in an update of the actor."),
+    _integer("--value-update-epochs", "value_update_epochs", "Passes over the rollout in an update of the critic."),
+    _optional_integer(
+        "--minibatch-size", "minibatch_size", "Transitions of one gradient step; none: the whole rollout."
+    ),
+)
+
+
+def configuration_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add all groups to a command, in the order in which help lists them."""
+    for group in (OPTIMIZATION, ALGORITHM, NETWORKS, ROLLOUT, BUDGET):
+        command = group(command)
+    return command
+
+
+def changes_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields a user has set, from the values of the options of this module.
+
+    Args:
+        settings: Values by field, None where the option was not given.
+
+    Returns:
+        The fields to change.
+    """
+    return {field: None if value == NONE else value for field, value in settings.items() if value is not None}
