@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.policy import Matrix, MLPWeights, forward, sample_action
+from agent.tiles import TILE_WIDTH
 from fastcartpole.batch import (
     RESET_HIGH,
     RESET_LOW,
@@ -30,8 +31,6 @@ from fastcartpole.random_streams import Streams, next_double, seed_streams
 # Environments that go through the network together: their activations stay in the first-level cache. Fixed, so that the
 # results do not depend on the number of threads.
 _CHUNK = 128
-# Widths of a chunk are rounded up to this many float32, whole vector registers, so that no remainder loop runs.
-_LANES = 16
 
 
 class Rollout(NamedTuple):
@@ -96,7 +95,7 @@ def _chunk_logits(
 @kernel()
 def _new_activations(weights: MLPWeights, num_envs: int) -> Matrix:
     """Return zeros for the activations of one layer in a chunk of environments."""
-    width = 1 if num_envs == 1 else (num_envs + _LANES - 1) // _LANES * _LANES
+    width = 1 if num_envs == 1 else (num_envs + TILE_WIDTH - 1) // TILE_WIDTH * TILE_WIDTH
     return np.zeros((weights.sizes.max(), width), dtype=np.float32)
 
 

@@ -1,8 +1,8 @@
 """The actor's forward pass in Numba, for many environments at once.
 
-Activations lie as (unit, environment), so that the innermost loops run over environments and vectorize. Weights are
-padded with zeros to multiples of :data:`BLOCK` units: the kernels then need no remainder loops, and padded units stay 0
-through tanh.
+Activations lie as (unit, environment), so that vector registers hold environments. Weights are padded with zeros to
+multiples of :data:`agent.tiles.TILE_OUTPUTS` units, the environments to multiples of :data:`agent.tiles.TILE_WIDTH`;
+padded units stay 0 through tanh. One environment alone is computed over vectors of units instead.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agent.tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 from fastcartpole.kernels import kernel
-
-BLOCK = 4
 
 # tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,
 # beyond which tanh is 1 to float32's precision. Relative error of the fit 2.1e-8; evaluated in float32, at most 3.5e-7
@@ -41,7 +40,7 @@ Matrix = npt.NDArray[np.float32]
 
 
 class MLPWeights(NamedTuple):
-    """Weights of an MLP with tanh hidden layers and a linear output layer, padded to multiples of ``BLOCK`` units.
+    """Weights of an MLP with tanh hidden layers and a linear output layer, padded to whole tiles.
 
     Attributes:
         sizes: Padded units of the input, hidden and output layers, shape (layers + 1,), int64.
@@ -63,55 +62,33 @@ def padded_weights(weights: Sequence[npt.NDArray[np.float32]]) -> MLPWeights:
     Returns:
         The padded weights.
     """
-    padded = [np.pad(np.float32(array), [(0, -size % BLOCK) for size in array.shape]) for array in weights]
+    padded = [np.pad(np.float32(array), [(0, -size % TILE_OUTPUTS) for size in array.shape]) for array in weights]
     sizes = [padded[0].shape[0]] + [bias.size for bias in padded[1::2]]
     return MLPWeights(np.array(sizes, dtype=np.int64), np.concatenate([array.ravel() for array in padded]))
 
 
-@kernel(fastmath={"fast"})
-def dense_layer(weights: Matrix, bias: npt.NDArray[np.float32], inputs: Matrix, outputs: Matrix) -> None:
-    """Write ``weights.T @ inputs + bias`` into ``outputs``.
+@kernel()
+def dense_layer(
+    layer_kernel: npt.NDArray[np.float32],
+    bias: npt.NDArray[np.float32],
+    inputs: npt.NDArray[np.float32],
+    outputs: npt.NDArray[np.float32],
+    width: int,
+) -> None:
+    """Write ``layer_kernel.T @ inputs + bias`` into ``outputs``, for W environments.
 
     Args:
-        weights: Shape (I, O), float32, I and O multiples of ``BLOCK``.
+        layer_kernel: Shape (I * O,), float32, row by row; I and O are multiples of ``TILE_OUTPUTS``.
         bias: Shape (O,), float32.
-        inputs: Shape (at least I, W), float32.
-        outputs: Shape (at least O, W), float32, rows 0 to O - 1 overwritten.
+        inputs: Shape (at least I * W,), float32, row by row.
+        outputs: Shape (at least O * W,), float32, its first O rows overwritten.
+        width: W, a multiple of ``TILE_WIDTH``.
     """
-    width = inputs.shape[1]
-    for o in range(0, weights.shape[1], 4):
-        for j in range(width):
-            outputs[o, j] = bias[o]
-            outputs[o + 1, j] = bias[o + 1]
-            outputs[o + 2, j] = bias[o + 2]
-            outputs[o + 3, j] = bias[o + 3]
-        for i in range(0, weights.shape[0], 4):
-            for j in range(width):
-                x0 = inputs[i, j]
-                x1 = inputs[i + 1, j]
-                x2 = inputs[i + 2, j]
-                x3 = inputs[i + 3, j]
-                outputs[o, j] += (
-                    weights[i, o] * x0 + weights[i + 1, o] * x1 + weights[i + 2, o] * x2 + weights[i + 3, o] * x3
-                )
-                outputs[o + 1, j] += (
-                    weights[i, o + 1] * x0
-                    + weights[i + 1, o + 1] * x1
-                    + weights[i + 2, o + 1] * x2
-                    + weights[i + 3, o + 1] * x3
-                )
-                outputs[o + 2, j] += (
-                    weights[i, o + 2] * x0
-                    + weights[i + 1, o + 2] * x1
-                    + weights[i + 2, o + 2] * x2
-                    + weights[i + 3, o + 2] * x3
-                )
-                outputs[o + 3, j] += (
-                    weights[i, o + 3] * x0
-                    + weights[i + 1, o + 3] * x1
-                    + weights[i + 2, o + 3] * x2
-                    + weights[i + 3, o + 3] * x3
-                )
+    num_outputs = bias.size
+    num_inputs = layer_kernel.size // num_outputs
+    for column in range(0, width, TILE_WIDTH):
+        for output in range(0, num_outputs, TILE_OUTPUTS):
+            multiply_tile(layer_kernel, num_inputs, bias, inputs, outputs, width, column, output)
 
 
 @kernel(fastmath={"fast"})
@@ -132,7 +109,7 @@ def dense_layer_for_one(
     """Write ``weights.T @ inputs + bias`` into ``outputs``, vectorized over units.
 
     Args:
-        weights: Shape (I, O), float32, I a multiple of ``BLOCK``.
+        weights: Shape (I, O), float32, I a multiple of ``TILE_OUTPUTS``.
         bias: Shape (O,), float32.
         inputs: Shape (at least I,), float32.
         outputs: Shape (at least O,), float32, its first O entries overwritten.
@@ -153,7 +130,7 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
     Args:
         weights: Padded weights.
         activations: Shape (widest layer, W), float32, C-contiguous; its first rows hold the inputs, and it is
-            overwritten.
+            overwritten. W is 1 or a multiple of ``TILE_WIDTH``.
         scratch: Same shape, overwritten.
 
     Returns:
@@ -165,15 +142,16 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
     for layer in range(num_layers):
         num_inputs, num_outputs = weights.sizes[layer], weights.sizes[layer + 1]
         bias_start = start + num_inputs * num_outputs
-        layer_kernel = weights.values[start:bias_start].reshape(num_inputs, num_outputs)
+        layer_kernel = weights.values[start:bias_start]
         start = bias_start + num_outputs
         bias = weights.values[bias_start:start]
+        inputs, outputs = activations.reshape(-1), scratch.reshape(-1)
         if width == 1:
-            dense_layer_for_one(layer_kernel, bias, activations.reshape(-1), scratch.reshape(-1))
+            dense_layer_for_one(layer_kernel.reshape(num_inputs, num_outputs), bias, inputs, outputs)
         else:
-            dense_layer(layer_kernel, bias, activations, scratch)
+            dense_layer(layer_kernel, bias, inputs, outputs, width)
         if layer < num_layers - 1:
-            tanh_in_place(scratch.reshape(-1)[: num_outputs * width])
+            tanh_in_place(outputs[: num_outputs * width])
         activations, scratch = scratch, activations
     return activations
 

@@ -149,19 +149,21 @@ class PPOUpdate:
         The gradient of the next step and the KL divergence after the last one come from one forward pass: both are
         taken at the same weights.
         """
+        variables = self._actor.trainable_variables
         last_row = tf.shape(indices)[0] - 1
 
-        def step(iteration: tf.Tensor, _: tf.Tensor, gradients: list[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-            self.policy_optimizer.apply(gradients, self._actor.trainable_variables)
-            kl, gradients = self._policy_gradients(self._minibatch(batch, indices, tf.minimum(iteration + 1, last_row)))
-            return iteration + 1, kl, gradients
-
-        def goes_on(iteration: tf.Tensor, kl: tf.Tensor, _: list[tf.Tensor]) -> tf.Tensor:
+        def step(iteration: tf.Tensor, _: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            kl, gradients = self._policy_gradients(self._minibatch(batch, indices, tf.minimum(iteration, last_row)))
             # A KL divergence that is not a number compares false and ends the loop too.
-            return (iteration < num_iterations) & (kl <= self._config.kl_threshold)
+            goes_on = (iteration < num_iterations) & (kl <= self._config.kl_threshold)
+            if goes_on:
+                self.policy_optimizer.apply(gradients, variables)
+                iteration += 1
+            return iteration, kl, goes_on
 
-        _, gradients = self._policy_gradients(self._minibatch(batch, indices, tf.constant(0)))
-        iterations, kl, _ = tf.while_loop(goes_on, step, (tf.constant(0), tf.constant(0.0), gradients))
+        iterations, kl, _ = tf.while_loop(
+            lambda _, __, goes_on: goes_on, step, (tf.constant(0), tf.constant(0.0), tf.constant(True))
+        )
         return kl, iterations
 
     def _policy_gradients(self, batch: UpdateBatch) -> tuple[tf.Tensor, list[tf.Tensor]]:

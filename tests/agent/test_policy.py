@@ -7,15 +7,18 @@ import pytest
 
 from agent.networks import build_actor
 from agent.policy import forward, padded_weights, sample_action, tanh_in_place
+from agent.tiles import TILE_WIDTH
 
 
 def numba_outputs(model, observations):
     """Return the outputs of the Numba forward pass, shape (B, outputs)."""
     weights = padded_weights(model.get_weights())
-    activations = np.zeros((weights.sizes.max(), len(observations)), dtype=np.float32)
-    activations[:4] = observations.T
+    count = len(observations)
+    width = 1 if count == 1 else -(-count // TILE_WIDTH) * TILE_WIDTH
+    activations = np.zeros((weights.sizes.max(), width), dtype=np.float32)
+    activations[:4, :count] = observations.T
     outputs = forward(weights, activations, np.full_like(activations, np.nan))
-    return outputs[: model.output_shape[1]].T
+    return outputs[: model.output_shape[1], :count].T
 
 
 @pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (128,), (30, 130)])
