@@ -106,6 +106,7 @@ def _collect_chunk(
     weights: MLPWeights,
     state: BatchState,
     action_streams: Streams,
+    is_greedy: bool,
     constants: npt.NDArray[np.float64],
     rules: StepRules,
     rollout: Rollout,
@@ -120,9 +121,12 @@ def _collect_chunk(
         write_observations(start, stop, state, rollout.observations[t])
         logits = _chunk_logits(start, stop, weights, rollout.observations[t], inputs, scratch_activations)
         for i in range(start, stop):
-            actions[i], rollout.log_probs[t, i] = sample_action(
-                logits[0, i - start], logits[1, i - start], next_double(action_streams, i)
-            )
+            logit_0, logit_1 = logits[0, i - start], logits[1, i - start]
+            # Below any probability of action 0, or above: the number alone decides.
+            uniform = 0.0 if logit_0 >= logit_1 else 1.0
+            if not is_greedy:
+                uniform = next_double(action_streams, i)
+            actions[i], rollout.log_probs[t, i] = sample_action(logit_0, logit_1, uniform)
             rollout.rewards[t, i] = 1.0
         advance_range(start, stop, actions, state, constants, rules, terminated, truncated, scratch)
         for i in range(start, stop):
@@ -140,6 +144,7 @@ def _collect_in_chunks(
     weights: MLPWeights,
     state: BatchState,
     action_streams: Streams,
+    is_greedy: bool,
     constants: npt.NDArray[np.float64],
     rules: StepRules,
     rollout: Rollout,
@@ -149,82 +154,10 @@ def _collect_in_chunks(
     for chunk in numba.prange((num_envs + _CHUNK - 1) // _CHUNK):
         start = chunk * _CHUNK
         stop = min(start + _CHUNK, num_envs)
-        _collect_chunk(start, stop, weights, state, action_streams, constants, rules, rollout)
+        _collect_chunk(start, stop, weights, state, action_streams, is_greedy, constants, rules, rollout)
 
 
 _collect = ThreadedKernel(_collect_in_chunks)
-
-
-@kernel()
-def _play_greedily_chunk(
-    start: int,
-    stop: int,
-    weights: MLPWeights,
-    state: BatchState,
-    constants: npt.NDArray[np.float64],
-    rules: StepRules,
-    lengths: npt.NDArray[np.int32],
-) -> None:
-    """Play one episode in each of the environments ``start`` to ``stop - 1`` and write its length."""
-    inputs = _new_activations(weights, stop - start)
-    scratch_activations = np.zeros_like(inputs)
-    scratch = new_scratch()
-    observations = np.empty((stop, 4), dtype=np.float32)
-    actions = np.empty(stop, dtype=np.int64)
-    terminated, truncated = np.empty(stop, dtype=np.bool_), np.empty(stop, dtype=np.bool_)
-    lengths[start:stop] = 0
-    playing = stop - start
-    while playing > 0:
-        write_observations(start, stop, state, observations)
-        logits = _chunk_logits(start, stop, weights, observations, inputs, scratch_activations)
-        for i in range(start, stop):
-            actions[i] = logits[1, i - start] > logits[0, i - start]
-        advance_range(start, stop, actions, state, constants, rules, terminated, truncated, scratch)
-        for i in range(start, stop):
-            if lengths[i] == 0 and (terminated[i] or truncated[i]):
-                lengths[i] = state.elapsed_steps[i]
-                playing -= 1
-
-
-def _play_greedily_in_chunks(
-    weights: MLPWeights,
-    state: BatchState,
-    constants: npt.NDArray[np.float64],
-    rules: StepRules,
-    lengths: npt.NDArray[np.int32],
-) -> None:
-    """Play one episode in every environment, chunk after chunk or side by side."""
-    for chunk in numba.prange((lengths.size + _CHUNK - 1) // _CHUNK):
-        start = chunk * _CHUNK
-        _play_greedily_chunk(start, min(start + _CHUNK, lengths.size), weights, state, constants, rules, lengths)
-
-
-_play_greedily = ThreadedKernel(_play_greedily_in_chunks)
-
-
-def greedy_episode_lengths(
-    weights: MLPWeights, environment_seeds: npt.NDArray[np.uint64], max_episode_steps: int
-) -> npt.NDArray[np.int32]:
-    """Play one episode for each seed, always taking the more probable action.
-
-    Args:
-        weights: The actor's padded weights.
-        environment_seeds: Seeds of the initial states, shape (E,), uint64.
-        max_episode_steps: Length at which episodes are truncated.
-
-    Returns:
-        The lengths of the episodes, shape (E,), int32.
-    """
-    num_envs = environment_seeds.size
-    state = new_batch_state(num_envs, num_envs)
-    seed_streams(environment_seeds, np.arange(num_envs), state.streams)
-    everywhere, observations = np.ones(num_envs, dtype=np.bool_), np.empty((num_envs, 4), dtype=np.float32)
-    reset_batch(everywhere, False, state, RESET_LOW, RESET_HIGH, observations)
-    lengths = np.empty(num_envs, dtype=np.int32)
-    rules = step_rules(max_episode_steps=max_episode_steps)
-    num_threads = usable_threads(None, num_envs, _CHUNK)
-    _play_greedily(num_threads, weights, state, CartPoleParameters().constants(), rules, lengths)
-    return lengths
 
 
 class Collector:
@@ -241,6 +174,7 @@ class Collector:
         max_episode_steps: int | None,
         environment_seeds: npt.NDArray[np.uint64],
         action_seeds: npt.NDArray[np.uint64],
+        num_threads: int | None = None,
     ) -> None:
         """Make and reset the environments.
 
@@ -250,7 +184,9 @@ class Collector:
             max_episode_steps: Length at which episodes are truncated; None for no limit.
             environment_seeds: Seeds of the resets, shape (N,), uint64.
             action_seeds: Seeds of the action sampling, shape (N,), uint64.
+            num_threads: More than 1 chooses the kernel for several threads, 1 the other; None what pays off.
         """
+        self.num_threads = usable_threads(None, num_envs, _CHUNK) if num_threads is None else num_threads
         self.num_envs = num_envs
         self.num_steps = num_steps
         self._rules = step_rules(max_episode_steps=max_episode_steps)
@@ -268,16 +204,48 @@ class Collector:
         everywhere = np.ones(self.num_envs, dtype=np.bool_)
         reset_batch(everywhere, False, self.state, RESET_LOW, RESET_HIGH, observations)
 
-    def collect(self, weights: MLPWeights) -> Rollout:
+    def collect(self, weights: MLPWeights, *, is_greedy: bool = False) -> Rollout:
         """Play T steps in every environment with the given policy.
 
         Args:
             weights: The actor's padded weights.
+            is_greedy: Whether to take the more probable action each time instead of a sampled one.
 
         Returns:
             The rollout, in fresh arrays.
         """
         rollout = new_rollout(self.num_steps, self.num_envs, self._rules.max_episode_steps)
-        num_threads = usable_threads(None, self.num_envs, _CHUNK)
-        _collect(num_threads, weights, self.state, self.action_streams, self._constants, self._rules, rollout)
+        _collect(
+            self.num_threads, weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout
+        )
         return rollout
+
+
+def greedy_episode_lengths(
+    weights: MLPWeights,
+    environment_seeds: npt.NDArray[np.uint64],
+    max_episode_steps: int,
+    num_threads: int | None = None,
+) -> npt.NDArray[np.int32]:
+    """Play one episode for each seed, always taking the more probable action.
+
+    Args:
+        weights: The actor's padded weights.
+        environment_seeds: Seeds of the initial states, shape (E,), uint64.
+        max_episode_steps: Length at which episodes are truncated.
+        num_threads: As for a :class:`Collector`; a kernel that is compiled already need not be compiled again.
+
+    Returns:
+        The lengths of the episodes, shape (E,), int32.
+    """
+    collector = Collector(
+        environment_seeds.size,
+        max_episode_steps,
+        max_episode_steps,
+        environment_seeds,
+        environment_seeds,
+        num_threads,
+    )
+    lengths = collector.collect(weights, is_greedy=True).episode_lengths
+    first_ends = np.argmax(lengths > 0, axis=0)
+    return np.asarray(lengths[first_ends, np.arange(environment_seeds.size)], dtype=np.int32)

@@ -93,8 +93,6 @@ class PPO:
             np.zeros(config.num_envs, dtype=np.uint64),
             np.zeros(config.num_envs, dtype=np.uint64),
         )
-        if config.target_return is not None:
-            greedy_episode_lengths(self._actor_weights(), self._confirming_seeds, 1)
         rollout = rehearsal.collect(self._actor_weights())
         self._update.compile(self.update_batch(rollout))
 
@@ -203,7 +201,9 @@ class PPO:
         target = self.config.target_return
         if target is None or len(lengths) < _EPISODE_WINDOW or mean_return < target:
             return False
-        evaluated = greedy_episode_lengths(self._actor_weights(), self._confirming_seeds, _CONFIRMING_EPISODE_STEPS)
+        evaluated = greedy_episode_lengths(
+            self._actor_weights(), self._confirming_seeds, _CONFIRMING_EPISODE_STEPS, self._collector.num_threads
+        )
         return float(evaluated.mean()) >= target
 
     def _episode_lengths(self, rollout: Rollout) -> Sequence[int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -12,9 +15,26 @@ from agent.cli import main
 if TYPE_CHECKING:
     from bench.harness import Result
 
-__all__ = ["main"]
+__all__ = ["main", "run"]
 
 FAMILIES = ("env", "rollout", "update", "train")
+
+
+def run() -> None:
+    """Run the ``fastppo`` command, as the console script does.
+
+    The process ends without the interpreter's cleanup: once TensorFlow is loaded, that takes a second.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(BrokenPipeError):
+                stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 @main.command()
