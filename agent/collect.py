@@ -24,7 +24,7 @@ from fastcartpole.batch import (
     write_observation,
     write_observations,
 )
-from fastcartpole.kernels import ThreadedKernel, kernel, usable_threads
+from fastcartpole.kernels import ThreadedKernel, is_forked_child, kernel, usable_threads
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import Streams, next_double, seed_streams
 
@@ -215,8 +215,9 @@ class Collector:
             The rollout, in fresh arrays.
         """
         rollout = new_rollout(self.num_steps, self.num_envs, self._rules.max_episode_steps)
+        num_threads = 1 if is_forked_child() else self.num_threads
         _collect(
-            self.num_threads, weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout
+            num_threads, weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout
         )
         return rollout
 

@@ -125,7 +125,7 @@ class PPO:
         update = self.update(self.update_batch(rollout))
         # Every step of CartPole is rewarded with 1: an episode's return is its length.
         mean_length = float(np.mean(lengths)) if len(lengths) else float("nan")
-        self.is_solved = self._is_solved(lengths, mean_length)
+        self.is_solved = self._is_solved()
         duration = time.perf_counter() - start
         self._epoch += 1
         self._elapsed += duration
@@ -196,10 +196,10 @@ class PPO:
         parts = np.split(values, ends[:-1])
         return [part.reshape(group.shape[:-1]) for part, group in zip(parts, groups, strict=True)]
 
-    def _is_solved(self, lengths: Sequence[int], mean_return: float) -> bool:
-        """Return whether enough episodes reached the target return and the greedy policy does so now."""
-        target = self.config.target_return
-        if target is None or len(lengths) < _EPISODE_WINDOW or mean_return < target:
+    def _is_solved(self) -> bool:
+        """Return whether the last episodes reached the target return and the greedy policy does so now."""
+        target, lengths = self.config.target_return, self._recent_lengths
+        if target is None or len(lengths) < _EPISODE_WINDOW or np.mean(lengths) < target:
             return False
         evaluated = greedy_episode_lengths(
             self._actor_weights(), self._confirming_seeds, _CONFIRMING_EPISODE_STEPS, self._collector.num_threads
@@ -214,6 +214,7 @@ class PPO:
             return self._recent_lengths
         elapsed = self._collector.state.elapsed_steps
         cut_off: list[int] = elapsed[elapsed > 0].tolist()
+        self._recent_lengths.extend(ended + cut_off)
         return ended + cut_off
 
 

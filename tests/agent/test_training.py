@@ -87,6 +87,14 @@ def test_the_target_return_ends_the_training(target_return):
         assert np.all(figures[:-1, 2] < 499.0)
 
 
+def test_the_target_return_counts_episodes_of_earlier_epochs_where_each_epoch_starts_anew():
+    config = PRESETS["keras"].replace(target_return=60.0, epochs=12, policy_update_epochs=20, value_update_epochs=20)
+    ppo, figures = train(config)
+    assert ppo.is_solved
+    assert len(figures) < 12
+    assert 4000 / figures[-1, 3] < 100, "the last epoch alone has fewer than 100 episodes"
+
+
 def test_a_target_reached_by_luck_is_not_confirmed(monkeypatch):
     monkeypatch.setattr(training, "greedy_episode_lengths", lambda *_: np.array([474, 475]))
     ppo, figures = train(preset_config("fast", num_envs=8, epochs=40))
