@@ -200,14 +200,19 @@ def _train(config: PPOConfig, run: RunDirectory, gif_epochs: tuple[int, ...]) ->
 
 
 def _prepared_agent(config: PPOConfig) -> PPO:
-    """Import TensorFlow and Numba, build the agent and compile everything."""
+    """Import TensorFlow and Numba, build the agent and compile everything, side by side where it can be."""
     from agent.quiet import standard_error_held_back
 
     with _interrupt_not_lost():
-        with standard_error_held_back():
-            from agent.training import PPO
-        ppo = PPO(config)
-        ppo.compile()
+        from agent.warm_up import RolloutCompilation
+
+        with RolloutCompilation(config) as compilation:
+            with standard_error_held_back():
+                from agent.training import PPO
+            ppo = PPO(config)
+            ppo.compile_update()
+            compilation.wait()
+            ppo.compile()
     return ppo
 
 

@@ -8,8 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from agent.policy import Matrix, MLPWeights, forward, sample_action
-from agent.tiles import TILE_WIDTH
+from agent.policy import CHUNK, MLPWeights, chunk_outputs, new_activations, sample_action
 from fastcartpole.batch import (
     RESET_HIGH,
     RESET_LOW,
@@ -27,10 +26,6 @@ from fastcartpole.batch import (
 from fastcartpole.kernels import ThreadedKernel, is_forked_child, kernel, usable_threads
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import Streams, next_double, seed_streams
-
-# Environments that go through the network together: their activations stay in the first-level cache. Fixed, so that the
-# results do not depend on the number of threads.
-_CHUNK = 128
 
 
 class Rollout(NamedTuple):
@@ -79,27 +74,6 @@ def new_rollout(num_steps: int, num_envs: int, max_episode_steps: int) -> Rollou
 
 
 @kernel()
-def _chunk_logits(
-    start: int, stop: int, weights: MLPWeights, observations: npt.NDArray[np.float32], inputs: Matrix, scratch: Matrix
-) -> Matrix:
-    """Return the policy's logits for ``observations``, shape (N, 4), of environments ``start`` to ``stop - 1``.
-
-    Environment i stands in column i - start; ``inputs`` and ``scratch`` are overwritten.
-    """
-    for i in range(start, stop):
-        for row in range(4):
-            inputs[row, i - start] = observations[i, row]
-    return forward(weights, inputs, scratch)
-
-
-@kernel()
-def _new_activations(weights: MLPWeights, num_envs: int) -> Matrix:
-    """Return zeros for the activations of one layer in a chunk of environments."""
-    width = 1 if num_envs == 1 else (num_envs + TILE_WIDTH - 1) // TILE_WIDTH * TILE_WIDTH
-    return np.zeros((weights.sizes.max(), width), dtype=np.float32)
-
-
-@kernel()
 def _collect_chunk(
     start: int,
     stop: int,
@@ -112,14 +86,14 @@ def _collect_chunk(
     rollout: Rollout,
 ) -> None:
     """Play T steps in the environments ``start`` to ``stop - 1``, starting ended episodes anew within the step."""
-    inputs = _new_activations(weights, stop - start)
+    inputs = new_activations(weights, stop - start)
     scratch_activations = np.zeros_like(inputs)
     scratch = new_scratch()
     num_truncations = np.zeros(stop - start, dtype=np.int64)
     for t in range(rollout.actions.shape[0]):
         actions, terminated, truncated = rollout.actions[t], rollout.terminated[t], rollout.truncated[t]
         write_observations(start, stop, state, rollout.observations[t])
-        logits = _chunk_logits(start, stop, weights, rollout.observations[t], inputs, scratch_activations)
+        logits = chunk_outputs(start, stop, weights, rollout.observations[t], inputs, scratch_activations)
         for i in range(start, stop):
             logit_0, logit_1 = logits[0, i - start], logits[1, i - start]
             # Below any probability of action 0, or above: the number alone decides.
@@ -151,13 +125,18 @@ def _collect_in_chunks(
 ) -> None:
     """Play T steps in every environment, chunk after chunk or side by side."""
     num_envs = rollout.actions.shape[1]
-    for chunk in numba.prange((num_envs + _CHUNK - 1) // _CHUNK):
-        start = chunk * _CHUNK
-        stop = min(start + _CHUNK, num_envs)
+    for chunk in numba.prange((num_envs + CHUNK - 1) // CHUNK):
+        start = chunk * CHUNK
+        stop = min(start + CHUNK, num_envs)
         _collect_chunk(start, stop, weights, state, action_streams, is_greedy, constants, rules, rollout)
 
 
 _collect = ThreadedKernel(_collect_in_chunks)
+
+
+def rollout_kernel_is_on_disk(num_envs: int) -> bool:
+    """Return whether the kernel for so many environments need not be compiled, or cannot be kept on disk."""
+    return _collect.is_on_disk(usable_threads(None, num_envs, CHUNK))
 
 
 class Collector:
@@ -186,7 +165,7 @@ class Collector:
             action_seeds: Seeds of the action sampling, shape (N,), uint64.
             num_threads: More than 1 chooses the kernel for several threads, 1 the other; None what pays off.
         """
-        self.num_threads = usable_threads(None, num_envs, _CHUNK) if num_threads is None else num_threads
+        self.num_threads = usable_threads(None, num_envs, CHUNK) if num_threads is None else num_threads
         self.num_envs = num_envs
         self.num_steps = num_steps
         self._rules = step_rules(max_episode_steps=max_episode_steps)

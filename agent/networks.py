@@ -67,24 +67,60 @@ def _initializer(name: Initializer, gain: float, seed: int) -> keras.initializer
     return keras.initializers.GlorotUniform(seed=seed)
 
 
-def differentiable_outputs(model: keras.Model, observations: tf.Tensor) -> tf.Tensor:
-    """Return ``model(observations)`` with gradients that XLA compiles to faster code.
+class FlatWeights:
+    """All weights of a network in one vector, for an optimizer to step in a few operations instead of many.
+
+    XLA also spreads many operations that are ready at once over threads, which the other network's update needs.
+
+    Attributes:
+        vector: The weights, one after the other in the order of the model, shape (P,), float32.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        """Make room for the weights of ``model``; they are not read before :meth:`read`."""
+        self._variables = model.trainable_variables
+        self._shapes = [variable.shape for variable in self._variables]
+        self._sizes = [math.prod(shape) for shape in self._shapes]
+        self.vector = keras.Variable(np.zeros(sum(self._sizes), dtype=np.float32), name=f"{model.name}_weights")
+
+    def read(self) -> None:
+        """Copy the model's weights into the vector."""
+        self.vector.assign(self.flattened([tf.convert_to_tensor(variable) for variable in self._variables]))
+
+    def write(self) -> None:
+        """Copy the vector into the model's weights."""
+        for variable, weight in zip(self._variables, self.split(), strict=True):
+            variable.assign(weight)
+
+    def split(self) -> list[tf.Tensor]:
+        """Return the vector as kernels and biases, in the order and the shapes of the model."""
+        parts = tf.split(tf.convert_to_tensor(self.vector), self._sizes)
+        return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    @staticmethod
+    def flattened(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the entries of kernels and biases, or of their gradients, one after the other, shape (P,)."""
+        return tf.concat([tf.reshape(tensor, (-1,)) for tensor in tensors], axis=0)
+
+
+def differentiable_outputs(weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
+    """Return the outputs of a network of this module with gradients that XLA compiles to faster code.
 
     Automatic differentiation leaves XLA with a product that has thousands of rows and one or two columns, and with sums
     over thousands of rows; on a CPU they take a third of the time. :func:`_dense` writes the same gradients otherwise.
 
     Args:
-        model: A network of this module.
+        weights: Kernels, shape (inputs, outputs), and biases, shape (outputs,), alternating, layer by layer.
         observations: Shape (B, 4), float32.
 
     Returns:
         The outputs, shape (B, outputs), float32.
     """
-    *hidden_layers, output_layer = (layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    layers = list(zip(weights[::2], weights[1::2], strict=True))
     hidden = observations
-    for layer in hidden_layers:
-        hidden = tf.tanh(_dense(hidden, tf.convert_to_tensor(layer.kernel), tf.convert_to_tensor(layer.bias)))
-    return _dense(hidden, tf.convert_to_tensor(output_layer.kernel), tf.convert_to_tensor(output_layer.bias))
+    for kernel, bias in layers[:-1]:
+        hidden = tf.tanh(_dense(hidden, kernel, bias))
+    return _dense(hidden, *layers[-1])
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""The actor's forward pass in Numba, for many environments at once.
+"""The networks' forward pass in Numba, for many environments at once.
 
 Activations lie as (unit, environment), so that vector registers hold environments. Weights are padded with zeros to
 multiples of :data:`agent.tiles.TILE_OUTPUTS` units, the environments to multiples of :data:`agent.tiles.TILE_WIDTH`;
@@ -11,11 +11,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from agent.tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
-from fastcartpole.kernels import kernel
+from fastcartpole.kernels import ThreadedKernel, kernel
 
 # tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,
 # beyond which tanh is 1 to float32's precision. Relative error of the fit 2.1e-8; evaluated in float32, at most 3.5e-7
@@ -35,6 +36,10 @@ _Q0, _Q1, _Q2, _Q3, _Q4 = (
     np.float32(c)
     for c in (1.0, 0.46714296699564706, 0.02587677966260407, 0.00032855462332176974, 7.776047319326089e-07)
 )
+
+# Rows that go through the network together: their activations stay in the first-level cache. Fixed, so that the results
+# do not depend on the number of threads.
+CHUNK = 128
 
 Matrix = npt.NDArray[np.float32]
 
@@ -154,6 +159,60 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
             tanh_in_place(outputs[: num_outputs * width])
         activations, scratch = scratch, activations
     return activations
+
+
+@kernel()
+def new_activations(weights: MLPWeights, num_rows: int) -> Matrix:
+    """Return zeros for the activations of one layer, for so many environments."""
+    width = 1 if num_rows == 1 else (num_rows + TILE_WIDTH - 1) // TILE_WIDTH * TILE_WIDTH
+    return np.zeros((weights.sizes.max(), width), dtype=np.float32)
+
+
+@kernel()
+def chunk_outputs(
+    start: int, stop: int, weights: MLPWeights, observations: npt.NDArray[np.float32], inputs: Matrix, scratch: Matrix
+) -> Matrix:
+    """Return the network's outputs for rows ``start`` to ``stop - 1`` of ``observations``, shape (N, 4).
+
+    Row i stands in column i - start; ``inputs`` and ``scratch``, of :func:`new_activations`, are overwritten.
+    """
+    for i in range(start, stop):
+        for row in range(4):
+            inputs[row, i - start] = observations[i, row]
+    return forward(weights, inputs, scratch)
+
+
+def _write_first_outputs(
+    weights: MLPWeights, observations: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32]
+) -> None:
+    """Write the first output for each row, chunk after chunk or side by side."""
+    for chunk in numba.prange((outputs.size + CHUNK - 1) // CHUNK):
+        start = chunk * CHUNK
+        stop = min(start + CHUNK, outputs.size)
+        inputs = new_activations(weights, stop - start)
+        result = chunk_outputs(start, stop, weights, observations, inputs, np.zeros_like(inputs))
+        outputs[start:stop] = result[0, : stop - start]
+
+
+_first_outputs = ThreadedKernel(_write_first_outputs)
+
+
+def state_values(
+    weights: MLPWeights, observations: npt.NDArray[np.float32], num_threads: int = 1
+) -> npt.NDArray[np.float32]:
+    """Return what a critic says about observations.
+
+    Args:
+        weights: The critic's padded weights.
+        observations: Shape (B, 4), float32, C-contiguous.
+        num_threads: More than 1 spreads them over threads; the values are the same.
+
+    Returns:
+        The values, shape (B,), float32.
+    """
+    values = np.empty(len(observations), dtype=np.float32)
+    _first_outputs(num_threads, weights, observations, values)
+    return values
 
 
 @kernel()

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.advantages import advantages_and_returns, normalized
-from agent.backend import tf, use_one_thread_per_network
+from agent.backend import use_one_thread_per_network
 from agent.callbacks import Callback
 from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
 from agent.networks import build_actor, build_critic
-from agent.policy import MLPWeights, padded_weights
+from agent.policy import MLPWeights, padded_weights, state_values
 from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
+from agent.warm_up import compile_kernels_of_updates, compile_rollout_kernel
 
 _EPISODE_WINDOW = 100
 # Episodes of the evaluation that confirms that the target return is reached, and their limit: that of CartPole-v1.
@@ -64,7 +65,6 @@ class PPO:
         self.critic = build_critic(config.hidden_sizes, _as_integer(seeds.critic), config.initializer)
         self.evaluation_seed = _as_integer(seeds.evaluation)
         self._update = PPOUpdate(self.actor, self.critic, config)
-        self._critic_values = tf.function(lambda observations: tf.squeeze(self.critic(observations), axis=1))
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
         self._collector = Collector(
             config.num_envs,
@@ -80,21 +80,18 @@ class PPO:
         self._epoch = 0
         self._elapsed = 0.0
 
+    def compile_update(self) -> None:
+        """Compile what an update needs; :meth:`compile` includes it."""
+        self._update.compile()
+        compile_kernels_of_updates(self.config.num_envs)
+
     def compile(self) -> None:
         """Compile everything an epoch needs, so that the first epoch takes as long as the others.
 
         Training without this call gives the same results.
         """
-        config = self.config
-        rehearsal = Collector(
-            config.num_envs,
-            config.num_steps,
-            config.max_episode_steps,
-            np.zeros(config.num_envs, dtype=np.uint64),
-            np.zeros(config.num_envs, dtype=np.uint64),
-        )
-        rollout = rehearsal.collect(self._actor_weights())
-        self._update.compile(self.update_batch(rollout))
+        self.compile_update()
+        compile_rollout_kernel(self.config.num_envs)
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train until CartPole is solved, for as many epochs as are left, or until ``stop_training`` is set.
@@ -188,13 +185,12 @@ class PPO:
         return padded_weights(self.actor.get_weights())
 
     def _values(self, rollout: Rollout) -> list[npt.NDArray[np.float32]]:
-        """Return the critic's values of all, the last and the final observations, computed in one call."""
-        groups = (rollout.observations, rollout.last_observations, rollout.final_observations)
-        observations = np.concatenate([group.reshape(-1, 4) for group in groups])
-        values = self._critic_values(tf.constant(observations)).numpy()
-        ends = np.cumsum([group[..., 0].size for group in groups])
-        parts = np.split(values, ends[:-1])
-        return [part.reshape(group.shape[:-1]) for part, group in zip(parts, groups, strict=True)]
+        """Return the critic's values of all, the last and the final observations."""
+        weights = padded_weights(self.critic.get_weights())
+        return [
+            state_values(weights, group.reshape(-1, 4), self._collector.num_threads).reshape(group.shape[:-1])
+            for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
+        ]
 
     def _is_solved(self) -> bool:
         """Return whether the last episodes reached the target return and the greedy policy does so now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy.typing as npt
 
 from agent.backend import keras, tf
 from agent.config import PPOConfig
-from agent.networks import differentiable_outputs
+from agent.networks import FlatWeights, differentiable_outputs
 
 # Added to a minibatch's standard deviation: where all advantages are equal, they become zeros.
 _SMALLEST_DEVIATION = 1e-8
+_LARGEST_PIECE = 1024
+_SMALLEST_PIECE = 512
 
 
 class UpdateBatch(NamedTuple):
@@ -88,8 +91,8 @@ class PPOUpdate:
             critic: Observations (B, 4) to values (B, 1).
             config: Batch sizes, iterations, learning rates, clip ratio and KL threshold.
         """
-        self._actor = actor
-        self._critic = critic
+        self._actor_weights = FlatWeights(actor)
+        self._critic_weights = FlatWeights(critic)
         self._config = config
         self.policy_optimizer = keras.optimizers.Adam(
             config.policy_learning_rate, global_clipnorm=config.max_gradient_norm
@@ -97,8 +100,8 @@ class PPOUpdate:
         self.value_optimizer = keras.optimizers.Adam(
             config.value_learning_rate, global_clipnorm=config.max_gradient_norm
         )
-        self.policy_optimizer.build(actor.trainable_variables)
-        self.value_optimizer.build(critic.trainable_variables)
+        self.policy_optimizer.build([self._actor_weights.vector])
+        self.value_optimizer.build([self._critic_weights.vector])
         self._update_policy = tf.function(self._policy_loop, jit_compile=True)
         self._update_value = tf.function(self._value_loop, jit_compile=True)
         self._update_side_by_side = tf.function(self._both_loops)
@@ -121,8 +124,11 @@ class PPOUpdate:
         self.policy_optimizer.learning_rate = factor * self._config.policy_learning_rate
         self.value_optimizer.learning_rate = factor * self._config.value_learning_rate
 
-    def compile(self, batch: UpdateBatch) -> None:
-        """Trace and compile the graphs for batches like this one, without changing any weight."""
+    def compile(self) -> None:
+        """Trace and compile the graphs, without changing any weight."""
+        size = self._config.rollout_size
+        zeros = np.zeros(size, dtype=np.float32)
+        batch = UpdateBatch(np.zeros((size, 4), dtype=np.float32), np.zeros(size, dtype=np.int32), zeros, zeros, zeros)
         self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
 
     def _run(
@@ -149,34 +155,40 @@ class PPOUpdate:
         The gradient of the next step and the KL divergence after the last one come from one forward pass: both are
         taken at the same weights.
         """
-        variables = self._actor.trainable_variables
+        weights = self._actor_weights
+        weights.read()
         last_row = tf.shape(indices)[0] - 1
 
         def step(iteration: tf.Tensor, _: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            kl, gradients = self._policy_gradients(self._minibatch(batch, indices, tf.minimum(iteration, last_row)))
+            minibatch = self._minibatch(batch, indices, tf.minimum(iteration, last_row))
+            minibatch = minibatch._replace(advantages=self._advantages(minibatch))
+            kl, gradient = mean_over_pieces(self._policy_gradient, minibatch, [(), weights.vector.shape])
             # A KL divergence that is not a number compares false and ends the loop too.
             goes_on = (iteration < num_iterations) & (kl <= self._config.kl_threshold)
             if goes_on:
-                self.policy_optimizer.apply(gradients, variables)
+                self.policy_optimizer.apply([gradient], [weights.vector])
                 iteration += 1
             return iteration, kl, goes_on
 
         iterations, kl, _ = tf.while_loop(
             lambda _, __, goes_on: goes_on, step, (tf.constant(0), tf.constant(0.0), tf.constant(True))
         )
+        weights.write()
         return kl, iterations
 
-    def _policy_gradients(self, batch: UpdateBatch) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Return the estimated KL divergence and the gradients of the loss at the current weights."""
+    def _policy_gradient(self, batch: UpdateBatch) -> list[tf.Tensor]:
+        """Return the estimated KL divergence and the flat gradient of the loss at the current weights."""
+        weights = self._actor_weights.split()
         with tf.GradientTape() as tape:
-            logits = differentiable_outputs(self._actor, batch.observations)
+            tape.watch(weights)
+            logits = differentiable_outputs(weights, batch.observations)
             log_probs = action_log_probs(logits, batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
-            loss = -clipped_objective(ratios, self._advantages(batch), self._config.clip_ratio)
+            loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
             if self._config.entropy_coefficient > 0.0:
                 loss -= self._config.entropy_coefficient * mean_entropy(logits)
-        gradients = tape.gradient(loss, self._actor.trainable_variables)
-        return tf.reduce_mean(batch.log_probs - log_probs), gradients
+        gradient = FlatWeights.flattened(tape.gradient(loss, weights))
+        return [tf.reduce_mean(batch.log_probs - log_probs), gradient]
 
     def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
         if self._config.advantage_normalization != "minibatch":
@@ -184,24 +196,72 @@ class PPOUpdate:
         centred = batch.advantages - tf.reduce_mean(batch.advantages)
         return centred / (tf.math.reduce_std(batch.advantages) + _SMALLEST_DEVIATION)
 
-    def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> tf.Tensor:
+    def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> None:
         """Step the critic ``num_iterations`` times on the mean squared error."""
+        weights = self._critic_weights
+        weights.read()
 
         def step(iteration: tf.Tensor) -> tuple[tf.Tensor]:
             minibatch = self._minibatch(batch, indices, iteration)
-            with tf.GradientTape() as tape:
-                values = tf.squeeze(differentiable_outputs(self._critic, minibatch.observations), axis=1)
-                loss = tf.reduce_mean(tf.square(minibatch.value_targets - values))
-            gradients = tape.gradient(loss, self._critic.trainable_variables)
-            self.value_optimizer.apply(gradients, self._critic.trainable_variables)
+            (gradient,) = mean_over_pieces(self._value_gradient, minibatch, [weights.vector.shape])
+            self.value_optimizer.apply([gradient], [weights.vector])
             return (iteration + 1,)
 
-        return tf.while_loop(lambda iteration: iteration < num_iterations, step, (tf.constant(0),))
+        tf.while_loop(lambda iteration: iteration < num_iterations, step, (tf.constant(0),))
+        weights.write()
+
+    def _value_gradient(self, batch: UpdateBatch) -> list[tf.Tensor]:
+        """Return the flat gradient of the critic's loss at the current weights."""
+        weights = self._critic_weights.split()
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            values = tf.squeeze(differentiable_outputs(weights, batch.observations), axis=1)
+            loss = tf.reduce_mean(tf.square(batch.value_targets - values))
+        return [FlatWeights.flattened(tape.gradient(loss, weights))]
 
     def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
         if self._config.gradient_batch_size == self._config.rollout_size:
             return batch
         return UpdateBatch(*(tf.gather(array, indices[row]) for array in batch))
+
+
+def mean_over_pieces(
+    function: Callable[[UpdateBatch], list[tf.Tensor]], batch: UpdateBatch, shapes: Sequence[tuple[int, ...]]
+) -> list[tf.Tensor]:
+    """Return ``function(batch)`` for a function whose results are means over transitions, computed piece by piece.
+
+    The activations of a large minibatch would not fit the second-level cache; those of a piece do.
+
+    Args:
+        function: Takes some transitions, returns means over them.
+        batch: B transitions, B static.
+        shapes: Shapes of its results.
+
+    Returns:
+        The means over all of them.
+    """
+    pieces = number_of_pieces(batch.observations.shape[0])
+    if pieces == 1:
+        return function(batch)
+    size = batch.observations.shape[0] // pieces
+
+    divided = UpdateBatch(*(tf.reshape(array, (pieces, size, *array.shape[1:])) for array in batch))
+
+    def add(piece: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        means = function(UpdateBatch(*(array[piece] for array in divided)))
+        return piece + 1, *(total + mean for total, mean in zip(sums, means, strict=True))
+
+    zeros = [tf.zeros(shape) for shape in shapes]
+    _, *sums = tf.while_loop(lambda piece, *_: piece < pieces, add, (tf.constant(0), *zeros))
+    return [total / pieces for total in sums]
+
+
+def number_of_pieces(size: int) -> int:
+    """Return into how many equal pieces of at most 1,024, and at least 512, to divide a minibatch; 1 if into none."""
+    for pieces in range(-(-size // _LARGEST_PIECE), size // _SMALLEST_PIECE + 1):
+        if size % pieces == 0:
+            return pieces
+    return 1
 
 
 def minibatch_indices(generator: np.random.Generator, config: PPOConfig) -> npt.NDArray[np.int32]:

@@ -13,11 +13,11 @@ import click
 from agent.cli import main
 
 if TYPE_CHECKING:
-    from bench.harness import Result
+    from bench.harness import Measurement
 
 __all__ = ["main", "run"]
 
-FAMILIES = ("env", "rollout", "update", "train")
+FAMILIES = ("env", "rollout", "update", "train", "solve", "startup")
 
 
 def run() -> None:
@@ -43,82 +43,71 @@ def run() -> None:
     "--envs",
     type=click.IntRange(min=1),
     multiple=True,
-    default=(1, 256, 4096),
+    show_default="1, 256 and 4096 for env, 256 for the others",
     metavar="N",
-    help="Batch size to measure environments at; may be given several times.",
+    help="Number of environments to measure with; may be given several times.",
 )
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=7, metavar="N", help="Counted repetitions of each measurement."
 )
-def bench(family: str, envs: tuple[int, ...], repeats: int) -> None:
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=20, metavar="N", help="Trainings of 'solve' for each --envs."
+)
+def bench(family: str, envs: tuple[int, ...], repeats: int, seeds: int) -> None:
     r"""Measure fastppo against its peers, side by side.
 
     \b
     env      environment steps against Gymnasium's CartPoles and a C loop; trajectories are first compared bit by bit
-    rollout  the policy in the loop, against the Keras example's way
+    rollout  the policy in the loop, against the Keras example's way, JAX with gymnax, and the machine's SGEMM peak
     update   one update of preset keras, against the example's way; results are compared first
-    train    one epoch of preset keras, against the example's, once: it takes half a minute
+    train    one epoch of preset keras against the example's, which takes half a minute; PureJaxRL's setting in both
+    solve    training time and steps until preset fast has solved CartPole-v1, and the return it then gets
+    startup  the whole command from the shell to the solved agent, its first run and later ones, and its memory
 
-    Ours and the peer are measured in turn; the ratio is the median over neighbouring pairs.
+    Ours and the peer are measured in turn; the ratio is the median over neighbouring pairs. Peers that need packages
+    which are not installed are named: pip install 'fastppo[bench-peers]'.
     """
-    from rich.console import Console
-    from rich.table import Table
+    from bench.harness import MeasurementError, WrongResultError
+    from bench.report import print_report
 
-    from bench.harness import WrongResultError
-
-    table = Table("envs", "ours", "per s", "against", "per s", "ratio", "min", "max")
-    for column in table.columns:
-        column.no_wrap = True
-    for chosen in FAMILIES if family == "all" else (family,):
-        try:
-            for result in _measured(chosen, envs, repeats):
-                table.add_row(*_cells(result))
-        except WrongResultError as error:
-            raise click.ClickException(f"{error} Nothing was measured.") from None
-        table.add_section()
-    # As wide as it needs, also where the output is not a terminal.
-    Console(width=max(130, Console().width)).print(table)
+    measurements: list[Measurement] = []
+    try:
+        for chosen in FAMILIES if family == "all" else (family,):
+            measurements.extend(_measured(chosen, envs, repeats, seeds))
+    except MeasurementError as error:
+        remark = " A wrong result is not timed." if isinstance(error, WrongResultError) else ""
+        raise click.ClickException(f"{error}{remark}") from None
+    finally:
+        # Whatever ended the benchmark: what was measured is not lost.
+        print_report(measurements)
 
 
-def _measured(family: str, envs: tuple[int, ...], repeats: int) -> Iterator[Result]:
-    """Measure one family of cases."""
+def _measured(family: str, envs: tuple[int, ...], repeats: int, seeds: int) -> Iterator[Measurement]:
+    """Measure one family of cases. Each family imports only what it measures."""
     if family == "env":
-        from bench.environment import check_against_gymnasium, measure
+        from bench import env
 
-        for num_envs in envs:
-            check_against_gymnasium(num_envs)
-            yield from measure(num_envs, repeats)
+        yield from env.measure(envs or (1, 256, 4096), repeats)
         return
-    from agent.quiet import standard_error_held_back
-
-    with standard_error_held_back():
-        from bench import keras_preset
-
+    sizes = envs or (256,)
     if family == "rollout":
-        yield from keras_preset.measure_rollout(repeats)
+        from bench import rollout
+
+        yield from rollout.measure(sizes, repeats)
     elif family == "update":
-        yield from keras_preset.measure_update(repeats)
+        from bench import update
+
+        yield update.measure(repeats)
+    elif family == "train":
+        from bench import train
+
+        yield from train.measure(sizes, repeats)
+    elif family == "solve":
+        from bench import solve
+
+        yield from solve.measure(sizes, seeds)
     else:
-        yield from keras_preset.measure_epoch(repeats=1)
+        from bench import startup
 
-
-def _cells(result: Result) -> list[str]:
-    comparison = result.comparison
-    return [
-        f"{result.num_envs:,}",
-        result.case,
-        _format_rate(comparison.ours_rate, result.unit),
-        result.peer,
-        _format_rate(comparison.peer_rate, result.unit),
-        f"{comparison.median_ratio:.1f}",
-        f"{min(comparison.ratios):.1f}",
-        f"{max(comparison.ratios):.1f}",
-    ]
-
-
-def _format_rate(rate: float, unit: str) -> str:
-    """Return a rate with three digits and its unit, such as ``1.53 M steps``."""
-    for factor, prefix in ((1e6, "M "), (1e3, "k ")):
-        if rate >= factor:
-            return f"{rate / factor:.3g} {prefix}{unit}"
-    return f"{rate:.3g} {unit}"
+        for size in sizes:
+            yield from startup.measure(size, repeats)

@@ -7,8 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# Matrix libraries keep their threads spinning for some 25 ms after a call, on the cores the other side needs.
+SETTLING_S = 0.1
 
-class WrongResultError(RuntimeError):
+
+class MeasurementError(RuntimeError):
+    """What is to be measured fails."""
+
+
+class WrongResultError(MeasurementError):
     """What is to be measured does not compute what its peer computes."""
 
 
@@ -69,6 +76,43 @@ class Result:
     comparison: Comparison
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """One case that could not be measured.
+
+    Attributes:
+        case: What of ours should have been measured.
+        peer: What it should have been measured against.
+        num_envs: Size of the batch of environments.
+        reason: Why not, as a sentence.
+    """
+
+    case: str
+    peer: str
+    num_envs: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A figure of ours that has no peer in the same run, taken many times.
+
+    Attributes:
+        case: What was measured.
+        num_envs: Size of the batch of environments.
+        unit: Unit of the values.
+        values: The figures, in the order they were taken; NaN where there was nothing to measure.
+    """
+
+    case: str
+    num_envs: int
+    unit: str
+    values: tuple[float, ...]
+
+
+Measurement = Result | Distribution | Skipped
+
+
 def compare(
     ours: Callable[[], object],
     peer: Callable[[], object],
@@ -77,6 +121,7 @@ def compare(
     work: float = 1.0,
     peer_work: float | None = None,
     warm_up: bool = True,
+    settling_s: float = 0.0,
 ) -> Comparison:
     """Time two pieces of work in turn, after one repetition of each that does not count.
 
@@ -89,19 +134,21 @@ def compare(
         work: How much work ``ours`` does, in units of the caller's choice.
         peer_work: How much work ``peer`` does, in the same units; None for as much.
         warm_up: Whether to run the repetitions that do not count; False if both have run before.
+        settling_s: Pause before each repetition in s, for the other side's threads to come to rest.
 
     Returns:
         All durations.
     """
     if warm_up:
-        _duration(ours)
-        _duration(peer)
-    pairs = [(_duration(ours), _duration(peer)) for _ in range(repeats)]
+        ours()
+        peer()
+    pairs = [(_duration(ours, settling_s), _duration(peer, settling_s)) for _ in range(repeats)]
     ours_durations, peer_durations = zip(*pairs, strict=True)
     return Comparison(ours_durations, peer_durations, work, work if peer_work is None else peer_work)
 
 
-def _duration(work: Callable[[], object]) -> float:
+def _duration(work: Callable[[], object], settling_s: float) -> float:
+    time.sleep(settling_s)
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numba
 import platformdirs
@@ -100,6 +100,12 @@ class ThreadedKernel(Generic[Parameters, Result]):
             return self.serial(*args, **kwargs)
         with PARALLEL_LAUNCH:
             return self.parallel(*args, **kwargs)
+
+    def is_on_disk(self, num_threads: int) -> bool:
+        """Return whether the variant for so many threads was compiled before, or cannot be kept on disk."""
+        variant: Any = self.serial if num_threads == 1 else self.parallel
+        directory = variant.stats.cache_path
+        return directory is None or any(Path(directory).glob(f"*.{variant.__name__}-*.nbi"))
 
 
 def specialized(

@@ -11,6 +11,10 @@ from typing import Any
 from agent.quiet import standard_error_held_back
 
 
+class PeerError(RuntimeError):
+    """A peer is not installed, cannot be started, or failed."""
+
+
 class PeerProcess:
     """An object that lives in another process; its methods are called by name, one at a time."""
 
@@ -22,7 +26,7 @@ class PeerProcess:
             arguments: What the class is called with.
 
         Raises:
-            RuntimeError: If the object cannot be made.
+            PeerError: If the object cannot be made.
         """
         context = multiprocessing.get_context("spawn")
         self._connection, other_end = context.Pipe()
@@ -47,7 +51,7 @@ class PeerProcess:
             arguments: Its arguments; they are pickled.
 
         Raises:
-            RuntimeError: If the method raises, or the process has ended.
+            PeerError: If the method raises, or the process has ended.
         """
         self._connection.send((method, arguments))
         return self._answer()
@@ -62,9 +66,9 @@ class PeerProcess:
         try:
             succeeded, answer = self._connection.recv()
         except EOFError:
-            raise RuntimeError("The peer's process ended unexpectedly.") from None
+            raise PeerError("The peer's process ended unexpectedly.") from None
         if not succeeded:
-            raise RuntimeError(f"The peer failed: {answer}")
+            raise PeerError(f"The peer failed: {answer}")
         return answer
 
 

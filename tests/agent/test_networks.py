@@ -16,7 +16,10 @@ def test_outputs_and_gradients_agree_with_automatic_differentiation(build, hidde
     observations = tf.constant(generator.normal(size=(50, 4)), tf.float32)
     upstream = tf.constant(generator.normal(size=(50, *model.output_shape[1:])), tf.float32)
     results = []
-    for function in (model, lambda inputs: differentiable_outputs(model, inputs)):
+    for function in (
+        model,
+        lambda inputs: differentiable_outputs([tf.convert_to_tensor(v) for v in model.trainable_variables], inputs),
+    ):
         with tf.GradientTape() as tape:
             tape.watch(observations)
             outputs = function(observations)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from agent.networks import build_actor
-from agent.policy import forward, padded_weights, sample_action, tanh_in_place
+from agent.networks import build_actor, build_critic
+from agent.policy import forward, padded_weights, sample_action, state_values, tanh_in_place
 from agent.tiles import TILE_WIDTH
 
 
@@ -31,6 +31,16 @@ def test_logits_agree_with_the_keras_actor(hidden_sizes, scale, batch_size):
     observations = generator.normal(0, 1, (batch_size, 4)).astype(np.float32)
     expected = actor(observations).numpy()
     np.testing.assert_allclose(numba_outputs(actor, observations), expected, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 128, 129, 1000])
+def test_values_are_those_of_the_keras_critic_on_any_number_of_threads(batch_size):
+    critic = build_critic((64, 64), seed=2)
+    weights = padded_weights(critic.get_weights())
+    observations = np.random.default_rng(0).normal(0, 1, (batch_size, 4)).astype(np.float32)
+    values = state_values(weights, observations)
+    np.testing.assert_allclose(values, critic(observations)[:, 0], rtol=1e-6, atol=1e-5)
+    assert state_values(weights, observations, num_threads=2).tobytes() == values.tobytes()
 
 
 def test_tanh_is_accurate_over_all_magnitudes():

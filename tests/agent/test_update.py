@@ -115,10 +115,9 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
 def test_compiling_changes_no_weight_and_later_updates_are_not_traced_again():
     config = SMALL.replace(minibatch_size=50)
     actor, critic = networks()
-    batch = batch_of(config.rollout_size, actor)
     before = [w.copy() for w in actor.get_weights() + critic.get_weights()]
     update = PPOUpdate(actor, critic, config)
-    update.compile(batch)
+    update.compile()
     for expected, actual in zip(before, actor.get_weights() + critic.get_weights(), strict=True):
         assert np.array_equal(expected, actual)
     generator = np.random.default_rng(0)
@@ -132,7 +131,7 @@ def test_full_batches_are_not_traced_again_either():
     actor, critic = networks()
     update = PPOUpdate(actor, critic, SMALL)
     batch = batch_of(SMALL.rollout_size, actor)
-    update.compile(batch)
+    update.compile()
     update(batch, np.random.default_rng(0))
     assert update._update_policy.experimental_get_tracing_count() == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -57,7 +57,25 @@ def _check(ours: CartPoleVectorEnv, reference: VectorEnv, seed: int) -> None:
     reference.close()
 
 
-def measure(num_envs: int, repeats: int) -> Iterator[Result]:
+def measure(num_envs: Iterable[int], repeats: int) -> Iterator[Result]:
+    """Compare trajectories with Gymnasium's, then measure ours, at each batch size.
+
+    Args:
+        num_envs: Sizes of the batch, each at least 1.
+        repeats: Counted repetitions of each, at least 1.
+
+    Yields:
+        The durations of each case.
+
+    Raises:
+        WrongResultError: If a trajectory differs.
+    """
+    for size in num_envs:
+        check_against_gymnasium(size)
+        yield from measure_size(size, repeats)
+
+
+def measure_size(num_envs: int, repeats: int) -> Iterator[Result]:
     """Measure ours at one batch size, random actions, with autoreset, all results stored.
 
     Steps and rollouts are set against Gymnasium's batched environment stepped through the Gymnasium API; with one

@@ -1,0 +1,89 @@
+"""Compilation ahead of time of the Numba kernels of a training. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import TracebackType
+
+import numpy as np
+
+from agent.advantages import advantages_and_returns
+from agent.collect import Collector, new_rollout, rollout_kernel_is_on_disk
+from agent.config import PPOConfig
+from agent.policy import MLPWeights, padded_weights, state_values
+
+
+def compile_rollout_kernel(num_envs: int) -> None:
+    """Compile the kernel of rollouts, or load it from disk, by playing one step.
+
+    Args:
+        num_envs: Number of environments, which decides between the kernels for one thread and for several.
+    """
+    _collector(num_envs).collect(_some_weights())
+
+
+def compile_kernels_of_updates(num_envs: int) -> None:
+    """Compile the kernels that prepare a rollout for an update, or load them from disk.
+
+    Args:
+        num_envs: Number of environments.
+    """
+    weights = _some_weights()
+    rollout = new_rollout(1, num_envs, 1)
+    for array in rollout:
+        array.fill(0)
+    num_threads = _collector(num_envs).num_threads
+    values, last_values, final_values = (
+        state_values(weights, group.reshape(-1, 4), num_threads).reshape(group.shape[:-1])
+        for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
+    )
+    advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
+
+
+class RolloutCompilation:
+    """Another process that compiles the kernel of rollouts, for this one to load it from disk.
+
+    It takes about as long as TensorFlow takes to be imported and to compile the update; threads would wait for each
+    other, for both are mostly Python. Nothing is started where the kernel is on disk already, or cannot be kept there.
+    """
+
+    def __init__(self, config: PPOConfig) -> None:
+        """Start the process, if there is something to compile.
+
+        Args:
+            config: Of the training that is to come.
+        """
+        self._process: subprocess.Popen[bytes] | None = None
+        if not rollout_kernel_is_on_disk(config.num_envs):
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"from agent.warm_up import *; compile_rollout_kernel({config.num_envs})"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def __enter__(self) -> RolloutCompilation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def wait(self) -> None:
+        """Wait for the process to end; if it failed, the kernel will be compiled where it is called first."""
+        if self._process is not None:
+            self._process.wait()
+
+
+def _collector(num_envs: int) -> Collector:
+    seeds = np.zeros(num_envs, dtype=np.uint64)
+    return Collector(num_envs, 1, 1, seeds, seeds)
+
+
+def _some_weights() -> MLPWeights:
+    """Return weights of a small network; those of any other have the same types."""
+    return padded_weights([np.zeros(shape, dtype=np.float32) for shape in ((4, 4), (4,), (4, 2), (2,))])

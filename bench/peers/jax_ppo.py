@@ -1,0 +1,205 @@
+"""Rollouts and PPO the way of PureJaxRL (Lu et al. 2022): gymnax and networks in compiled ``lax.scan`` loops.
+
+Written from the published algorithm, to be measured against. Needs JAX, gymnax and Optax (extra ``bench-peers``).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import optax
+
+_GAMMA = 0.99
+_LAMBDA = 0.95
+_CLIP_RATIO = 0.2
+_VALUE_COEFFICIENT = 0.5
+_ENTROPY_COEFFICIENT = 0.01
+_MAX_GRADIENT_NORM = 0.5
+_LEARNING_RATE = 2.5e-4
+_EPOCHS = 4
+_MINIBATCHES = 4
+
+Parameters = list[tuple[jax.Array, jax.Array]]
+
+
+class _Transition(NamedTuple):
+    """What is stored of each step; all of shape (T, N) but for the observations, (T, N, 4)."""
+
+    observations: jax.Array
+    actions: jax.Array
+    log_probs: jax.Array
+    values: jax.Array
+    rewards: jax.Array
+    ended: jax.Array
+
+
+class JaxRollout:
+    """A tanh policy with two hidden layers of 64 units in N of gymnax' CartPoles, T steps in one ``lax.scan``."""
+
+    def __init__(self, num_envs: int, num_steps: int) -> None:
+        """Compile the rollout and reset the environments.
+
+        Args:
+            num_envs: Number of environments N.
+            num_steps: Steps T of each in one rollout.
+        """
+        self._num_steps = num_steps
+        key_actor, key_reset, self._key = jax.random.split(jax.random.PRNGKey(0), 3)
+        self._actor = _new_network(key_actor, num_outputs=2, last_scale=0.01)
+        self._environments = _reset(key_reset, num_envs)
+        self.roll_out(1)
+
+    def roll_out(self, times: int) -> None:
+        """Play as many rollouts, one after the other, each going on where the last one ended."""
+        for _ in range(times):
+            self._environments, self._key, transitions = _roll_out(
+                self._actor, self._environments, self._key, self._num_steps
+            )
+            jax.block_until_ready(transitions)
+
+
+class JaxPPO:
+    """PPO with PureJaxRL's hyperparameters, updates scanned inside one compiled call."""
+
+    def __init__(self, num_envs: int, num_steps: int, total_updates: int) -> None:
+        """Prepare networks, optimizer and environments; each number of updates is compiled at its first call.
+
+        Args:
+            num_envs: Number of environments N.
+            num_steps: Steps T of each in one rollout; N * T is a multiple of the 4 minibatches.
+            total_updates: Over how many the learning rate falls to 0.
+        """
+        self._num_steps = num_steps
+        key_actor, key_critic, key_reset, key = jax.random.split(jax.random.PRNGKey(0), 4)
+        networks = {
+            "actor": _new_network(key_actor, num_outputs=2, last_scale=0.01),
+            "critic": _new_network(key_critic, num_outputs=1, last_scale=1.0),
+        }
+        steps = total_updates * _EPOCHS * _MINIBATCHES
+        self._optimizer = optax.chain(
+            optax.clip_by_global_norm(_MAX_GRADIENT_NORM),
+            optax.adam(optax.linear_schedule(_LEARNING_RATE, 0.0, steps), eps=1e-5),
+        )
+        self._carry = networks, self._optimizer.init(networks), _reset(key_reset, num_envs), key
+        self._train = jax.jit(self._scan_updates, static_argnums=1)
+
+    def train(self, num_updates: int) -> float:
+        """Collect and update so many times.
+
+        Returns:
+            The mean length of an episode in the last rollout.
+        """
+        self._carry, lengths = self._train(self._carry, num_updates)
+        jax.block_until_ready(self._carry)
+        return float(lengths[-1])
+
+    def _scan_updates(self, carry: Any, num_updates: int) -> Any:
+        return jax.lax.scan(lambda carry, _: self._update(*carry), carry, None, num_updates)
+
+    def _update(self, networks: Any, optimizer_state: Any, environments: Any, key: jax.Array) -> Any:
+        """Collect one rollout and pass over it ``_EPOCHS`` times."""
+        environments, key, transitions = _roll_out(networks["actor"], environments, key, self._num_steps)
+        values = _outputs(networks["critic"], transitions.observations)[..., 0]
+        last_values = _outputs(networks["critic"], environments[0])[..., 0]
+        transitions = transitions._replace(values=values)
+        advantages = _advantages(transitions, last_values)
+        flat = jax.tree.map(
+            lambda array: array.reshape(-1, *array.shape[2:]), (transitions, advantages, advantages + values)
+        )
+
+        def run_epoch(carry: Any, key: jax.Array) -> Any:
+            order = jax.random.permutation(key, flat[1].size)
+            minibatches = jax.tree.map(lambda array: array[order].reshape(_MINIBATCHES, -1, *array.shape[1:]), flat)
+            return jax.lax.scan(self._gradient_step, carry, minibatches)
+
+        key, *epoch_keys = jax.random.split(key, _EPOCHS + 1)
+        (networks, optimizer_state), _ = jax.lax.scan(run_epoch, (networks, optimizer_state), jnp.stack(epoch_keys))
+        mean_length = transitions.ended.size / jnp.maximum(transitions.ended.sum(), 1)
+        return (networks, optimizer_state, environments, key), mean_length
+
+    def _gradient_step(self, carry: Any, minibatch: Any) -> Any:
+        networks, optimizer_state = carry
+        gradients = jax.grad(_loss)(networks, *minibatch)
+        updates, optimizer_state = self._optimizer.update(gradients, optimizer_state, networks)
+        return (optax.apply_updates(networks, updates), optimizer_state), None
+
+
+def _new_network(key: jax.Array, num_outputs: int, last_scale: float) -> Parameters:
+    sizes, scales = (4, 64, 64, num_outputs), (2**0.5, 2**0.5, last_scale)
+    return [
+        (jax.nn.initializers.orthogonal(scale)(layer_key, (inputs, outputs)), jnp.zeros(outputs))
+        for layer_key, scale, inputs, outputs in zip(jax.random.split(key, 3), scales, sizes, sizes[1:], strict=False)
+    ]
+
+
+def _outputs(network: Parameters, inputs: jax.Array) -> jax.Array:
+    for weights, bias in network[:-1]:
+        inputs = jnp.tanh(inputs @ weights + bias)
+    weights, bias = network[-1]
+    return inputs @ weights + bias
+
+
+def _reset(key: jax.Array, num_envs: int) -> Any:
+    """Return observations, shape (N, 4), and states of fresh episodes."""
+    environment, parameters = gymnax.make("CartPole-v1")
+    return jax.vmap(environment.reset, in_axes=(0, None))(jax.random.split(key, num_envs), parameters)
+
+
+@partial(jax.jit, static_argnums=3)
+def _roll_out(actor: Parameters, environments: Any, key: jax.Array, num_steps: int) -> Any:
+    """Play T steps; return the environments, the next key and the transitions (values still zeros)."""
+    environment, parameters = gymnax.make("CartPole-v1")
+
+    def step(carry: Any, key: jax.Array) -> Any:
+        observations, state = carry
+        key_action, key_step = jax.random.split(key)
+        logits = _outputs(actor, observations)
+        actions = jax.random.categorical(key_action, logits)
+        keys = jax.random.split(key_step, len(actions))
+        next_observations, state, rewards, terminated, truncated, _ = jax.vmap(
+            environment.step, in_axes=(0, 0, 0, None)
+        )(keys, state, actions, parameters)
+        values = jnp.zeros_like(rewards)
+        ended = terminated | truncated
+        transition = _Transition(observations, actions, _log_probs(logits, actions), values, rewards, ended)
+        return (next_observations, state), transition
+
+    key, key_steps = jax.random.split(key)
+    environments, transitions = jax.lax.scan(step, environments, jax.random.split(key_steps, num_steps))
+    return environments, key, transitions
+
+
+def _log_probs(logits: jax.Array, actions: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), actions[..., None], axis=-1)[..., 0]
+
+
+def _advantages(transitions: _Transition, last_values: jax.Array) -> jax.Array:
+    """Return generalized advantage estimates, shape (T, N); every end of an episode counts as a fall."""
+
+    def step(carry: Any, transition: _Transition) -> Any:
+        advantages, next_values = carry
+        goes_on = 1.0 - transition.ended
+        deltas = transition.rewards + _GAMMA * next_values * goes_on - transition.values
+        advantages = deltas + _GAMMA * _LAMBDA * goes_on * advantages
+        return (advantages, transition.values), advantages
+
+    return jax.lax.scan(step, (jnp.zeros_like(last_values), last_values), transitions, reverse=True, unroll=16)[1]
+
+
+def _loss(networks: Any, transitions: _Transition, advantages: jax.Array, targets: jax.Array) -> jax.Array:
+    """Return the sum of policy, value and entropy losses of one minibatch, a scalar."""
+    logits = _outputs(networks["actor"], transitions.observations)
+    values = _outputs(networks["critic"], transitions.observations)[..., 0]
+    normalized = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    ratios = jnp.exp(_log_probs(logits, transitions.actions) - transitions.log_probs)
+    clipped_ratios = jnp.clip(ratios, 1.0 - _CLIP_RATIO, 1.0 + _CLIP_RATIO)
+    policy_loss = -jnp.minimum(ratios * normalized, clipped_ratios * normalized).mean()
+    clipped_values = transitions.values + jnp.clip(values - transitions.values, -_CLIP_RATIO, _CLIP_RATIO)
+    value_loss = 0.5 * jnp.maximum((values - targets) ** 2, (clipped_values - targets) ** 2).mean()
+    log_probs = jax.nn.log_softmax(logits)
+    entropy = -(jnp.exp(log_probs) * log_probs).sum(axis=-1).mean()
+    return policy_loss + _VALUE_COEFFICIENT * value_loss - _ENTROPY_COEFFICIENT * entropy
