@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from agent.quiet import standard_error_held_back
-
-with standard_error_held_back():
-    from agent import PPO
+from agent import PPO
 from agent.config import PRESETS, PPOConfig
-
-__all__ = ["KERAS_WITHOUT_THRESHOLD", "PPO", "compiled_agent", "example_arguments"]
 
 # The example's settings, but every update takes all its iterations, so that both sides do the same work.
 KERAS_WITHOUT_THRESHOLD = PRESETS["keras"].replace(target_kl=None)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -84,30 +85,14 @@ def bench(family: str, envs: tuple[int, ...], repeats: int, seeds: int) -> None:
 
 def _measured(family: str, envs: tuple[int, ...], repeats: int, seeds: int) -> Iterator[Measurement]:
     """Measure one family of cases. Each family imports only what it measures."""
-    if family == "env":
-        from bench import env
+    from agent.quiet import standard_error_held_back
 
-        yield from env.measure(envs or (1, 256, 4096), repeats)
-        return
-    sizes = envs or (256,)
-    if family == "rollout":
-        from bench import rollout
-
-        yield from rollout.measure(sizes, repeats)
-    elif family == "update":
-        from bench import update
-
-        yield update.measure(repeats)
-    elif family == "train":
-        from bench import train
-
-        yield from train.measure(sizes, repeats)
+    with standard_error_held_back():
+        module = import_module(f"bench.{family}")
+    sizes = envs or ((1, 256, 4096) if family == "env" else (256,))
+    if family == "update":
+        yield module.measure(repeats)
     elif family == "solve":
-        from bench import solve
-
-        yield from solve.measure(sizes, seeds)
+        yield from module.measure(sizes, seeds)
     else:
-        from bench import startup
-
-        for size in sizes:
-            yield from startup.measure(size, repeats)
+        yield from module.measure(sizes, repeats)

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
+from agent import PPO
 from agent.collect import Collector, Rollout
 from agent.config import PRESETS
 from agent.policy import padded_weights
-from bench.agents import KERAS_WITHOUT_THRESHOLD, PPO, compiled_agent, example_arguments
+from bench.agents import KERAS_WITHOUT_THRESHOLD, compiled_agent, example_arguments
 from bench.harness import SETTLING_S, Measurement, Result, Skipped, WrongResultError, compare
 from bench.limits import MatrixProduct
 from bench.peers.peer import JAX_ROLLOUT, KERAS_EXAMPLE, measured_against

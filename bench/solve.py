@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agent import evaluate, preset_config
+from agent import PPO, evaluate, preset_config
 from agent.collect import greedy_episode_lengths
 from agent.policy import padded_weights
-from bench.agents import PPO, compiled_agent
+from bench.agents import compiled_agent
 from bench.harness import Distribution
 
 _TARGET_RETURN = 475.0

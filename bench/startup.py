@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.harness import Distribution, MeasurementError
@@ -19,13 +19,13 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _MOST_FIRST_RUNS = 3
 
 
-def measure(num_envs: int, repeats: int) -> Iterator[Distribution]:
+def measure(num_envs: Iterable[int], repeats: int) -> Iterator[Distribution]:
     """Run ``fastppo --help`` and ``fastppo train`` as a user would, in processes of their own.
 
     First runs have an empty directory for compiled kernels; the later ones find them there.
 
     Args:
-        num_envs: Size of the batch.
+        num_envs: Batch sizes to train with.
         repeats: Runs of each kind, at least 1; of the slow first runs at most 3.
 
     Yields:
@@ -36,16 +36,21 @@ def measure(num_envs: int, repeats: int) -> Iterator[Distribution]:
     """
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        helps = [run_command(["--help"], work, work / "kernels")[0] for _ in range(repeats)]
-        yield Distribution("fastppo --help", num_envs, "s", tuple(helps))
-        train = ["train", "--envs", str(num_envs)]
-        firsts = [
-            run_command(train, work, work / f"kernels-{index}")[0] for index in range(min(repeats, _MOST_FIRST_RUNS))
-        ]
-        yield Distribution(f"fastppo {' '.join(train)}, first run", num_envs, "s", tuple(firsts))
-        warm = [run_command(train, work, work / "kernels-0") for _ in range(repeats)]
-        yield Distribution(f"fastppo {' '.join(train)}", num_envs, "s", tuple(duration for duration, _ in warm))
-        yield Distribution("its peak memory", num_envs, "MiB", tuple(memory for _, memory in warm))
+        helps = [run_command(["--help"], work, work)[0] for _ in range(repeats)]
+        yield Distribution("fastppo --help", 1, "s", tuple(helps))
+        for size in num_envs:
+            yield from _measure_training(size, repeats, work)
+
+
+def _measure_training(num_envs: int, repeats: int, directory: Path) -> Iterator[Distribution]:
+    arguments = ["train", "--envs", str(num_envs)]
+    command = f"fastppo {' '.join(arguments)}"
+    caches = [directory / f"kernels-{num_envs}-{index}" for index in range(min(repeats, _MOST_FIRST_RUNS))]
+    firsts = [run_command(arguments, directory, kernels)[0] for kernels in caches]
+    yield Distribution(f"{command}, first run", num_envs, "s", tuple(firsts))
+    durations, memories = zip(*(run_command(arguments, directory, caches[0]) for _ in range(repeats)), strict=True)
+    yield Distribution(command, num_envs, "s", durations)
+    yield Distribution(f"{command}, peak memory", num_envs, "MiB", memories)
 
 
 def run_command(arguments: list[str], directory: Path, kernels: Path) -> tuple[float, float]:

@@ -1,12 +1,18 @@
 """The compiled update against plain eager Keras loops."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent import PRESETS
 from agent.backend import keras, tf
 from agent.networks import build_actor, build_critic
-from agent.update import PPOUpdate, UpdateBatch, clipped_objective, minibatch_indices
+from agent.update import PPOUpdate, UpdateBatch, clipped_objective, minibatch_indices, number_of_pieces
 
 SMALL = PRESETS["keras"].replace(
     steps_per_epoch=200, policy_update_epochs=12, value_update_epochs=9, policy_learning_rate=3e-3
@@ -37,9 +43,9 @@ def clipped_to(limit, gradients):
     return [gradient * min(1.0, limit / norm) for gradient in gradients]
 
 
-def eager_policy_update(actor, batch, minibatches, config):
+def eager_policy_update(actor, batch, minibatches, config, optimizer=None):
     """Step, then measure the KL divergence on the next minibatch, one operation at a time."""
-    optimizer = keras.optimizers.Adam(config.policy_learning_rate)
+    optimizer = optimizer or keras.optimizers.Adam(config.policy_learning_rate)
     limit = config.max_gradient_norm or np.inf
     rows = [UpdateBatch(*(array[row] for array in batch)) for row in minibatches]
     for iteration, row in enumerate(rows, start=1):
@@ -62,8 +68,8 @@ def eager_policy_update(actor, batch, minibatches, config):
     return kl, iteration
 
 
-def eager_value_update(critic, batch, minibatches, config):
-    optimizer = keras.optimizers.Adam(config.value_learning_rate)
+def eager_value_update(critic, batch, minibatches, config, optimizer=None):
+    optimizer = optimizer or keras.optimizers.Adam(config.value_learning_rate)
     for row in minibatches:
         with tf.GradientTape() as tape:
             loss = keras.ops.mean((batch.value_targets[row] - critic(batch.observations[row])[:, 0]) ** 2)
@@ -87,6 +93,9 @@ def assert_same_weights(actual, expected):
         {"target_kl": None, "entropy_coefficient": 0.5},
         {"target_kl": None, "max_gradient_norm": 0.05},
         {"target_kl": None, "minibatch_size": 64, "advantage_normalization": "minibatch"},
+        # Computed in three pieces.
+        {"target_kl": None, "steps_per_epoch": 2100, "entropy_coefficient": 0.5, "max_gradient_norm": 0.05},
+        {"target_kl": None, "steps_per_epoch": 4200, "minibatch_size": 2100, "advantage_normalization": "minibatch"},
     ],
 )
 def test_one_update_is_that_of_a_plain_keras_loop(changes):
@@ -110,6 +119,58 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
     assert metrics.kl == pytest.approx(expected_kl, abs=1e-5)
     assert_same_weights(actor, expected_actor)
     assert_same_weights(critic, expected_critic)
+
+
+def test_the_optimizers_go_on_where_the_last_update_left_them():
+    config = SMALL.replace(target_kl=None)
+    actor, critic = networks()
+    expected_actor, expected_critic = networks()
+    batches = [batch_of(config.rollout_size, actor, seed) for seed in (0, 1)]
+    update = PPOUpdate(actor, critic, config)
+    policy_optimizer = keras.optimizers.Adam(config.policy_learning_rate)
+    value_optimizer = keras.optimizers.Adam(config.value_learning_rate)
+    everything = [np.arange(config.rollout_size)]
+    for batch in batches:
+        update(batch, np.random.default_rng(0))
+        eager_policy_update(expected_actor, batch, everything * config.policy_iterations, config, policy_optimizer)
+        eager_value_update(expected_critic, batch, everything * config.value_iterations, config, value_optimizer)
+    assert_same_weights(actor, expected_actor)
+    assert_same_weights(critic, expected_critic)
+
+
+@settings(max_examples=300, deadline=None)
+@given(size=st.integers(1, 100_000))
+def test_pieces_of_a_minibatch_are_equal_and_fit_the_cache(size):
+    pieces = number_of_pieces(size)
+    assert size % pieces == 0
+    assert pieces == 1 or 512 <= size // pieces <= 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+@pytest.mark.parametrize("changes", [{}, {"max_gradient_norm": 0.5, "entropy_coefficient": 0.01}])
+def test_actor_and_critic_are_updated_side_by_side(changes):
+    config = PRESETS["fast"].replace(steps_per_epoch=8192, **changes)
+    script = f"""
+import time
+import numpy as np
+from agent import PPO, PRESETS
+from agent.update import minibatch_indices
+ppo = PPO(PRESETS["fast"].replace(steps_per_epoch=8192, **{changes}))
+ppo.compile()
+batch = ppo.update_batch(ppo.collect())
+indices = minibatch_indices(np.random.default_rng(0), ppo.config)
+def shortest(policy_iterations, value_iterations):
+    durations = []
+    for _ in range(30):
+        start = time.perf_counter()
+        ppo._update._run(batch, indices, policy_iterations, value_iterations)
+        durations.append(time.perf_counter() - start)
+    return min(durations)
+most = {config.policy_iterations}
+assert shortest(most, most) < 0.85 * (shortest(most, 0) + shortest(0, most))
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_compiling_changes_no_weight_and_later_updates_are_not_traced_again():

@@ -186,12 +186,12 @@ def test_a_whole_epoch_of_the_example_is_measured():
 
 @pytest.mark.slow
 def test_the_whole_command_is_measured_from_an_empty_directory_on():
-    figures = {figure.case: figure.values for figure in startup.measure(num_envs=8, repeats=1)}
+    figures = {figure.case: figure.values for figure in startup.measure([8], repeats=1)}
     assert list(figures) == [
         "fastppo --help",
         "fastppo train --envs 8, first run",
         "fastppo train --envs 8",
-        "its peak memory",
+        "fastppo train --envs 8, peak memory",
     ]
     help_s, first_s, later_s, memory = (values[0] for values in figures.values())
     assert help_s < later_s < first_s
