@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ import cloup
 
 from agent.config import PRESETS, PPOConfig, preset_config
 from agent.options import NONE, changes_of, configuration_options, integers_of_list, or_none
-from agent.run_directory import RunDirectory
+from agent.run_directory import Checkpoints, RunDirectory
 
 if TYPE_CHECKING:
+    from agent.checkpoint import State
     from agent.training import PPO
 
 _INTERRUPTED = 130
@@ -61,6 +62,20 @@ def main() -> None:
         help="Run directory to write; must be new or empty.",
     ),
     cloup.option(
+        "--resume",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Go on with the run in this directory, bit for bit, from its last checkpoint; of its settings only how "
+        "long to train can be changed.",
+    ),
+    cloup.option(
+        "--checkpoint-every",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=10,
+        help="Write a checkpoint after every N epochs. The end of the training, and Ctrl-C, write one always.",
+    ),
+    cloup.option(
         "--gif-epochs",
         callback=or_none(_epochs_of_list, "a list of epochs such as 0,8,20"),
         metavar="N,N,...|none",
@@ -74,6 +89,8 @@ def train(
     preset: str,
     seed: int,
     out: Path | None,
+    resume: Path | None,
+    checkpoint_every: int,
     gif_epochs: tuple[int, ...] | str | None,
     total_steps: int | None,
     no_early_stop: bool,
@@ -85,10 +102,21 @@ def train(
     of the epoch with preset 'keras', which prints the line of the Keras example too; elapsed_s counts training, without
     imports and compilation. Preset 'fast' ends when CartPole is solved.
 
-    The run directory holds config.json, metrics.csv, actor.keras, critic.keras, evaluation.json and the animations
-    asked for. Ctrl-C saves what has been learned so far and exits with code 130.
+    The run directory holds config.json, metrics.csv, checkpoint.npz, actor.keras, critic.keras, evaluation.json and the
+    animations asked for. Ctrl-C saves what has been learned so far and exits with code 130; --resume goes on.
     """
-    config = _configuration(preset, seed, total_steps, no_early_stop, changes_of(settings))
+    changes = _changes(total_steps, no_early_stop, changes_of(settings))
+    run, state = None, None
+    if resume is None:
+        config = _budgeted(_checked(preset_config, preset, seed=seed, **changes), total_steps)
+    else:
+        from agent.resume import continued, read_run, refuse_other_settings
+
+        refuse_other_settings(click.get_current_context())
+        run, config, state = read_run(resume)
+        config = _budgeted(_checked(config.replace, **changes), total_steps)
+        state = continued(run, config, state, changes)
+        preset = config.preset
     recorded_epochs = _checked_gif_epochs(gif_epochs, config)
     if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
         click.echo(
@@ -97,10 +125,13 @@ def train(
             "fewer --envs change that.",
             err=True,
         )
-    run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if run is None:
+        run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
+        if resume is not None:
+            run.reopen(0 if state is None else int(state["epoch"]))
         run.write_config(config.as_dict())
-        completed = _train(config, run, recorded_epochs)
+        completed = _train(config, run, state, recorded_epochs, checkpoint_every)
     except KeyboardInterrupt:
         completed = False
     except MemoryError:
@@ -117,20 +148,27 @@ def train(
         raise SystemExit(_INTERRUPTED)
 
 
-def _configuration(
-    preset: str, seed: int, total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]
-) -> PPOConfig:
-    """Return the configuration the options describe."""
+def _changes(total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields the options set, after checking those that exclude each other."""
     if total_steps is not None and "epochs" in changes:
         raise click.UsageError("--epochs and --total-steps exclude each other.")
     if no_early_stop:
         if changes.get("target_return") is not None:
             raise click.UsageError("--target-return and --no-early-stop exclude each other.")
-        changes = {**changes, "target_return": None}
+        return {**changes, "target_return": None}
+    return changes
+
+
+def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) -> PPOConfig:
+    """Return a configuration; one that cannot be is a mistake in the options."""
     try:
-        config = preset_config(preset, seed=seed, **changes)
+        return make(*arguments, **changes)
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
+
+
+def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
+    """Return the configuration with as many epochs as so many steps need."""
     return config if total_steps is None else config.replace(epochs=-(-total_steps // config.rollout_size))
 
 
@@ -172,22 +210,28 @@ def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
     raise click.BadParameter(f"'{candidates[0]}' exists and is not an empty directory.", param_hint="'--out'")
 
 
-def _train(config: PPOConfig, run: RunDirectory, gif_epochs: tuple[int, ...]) -> bool:
+def _train(
+    config: PPOConfig, run: RunDirectory, state: State | None, gif_epochs: tuple[int, ...], checkpoint_every: int
+) -> bool:
     """Train, save and evaluate; return False where Ctrl-C ended the training early."""
-    from agent.console import TrainingDisplay, format_evaluation
-    from agent.rendering import GifRecorder
+    with _interrupt_not_lost():
+        from agent.console import TrainingDisplay, format_evaluation
+        from agent.rendering import GifRecorder
 
     with TrainingDisplay(config.epochs, as_in_the_example=config.preset == "keras") as display:
         ppo = _prepared_agent(config)
-        display.start_epochs()
+        if state is not None:
+            ppo.set_state(state)
+        display.start_epochs(ppo.epoch)
         with _interrupt_stops(ppo):
             try:
-                ppo.train([display, run, GifRecorder(run, gif_epochs)])
+                ppo.train([display, run, GifRecorder(run, gif_epochs), Checkpoints(run, checkpoint_every)])
             finally:
                 # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 if run.has_epochs:
                     run.save_models(ppo)
+                    run.write_checkpoint(ppo.get_state())
         if ppo.stop_training:
             return False
         from agent.evaluation import evaluate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -15,6 +15,7 @@ from fastcartpole.batch import (
     BatchState,
     StepRules,
     advance_range,
+    copy_batch_state,
     new_batch_state,
     new_scratch,
     reset_batch,
@@ -182,6 +183,15 @@ class Collector:
         observations = np.empty((self.num_envs, 4), dtype=np.float32)
         everywhere = np.ones(self.num_envs, dtype=np.bool_)
         reset_batch(everywhere, False, self.state, RESET_LOW, RESET_HIGH, observations)
+
+    def get_state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of all that changes: environments, their streams and those of the actions."""
+        return {"action_streams": self.action_streams.copy(), **copy_batch_state(self.state)._asdict()}
+
+    def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Go on from what :meth:`get_state` returned, here or in a collector of as many environments."""
+        self.action_streams = state["action_streams"].copy()
+        self.state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
 
     def collect(self, weights: MLPWeights, *, is_greedy: bool = False) -> Rollout:
         """Play T steps in every environment with the given policy.

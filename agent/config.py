@@ -164,6 +164,26 @@ class PPOConfig:
         """Return a copy with some fields changed, checked anew."""
         return dataclasses.replace(self, **changes)
 
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> PPOConfig:
+        """Return the configuration that :meth:`as_dict` wrote, checked anew.
+
+        Args:
+            fields: As read from JSON; other entries are not looked at.
+
+        Raises:
+            TypeError: If a field has the wrong type.
+            ValueError: If a field is missing or out of its range.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        missing = [name for name in names if name not in fields]
+        if missing:
+            raise ValueError(f"the configuration lacks {', '.join(missing)}: it is of another version.")
+        values = {name: fields[name] for name in names}
+        if isinstance(values["hidden_sizes"], list):
+            values["hidden_sizes"] = tuple(values["hidden_sizes"])
+        return cls(**values)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serializable values."""
         return dataclasses.asdict(self)

@@ -56,9 +56,9 @@ class TrainingDisplay(Callback):
         """Print a line above the progress bar, never wrapped."""
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def start_epochs(self) -> None:
-        """Print the table's header: everything is compiled."""
-        self._progress.update(self._task, description="training")
+    def start_epochs(self, completed: int = 0) -> None:
+        """Print the table's header: everything is compiled, and so many epochs of the run are behind."""
+        self._progress.update(self._task, description="training", completed=completed)
         self.line(_HEADER)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:

@@ -104,7 +104,7 @@ class GifRecorder(Callback):
 
     def on_train_begin(self, ppo: PPO) -> None:
         """Record the untrained policy."""
-        self._record(ppo, 0)
+        self._record(ppo, ppo.epoch)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Record the policy after this epoch."""

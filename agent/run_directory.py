@@ -7,8 +7,11 @@ import dataclasses
 import io
 import json
 import os
+import platform
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +19,11 @@ from agent.callbacks import Callback
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
+    from agent.checkpoint import State
     from agent.training import PPO
 
+# The packages whose versions a run notes.
+_VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 
 
@@ -39,6 +45,7 @@ class RunDirectory(Callback):
         self.metrics_path = path / "metrics.csv"
         self.actor_path = path / "actor.keras"
         self.critic_path = path / "critic.keras"
+        self.checkpoint_path = path / "checkpoint.npz"
         self.evaluation_path = path / "evaluation.json"
         self._new_parents: list[Path] = []
         self.has_epochs = False
@@ -68,9 +75,54 @@ class RunDirectory(Callback):
             with suppress(OSError):
                 directory.rmdir()
 
+    def reopen(self, epochs: int) -> None:
+        """Prepare to go on after so many epochs.
+
+        What ``metrics.csv`` says of later ones is removed, and what was being written when the run was killed.
+
+        Raises:
+            OSError: If the file cannot be read or written.
+        """
+        self.has_epochs = True
+        for path in (*self.path.glob("*.*"), self.checkpoint_path, self.actor_path, self.critic_path):
+            for leftover in self.path.glob(_temporary_name(path, "*")):
+                leftover.unlink(missing_ok=True)
+        lines = self.metrics_path.read_text().splitlines(keepends=True)[: epochs + 1]
+        _write_atomically(self.metrics_path, lambda temporary: temporary.write_text("".join(lines)))
+
     def write_config(self, config: dict[str, Any]) -> None:
-        """Write the configuration as JSON."""
-        _write_json(self.config_path, config)
+        """Write the configuration as JSON, with what the run was made by."""
+        made_by = {"command_line": sys.argv, "versions": {name: version(name) for name in _VERSIONED}}
+        _write_json(self.config_path, {**config, **made_by, "python": platform.python_version()})
+
+    def read_config(self) -> dict[str, Any]:
+        """Return what :meth:`write_config` wrote.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it is damaged.
+        """
+        content = json.loads(self.config_path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"'{self.config_path}' is damaged: it holds no configuration.")
+        return content
+
+    def write_checkpoint(self, state: State) -> None:
+        """Write the state of the training, in place of the last checkpoint."""
+        from agent.checkpoint import write_checkpoint
+
+        _write_atomically(self.checkpoint_path, lambda temporary: write_checkpoint(temporary, state))
+
+    def read_checkpoint(self) -> State | None:
+        """Return the state of the training at the last checkpoint; None if there is none.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it is damaged or of another version.
+        """
+        from agent.checkpoint import read_checkpoint
+
+        return read_checkpoint(self.checkpoint_path) if self.checkpoint_path.exists() else None
 
     def write_evaluation(self, result: dict[str, Any]) -> None:
         """Write the result of an evaluation as JSON."""
@@ -101,6 +153,25 @@ class RunDirectory(Callback):
             file.write(line)
 
 
+class Checkpoints(Callback):
+    """Writes a checkpoint every few epochs."""
+
+    def __init__(self, run: RunDirectory, every: int) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            run: Where the checkpoints go.
+            every: Epochs from one to the next, at least 1.
+        """
+        self._run = run
+        self._every = every
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Write one, if it is time."""
+        if metrics.epoch % self._every == 0:
+            self._run.write_checkpoint(ppo.get_state())
+
+
 def _csv_line(values: list[Any]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(values)
@@ -113,9 +184,13 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it; on failure ``path`` stays as it was."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(_temporary_name(path, str(os.getpid())))
     try:
         write(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(path: Path, process: str) -> str:
+    return f".{path.stem}.{process}{path.suffix}"

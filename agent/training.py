@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.advantages import advantages_and_returns, normalized
-from agent.backend import use_one_thread_per_network
+from agent.backend import keras, use_one_thread_per_network
 from agent.callbacks import Callback
+from agent.checkpoint import State, assert_same_structure, generator_state, restore_generator
 from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
@@ -22,6 +23,8 @@ from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
 from agent.warm_up import compile_kernels_of_updates, compile_rollout_kernel
 
 _EPISODE_WINDOW = 100
+# How the names of the environments' entries begin in the state of an agent.
+_ENVIRONMENTS = "environments/"
 # Episodes of the evaluation that confirms that the target return is reached, and their limit: that of CartPole-v1.
 _CONFIRMING_EPISODES = 100
 _CONFIRMING_EPISODE_STEPS = 500
@@ -92,6 +95,63 @@ class PPO:
         """
         self.compile_update()
         compile_rollout_kernel(self.config.num_envs)
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs have been trained."""
+        return self._epoch
+
+    def get_state(self) -> State:
+        """Return everything that changes during the training, for :meth:`set_state`.
+
+        Returns:
+            Copies of the weights, the optimizers' variables, the environments, all random streams, the lengths of the
+            last episodes and the counts, as arrays of numbers or text.
+        """
+        return {
+            **{name: np.array(variable.numpy()) for name, variable in self._variables().items()},
+            **{_ENVIRONMENTS + name: array for name, array in self._collector.get_state().items()},
+            "minibatch_generator": generator_state(self._minibatch_generator),
+            "recent_lengths": np.array(self._recent_lengths, dtype=np.int64),
+            "epoch": np.array(self._epoch),
+            "elapsed_s": np.array(self._elapsed),
+            "is_solved": np.array(self.is_solved),
+        }
+
+    def set_state(self, state: State) -> None:
+        """Go on, bit for bit, from where :meth:`get_state` was called, here or in an agent of the same configuration.
+
+        Args:
+            state: What :meth:`get_state` returned.
+
+        Raises:
+            ValueError: If an entry is missing, unknown, or an array of another shape or type. Nothing has changed then.
+        """
+        assert_same_structure(state, self.get_state())
+        for name, variable in self._variables().items():
+            variable.assign(state[name])
+        self._collector.set_state(
+            {name.removeprefix(_ENVIRONMENTS): state[name] for name in state if name.startswith(_ENVIRONMENTS)}
+        )
+        restore_generator(self._minibatch_generator, state["minibatch_generator"])
+        self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
+        self._epoch = int(state["epoch"])
+        self._elapsed = float(state["elapsed_s"])
+        self.is_solved = bool(state["is_solved"])
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        """Return all variables of the networks and the optimizers."""
+        owners = {
+            "actor": self.actor,
+            "critic": self.critic,
+            "policy_optimizer": self._update.policy_optimizer,
+            "value_optimizer": self._update.value_optimizer,
+        }
+        return {
+            f"{name}/{index}": variable
+            for name, owner in owners.items()
+            for index, variable in enumerate(owner.variables)
+        }
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train until CartPole is solved, for as many epochs as are left, or until ``stop_training`` is set.

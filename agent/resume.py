@@ -1,0 +1,84 @@
+"""What ``fastppo train --resume`` goes on from. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from agent.checkpoint import State
+from agent.config import PPOConfig
+from agent.run_directory import RunDirectory
+
+# What may be chosen anew. Everything else is the run's own.
+_CHANGEABLE = frozenset(
+    {"checkpoint_every", "epochs", "gif_epochs", "no_early_stop", "resume", "target_return", "total_steps"}
+)
+
+
+def refuse_other_settings(context: click.Context) -> None:
+    """Refuse options that would make the resumed training another one.
+
+    Args:
+        context: Of the command.
+
+    Raises:
+        click.UsageError: If one was given.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in _CHANGEABLE and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--resume takes {parameter.opts[0]} from the run; it cannot be given with it.")
+
+
+def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
+    """Return a run, its configuration, and the state of its last checkpoint; None where it was ended before the first.
+
+    Args:
+        path: Its directory.
+
+    Raises:
+        click.BadParameter: If it is no run, or a file in it is damaged or of another version.
+    """
+    run = RunDirectory(path)
+    try:
+        config = PPOConfig.from_dict(run.read_config())
+        state = run.read_checkpoint()
+    except OSError as error:
+        raise _bad(f"'{path}' is not a run directory: {error.filename} cannot be read: {error.strerror}.") from None
+    except json.JSONDecodeError as error:
+        raise _bad(f"'{run.config_path}' is damaged: {error}.") from None
+    except (TypeError, ValueError) as error:
+        raise _bad(str(error)) from None
+    return run, config, state
+
+
+def continued(run: RunDirectory, config: PPOConfig, state: State | None, changes: dict[str, Any]) -> State | None:
+    """Return the state to go on from under the configuration as changed.
+
+    Args:
+        run: The run.
+        config: Its configuration, as changed.
+        state: The state of its last checkpoint.
+        changes: The fields that were changed.
+
+    Raises:
+        click.UsageError: If there is nothing left to do.
+    """
+    if state is None:
+        return None
+    if "target_return" in changes:
+        state = {**state, "is_solved": np.array(False)}
+    if state["is_solved"]:
+        raise click.UsageError(f"'{run.path}' is solved already; --no-early-stop trains on.")
+    epoch = int(state["epoch"])
+    if epoch >= config.epochs:
+        raise click.UsageError(f"'{run.path}' has trained {epoch} of {config.epochs} epochs; --epochs takes more.")
+    return state
+
+
+def _bad(message: str) -> click.BadParameter:
+    return click.BadParameter(message, param_hint="'--resume'")

@@ -1,0 +1,166 @@
+"""A run goes on from its directory, whatever ended it, and ends as one that was never interrupted."""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agent import preset_config
+from agent.cli import main
+from agent.run_directory import RunDirectory
+
+FASTPPO = str(Path(sys.executable).with_name("fastppo"))
+SMALL = ("--envs", "8", "--steps-per-epoch", "512", "--hidden-sizes", "16", "--no-early-stop")
+TELLING_TIME = {"steps_per_second", "elapsed_s"}
+
+
+def metrics_of(directory):
+    """Return the rows of metrics.csv without the columns that tell time."""
+    with (directory / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in TELLING_TIME} for row in csv.DictReader(file)]
+
+
+def number_of_rows(directory):
+    path = directory / "metrics.csv"
+    return path.read_text().count("\n") - 1 if path.exists() else 0
+
+
+def assert_ended_alike(one, other):
+    with np.load(one / "checkpoint.npz") as a, np.load(other / "checkpoint.npz") as b:
+        assert a.files == b.files
+        for name in set(a.files) - {"elapsed_s"}:
+            assert a[name].tobytes() == b[name].tobytes(), name
+    assert metrics_of(one) == metrics_of(other)
+    assert (one / "evaluation.json").read_bytes() == (other / "evaluation.json").read_bytes()
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return the directory of a run of four epochs."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    assert invoke("train", *SMALL, "--epochs", 4, "--out", directory).exit_code == 0
+    return directory
+
+
+def test_two_halves_are_the_whole(trained, tmp_path):
+    half = tmp_path / "half"
+    assert invoke("train", *SMALL, "--epochs", 2, "--out", half).exit_code == 0
+    result = invoke("train", "--resume", half, "--epochs", 4)
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()[1:3]] == ["3", "4"]
+    assert_ended_alike(trained, half)
+    assert json.loads((half / "config.json").read_text())["epochs"] == 4
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_starts_again(trained, tmp_path):
+    config = preset_config(
+        "fast", num_envs=8, steps_per_epoch=512, hidden_sizes=(16,), target_return=None, epochs=4
+    ).as_dict()
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.write_config(config)
+    with run.metrics_path.open("a") as file:
+        file.write("1,512,20.0,20.0,0.01,64,100")
+    result = invoke("train", "--resume", run.path)
+    assert result.exit_code == 0, result.output
+    assert_ended_alike(trained, run.path)
+
+
+def test_a_run_notes_what_it_was_made_by(trained):
+    config = json.loads((trained / "config.json").read_text())
+    assert {"fastppo", "tensorflow", "keras", "numba", "numpy", "gymnasium"} == config["versions"].keys()
+    assert config["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert config["command_line"] == sys.argv
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "has trained 4 of 4 epochs; --epochs takes more."),
+        (("--epochs", "3"), "has trained 4 of 3 epochs; --epochs takes more."),
+        (("--gamma", "0.9"), "--resume takes --gamma from the run; it cannot be given with it."),
+        (("--seed", "1"), "--resume takes --seed from the run; it cannot be given with it."),
+        (("--out", "elsewhere"), "--resume takes --out from the run; it cannot be given with it."),
+        (("--epochs", "9", "--total-steps", "9"), "--epochs and --total-steps exclude each other."),
+        (("--target-return", "-1"), "target_return must be"),
+    ],
+)
+def test_what_cannot_be_resumed_is_one_sentence_and_changes_nothing(trained, arguments, message):
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    result = invoke("train", "--resume", trained, *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+
+
+def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write_config({**json.loads((trained / "config.json").read_text()), "target_return": 9.0})
+    run.write_checkpoint({**RunDirectory(trained).read_checkpoint(), "is_solved": np.array(True)})
+    run.metrics_path.write_bytes((trained / "metrics.csv").read_bytes())
+    result = invoke("train", "--resume", tmp_path, "--epochs", 5)
+    assert result.exit_code == 2
+    assert "is solved already; --no-early-stop trains on." in result.output
+    result = invoke("train", "--resume", tmp_path, "--epochs", 5, "--no-early-stop")
+    assert result.exit_code == 0, result.output
+    assert number_of_rows(tmp_path) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", None, "is not a run directory: "),
+        ("config.json", b"{", "is damaged: "),
+        ("config.json", b"[]", "is damaged: it holds no configuration."),
+        ("config.json", b"{}", "the configuration lacks preset, seed, "),
+        ("checkpoint.npz", b"", "is damaged, or no checkpoint: "),
+    ],
+)
+def test_a_damaged_run_is_named_and_left_alone(trained, tmp_path, name, content, message):
+    for path in trained.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    result = invoke("train", "--resume", tmp_path, "--epochs", 5)
+    assert result.exit_code == 2
+    assert "Invalid value for '--resume': " in result.output
+    assert message in result.output
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
+    epochs, every = ("--epochs", "300"), ("--checkpoint-every", "3")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert invoke("train", *SMALL, *epochs, "--out", whole).exit_code == 0
+    generator = random.Random(0)
+    process = subprocess.Popen([FASTPPO, "train", *SMALL, *epochs, *every, "--out", killed])
+    for kill in range(12):
+        # A third of them while everything is being imported and compiled.
+        rows = number_of_rows(killed) + generator.randrange(1, 8) if kill % 3 else 0
+        if not rows:
+            time.sleep(generator.uniform(1.0, 4.0))
+        while number_of_rows(killed) < rows:
+            assert process.poll() is None
+            time.sleep(0.001)
+        time.sleep(generator.uniform(0.0, 0.02))
+        process.kill()
+        assert process.wait() == -9
+        process = subprocess.Popen([FASTPPO, "train", "--resume", killed, *every])
+    assert process.wait() == 0
+    assert_ended_alike(whole, killed)
+    assert not list(killed.glob(".*"))
