@@ -67,3 +67,19 @@ def normalized(advantages: Array) -> Array:
     if deviation <= 1e-8:
         return np.zeros_like(advantages)
     return np.asarray(centred / deviation, dtype=np.float32)
+
+
+def explained_variance(values: Array, targets: Array) -> float:
+    """Return which share of the variance of the targets the values explain: 1 - Var(targets - values) / Var(targets).
+
+    Args:
+        values: Shape (B,), float32.
+        targets: Shape (B,), float32.
+
+    Returns:
+        At most 1; 0 for values that are all equal; not a number where all targets are equal.
+    """
+    variance = float(np.var(targets, dtype=np.float64))
+    if variance == 0.0:
+        return float("nan")
+    return 1.0 - float(np.var(targets - values, dtype=np.float64)) / variance

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agent.advantages import advantages_and_returns, normalized
+from agent.advantages import advantages_and_returns, explained_variance, normalized
 from agent.backend import keras, use_one_thread_per_network
 from agent.callbacks import Callback
 from agent.checkpoint import State, assert_same_structure, generator_state, restore_generator
@@ -179,7 +179,8 @@ class PPO:
         lengths = self._episode_lengths(rollout)
         if self.config.reset_each_epoch:
             self._collector.reset()
-        update = self.update(self.update_batch(rollout))
+        batch, values = self._batch_and_values(rollout)
+        update = self.update(batch)
         # Every step of CartPole is rewarded with 1: an episode's return is its length.
         mean_length = float(np.mean(lengths)) if len(lengths) else float("nan")
         self.is_solved = self._is_solved()
@@ -191,8 +192,8 @@ class PPO:
             env_steps=self._epoch * self.config.rollout_size,
             mean_return=mean_length,
             mean_length=mean_length,
-            kl=update.kl,
-            policy_iterations=update.policy_iterations,
+            **update._asdict(),
+            explained_variance=explained_variance(values.reshape(-1), batch.value_targets),
             steps_per_second=self.config.rollout_size / duration,
             elapsed_s=self._elapsed,
         )
@@ -214,18 +215,23 @@ class PPO:
         Returns:
             The T * N transitions.
         """
+        return self._batch_and_values(rollout)[0]
+
+    def _batch_and_values(self, rollout: Rollout) -> tuple[UpdateBatch, npt.NDArray[np.float32]]:
+        """Return what the networks learn from a rollout, and the critic's values of it, shape (T, N)."""
         values, last_values, final_values = self._values(rollout)
         advantages, returns = advantages_and_returns(
             rollout, values, last_values, final_values, self.config.gamma, self.config.gae_lambda
         )
         targets = returns if self.config.value_target == "rewards_to_go" else advantages + values
-        return UpdateBatch(
+        batch = UpdateBatch(
             rollout.observations.reshape(-1, 4),
             rollout.actions.reshape(-1),
             rollout.log_probs.reshape(-1),
             self._normalized(advantages).reshape(-1),
             targets.reshape(-1),
         )
+        return batch, values
 
     def _normalized(self, advantages: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return normalized(advantages) if self.config.advantage_normalization == "rollout" else advantages

@@ -39,14 +39,24 @@ class UpdateBatch(NamedTuple):
 class UpdateMetrics(NamedTuple):
     """What one update reports.
 
+    The figures of the policy are those of the updated one, over the minibatch after the last step's, or the last one.
+
     Attributes:
         kl: Estimated KL divergence between the policy that acted and the updated one: the mean of the log-probability
-            ratios over the minibatch after the last step's, or the last one.
+            ratios.
+        policy_loss: What the actor's optimizer minimizes: the negative clipped objective and entropy bonus.
+        entropy: Mean entropy of the policy in nats.
+        clip_fraction: Share of the transitions whose probability ratio is outside the clip range.
         policy_iterations: Gradient steps the actor took.
+        value_loss: Mean squared error of the critic before its last step, over that step's minibatch.
     """
 
     kl: float
+    policy_loss: float
+    entropy: float
+    clip_fraction: float
     policy_iterations: int
+    value_loss: float
 
 
 def action_log_probs(logits: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
@@ -135,17 +145,17 @@ class PPOUpdate:
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
     ) -> UpdateMetrics:
         tensors = UpdateBatch(*(tf.constant(array) for array in batch))
-        kl, iterations = self._update_side_by_side(
+        policy_figures, iterations, value_loss = self._update_side_by_side(
             tensors, tf.constant(indices), tf.constant(policy_iterations), tf.constant(value_iterations)
         )
-        return UpdateMetrics(float(kl), int(iterations))
+        kl, policy_loss, entropy, clip_fraction = policy_figures.numpy().tolist()
+        return UpdateMetrics(kl, policy_loss, entropy, clip_fraction, int(iterations), float(value_loss))
 
     def _both_loops(
         self, batch: UpdateBatch, indices: tf.Tensor, policy_iterations: tf.Tensor, value_iterations: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        kl, iterations = self._update_policy(batch, indices, policy_iterations)
-        self._update_value(batch, indices, value_iterations)
-        return kl, iterations
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        policy_figures, iterations = self._update_policy(batch, indices, policy_iterations)
+        return policy_figures, iterations, self._update_value(batch, indices, value_iterations)
 
     def _policy_loop(
         self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor
@@ -162,33 +172,36 @@ class PPOUpdate:
         def step(iteration: tf.Tensor, _: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, ...]:
             minibatch = self._minibatch(batch, indices, tf.minimum(iteration, last_row))
             minibatch = minibatch._replace(advantages=self._advantages(minibatch))
-            kl, gradient = mean_over_pieces(self._policy_gradient, minibatch, [(), weights.vector.shape])
+            figures, gradient = mean_over_pieces(self._policy_gradient, minibatch, [(4,), weights.vector.shape])
             # A KL divergence that is not a number compares false and ends the loop too.
-            goes_on = (iteration < num_iterations) & (kl <= self._config.kl_threshold)
+            goes_on = (iteration < num_iterations) & (figures[0] <= self._config.kl_threshold)
             if goes_on:
                 self.policy_optimizer.apply([gradient], [weights.vector])
                 iteration += 1
-            return iteration, kl, goes_on
+            return iteration, figures, goes_on
 
-        iterations, kl, _ = tf.while_loop(
-            lambda _, __, goes_on: goes_on, step, (tf.constant(0), tf.constant(0.0), tf.constant(True))
+        iterations, figures, _ = tf.while_loop(
+            lambda _, __, goes_on: goes_on, step, (tf.constant(0), tf.zeros(4), tf.constant(True))
         )
         weights.write()
-        return kl, iterations
+        return figures, iterations
 
     def _policy_gradient(self, batch: UpdateBatch) -> list[tf.Tensor]:
-        """Return the estimated KL divergence and the flat gradient of the loss at the current weights."""
+        """Return four figures of the policy, in the order of UpdateMetrics, and the flat gradient of its loss."""
         weights = self._actor_weights.split()
         with tf.GradientTape() as tape:
             tape.watch(weights)
             logits = differentiable_outputs(weights, batch.observations)
             log_probs = action_log_probs(logits, batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
+            entropy = mean_entropy(logits)
             loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
             if self._config.entropy_coefficient > 0.0:
-                loss -= self._config.entropy_coefficient * mean_entropy(logits)
+                loss -= self._config.entropy_coefficient * entropy
         gradient = FlatWeights.flattened(tape.gradient(loss, weights))
-        return [tf.reduce_mean(batch.log_probs - log_probs), gradient]
+        is_clipped = tf.cast(tf.abs(ratios - 1.0) > self._config.clip_ratio, tf.float32)
+        kl = tf.reduce_mean(batch.log_probs - log_probs)
+        return [tf.stack([kl, loss, entropy, tf.reduce_mean(is_clipped)]), gradient]
 
     def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
         if self._config.advantage_normalization != "minibatch":
@@ -196,28 +209,31 @@ class PPOUpdate:
         centred = batch.advantages - tf.reduce_mean(batch.advantages)
         return centred / (tf.math.reduce_std(batch.advantages) + _SMALLEST_DEVIATION)
 
-    def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> None:
-        """Step the critic ``num_iterations`` times on the mean squared error."""
+    def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> tf.Tensor:
+        """Step the critic ``num_iterations`` times on the mean squared error; return the last one."""
         weights = self._critic_weights
         weights.read()
 
-        def step(iteration: tf.Tensor) -> tuple[tf.Tensor]:
+        def step(iteration: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             minibatch = self._minibatch(batch, indices, iteration)
-            (gradient,) = mean_over_pieces(self._value_gradient, minibatch, [weights.vector.shape])
+            loss, gradient = mean_over_pieces(self._value_gradient, minibatch, [(), weights.vector.shape])
             self.value_optimizer.apply([gradient], [weights.vector])
-            return (iteration + 1,)
+            return iteration + 1, loss
 
-        tf.while_loop(lambda iteration: iteration < num_iterations, step, (tf.constant(0),))
+        _, loss = tf.while_loop(
+            lambda iteration, _: iteration < num_iterations, step, (tf.constant(0), tf.constant(0.0))
+        )
         weights.write()
+        return loss
 
     def _value_gradient(self, batch: UpdateBatch) -> list[tf.Tensor]:
-        """Return the flat gradient of the critic's loss at the current weights."""
+        """Return the critic's loss and its flat gradient at the current weights."""
         weights = self._critic_weights.split()
         with tf.GradientTape() as tape:
             tape.watch(weights)
             values = tf.squeeze(differentiable_outputs(weights, batch.observations), axis=1)
             loss = tf.reduce_mean(tf.square(batch.value_targets - values))
-        return [FlatWeights.flattened(tape.gradient(loss, weights))]
+        return [loss, FlatWeights.flattened(tape.gradient(loss, weights))]
 
     def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
         if self._config.gradient_batch_size == self._config.rollout_size:

@@ -1,10 +1,11 @@
 """Advantages and rewards-to-go against plain sums along each path."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.advantages import advantages_and_returns, normalized
+from agent.advantages import advantages_and_returns, explained_variance, normalized
 from agent.collect import new_rollout
 
 
@@ -82,3 +83,12 @@ def test_advantages_that_are_not_numbers_stay_visible():
 
 def test_equal_advantages_become_zeros():
     assert np.array_equal(normalized(np.full((3, 2), 5.0, dtype=np.float32)), np.zeros((3, 2)))
+
+
+def test_explained_variance_is_1_for_the_targets_0_for_a_constant_and_unknown_for_equal_targets():
+    targets = np.random.default_rng(0).normal(3.0, 2.0, 1000).astype(np.float32)
+    assert explained_variance(targets, targets) == 1.0
+    assert explained_variance(targets + 5, targets) == pytest.approx(1.0, abs=1e-6)
+    assert explained_variance(np.zeros_like(targets), targets) == pytest.approx(0.0, abs=1e-6)
+    assert explained_variance(-targets, targets) == pytest.approx(-3.0, abs=1e-6)
+    assert np.isnan(explained_variance(targets, np.ones_like(targets)))

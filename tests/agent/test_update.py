@@ -65,7 +65,21 @@ def eager_policy_update(actor, batch, minibatches, config, optimizer=None):
         kl = float(keras.ops.mean(after.log_probs - eager_log_probs(actor, after)))
         if kl > config.kl_threshold:
             break
-    return kl, iteration
+    return kl, iteration, after
+
+
+def eager_figures(actor, batch, config):
+    """Return policy loss, entropy and clip fraction of a policy, from plain formulas."""
+    logits = actor(batch.observations).numpy().astype(np.float64)
+    log_probs = logits - np.logaddexp(logits[:, :1], logits[:, 1:])
+    ratios = np.exp(log_probs[np.arange(len(logits)), batch.actions] - batch.log_probs)
+    advantages = batch.advantages
+    if config.advantage_normalization == "minibatch":
+        advantages = (advantages - advantages.mean()) / advantages.std()
+    clipped = np.clip(ratios, 1 - config.clip_ratio, 1 + config.clip_ratio)
+    entropy = -np.mean(np.sum(np.exp(log_probs) * log_probs, axis=1))
+    objective = np.mean(np.minimum(ratios * advantages, clipped * advantages))
+    return -objective - config.entropy_coefficient * entropy, entropy, np.mean(ratios != clipped)
 
 
 def eager_value_update(critic, batch, minibatches, config, optimizer=None):
@@ -76,6 +90,7 @@ def eager_value_update(critic, batch, minibatches, config, optimizer=None):
         limit = config.max_gradient_norm or np.inf
         gradients = clipped_to(limit, tape.gradient(loss, critic.trainable_variables))
         optimizer.apply_gradients(zip(gradients, critic.trainable_variables, strict=True))
+    return float(loss)
 
 
 def assert_same_weights(actual, expected):
@@ -107,16 +122,19 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
         minibatches = [np.arange(config.rollout_size)] * 12
     else:
         minibatches = minibatch_indices(np.random.default_rng(3), config)
-    expected_kl, expected_iterations = eager_policy_update(
+    expected_kl, expected_iterations, last = eager_policy_update(
         expected_actor, batch, minibatches[: config.policy_iterations], config
     )
-    eager_value_update(expected_critic, batch, minibatches[: config.value_iterations], config)
+    expected_value_loss = eager_value_update(expected_critic, batch, minibatches[: config.value_iterations], config)
 
     metrics = PPOUpdate(actor, critic, config)(batch, np.random.default_rng(3))
 
     assert metrics.policy_iterations == expected_iterations
     assert (expected_iterations < config.policy_iterations) == (config.target_kl is not None)
     assert metrics.kl == pytest.approx(expected_kl, abs=1e-5)
+    figures = metrics.policy_loss, metrics.entropy, metrics.clip_fraction
+    assert figures == pytest.approx(eager_figures(expected_actor, last, config), abs=2e-4)
+    assert metrics.value_loss == pytest.approx(expected_value_loss, rel=1e-4)
     assert_same_weights(actor, expected_actor)
     assert_same_weights(critic, expected_critic)
 
