@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from agent.options import NONE, changes_of, configuration_options, integers_of_l
 from agent.run_directory import Checkpoints, RunDirectory
 
 if TYPE_CHECKING:
+    from agent.callbacks import Callback
     from agent.checkpoint import State
     from agent.training import PPO
 
@@ -83,6 +85,11 @@ def main() -> None:
         help="After which epochs to record an episode as epoch_N.gif, 0 being before the training. Needs the extra "
         "'rendering'.",
     ),
+    cloup.option(
+        "--tensorboard",
+        is_flag=True,
+        help="Write TensorBoard event files into the run directory. Needs the extra 'tensorboard'.",
+    ),
 )
 @configuration_options
 def train(
@@ -92,6 +99,7 @@ def train(
     resume: Path | None,
     checkpoint_every: int,
     gif_epochs: tuple[int, ...] | str | None,
+    tensorboard: bool,
     total_steps: int | None,
     no_early_stop: bool,
     **settings: Any,
@@ -118,6 +126,10 @@ def train(
         state = continued(run, config, state, changes)
         preset = config.preset
     recorded_epochs = _checked_gif_epochs(gif_epochs, config)
+    if tensorboard and find_spec("tensorboard") is None:
+        raise click.BadParameter(
+            "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
+        )
     if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
         click.echo(
             f"Warning: with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} "
@@ -131,7 +143,7 @@ def train(
         if resume is not None:
             run.reopen(0 if state is None else int(state["epoch"]))
         run.write_config(config.as_dict())
-        completed = _train(config, run, state, recorded_epochs, checkpoint_every)
+        completed = _train(config, run, state, recorded_epochs, checkpoint_every, tensorboard)
     except KeyboardInterrupt:
         completed = False
     except MemoryError:
@@ -211,7 +223,12 @@ def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
 
 
 def _train(
-    config: PPOConfig, run: RunDirectory, state: State | None, gif_epochs: tuple[int, ...], checkpoint_every: int
+    config: PPOConfig,
+    run: RunDirectory,
+    state: State | None,
+    gif_epochs: tuple[int, ...],
+    checkpoint_every: int,
+    tensorboard: bool,
 ) -> bool:
     """Train, save and evaluate; return False where Ctrl-C ended the training early."""
     with _interrupt_not_lost():
@@ -222,10 +239,20 @@ def _train(
         ppo = _prepared_agent(config)
         if state is not None:
             ppo.set_state(state)
+        callbacks: list[Callback] = [
+            display,
+            run,
+            GifRecorder(run, gif_epochs),
+            Checkpoints(run, checkpoint_every),
+        ]
+        if tensorboard:
+            from agent.tensorboard import TensorBoardWriter
+
+            callbacks.append(TensorBoardWriter(run.tensorboard_path))
         display.start_epochs(ppo.epoch)
         with _interrupt_stops(ppo):
             try:
-                ppo.train([display, run, GifRecorder(run, gif_epochs), Checkpoints(run, checkpoint_every)])
+                ppo.train(callbacks)
             finally:
                 # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -15,7 +15,16 @@ from agent.run_directory import RunDirectory
 
 # What may be chosen anew. Everything else is the run's own.
 _CHANGEABLE = frozenset(
-    {"checkpoint_every", "epochs", "gif_epochs", "no_early_stop", "resume", "target_return", "total_steps"}
+    {
+        "checkpoint_every",
+        "epochs",
+        "gif_epochs",
+        "no_early_stop",
+        "resume",
+        "target_return",
+        "tensorboard",
+        "total_steps",
+    }
 )
 
 

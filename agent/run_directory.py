@@ -47,6 +47,7 @@ class RunDirectory(Callback):
         self.critic_path = path / "critic.keras"
         self.checkpoint_path = path / "checkpoint.npz"
         self.evaluation_path = path / "evaluation.json"
+        self.tensorboard_path = path / "tensorboard"
         self._new_parents: list[Path] = []
         self.has_epochs = False
 
