@@ -14,6 +14,7 @@ import click
 import cloup
 
 from agent.config import PRESETS, PPOConfig, preset_config
+from agent.eval_command import eval_command
 from agent.options import NONE, changes_of, configuration_options, integers_of_list, or_none
 from agent.run_directory import Checkpoints, RunDirectory
 
@@ -37,6 +38,9 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
 @click.version_option(package_name="fastppo", message="%(package)s %(version)s")
 def main() -> None:
     """Train PPO on CartPole in seconds: Keras networks, a Numba CartPole bit-identical to Gymnasium's."""
+
+
+main.add_command(eval_command)
 
 
 @main.command(show_constraints=False)

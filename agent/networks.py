@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,28 @@ def _initializer(name: Initializer, gain: float, seed: int) -> keras.initializer
     if name == "orthogonal":
         return keras.initializers.Orthogonal(gain=gain, seed=seed)
     return keras.initializers.GlorotUniform(seed=seed)
+
+
+def load_actor(path: Path) -> keras.Model:
+    """Return a saved actor; nothing in the file is executed.
+
+    Args:
+        path: A ``.keras`` file, of this project or any other.
+
+    Raises:
+        ValueError: If it is no Keras model, or not one with 4 inputs and 2 outputs.
+    """
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # Keras raises exceptions of many kinds on damaged files.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"'{path}' cannot be loaded as a Keras model: {reason}") from None
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    expected = (None, OBSERVATION_SIZE), (None, NUM_ACTIONS)
+    if shapes != expected:
+        raise ValueError(f"'{path}' must map shape {expected[0]} to {expected[1]}, not {shapes[0]} to {shapes[1]}.")
+    return model
 
 
 class FlatWeights:

@@ -1,0 +1,85 @@
+"""``fastppo eval`` as a user meets it."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agent.backend import keras
+from agent.cli import main
+from agent.networks import build_actor
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, ["eval", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture(scope="module")
+def actor_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "actor.keras"
+    build_actor((8,), seed=4).save(path)
+    return path
+
+
+def test_a_run_is_evaluated_with_statistics_and_a_histogram(actor_path):
+    result = invoke(actor_path.parent, "--episodes", 30)
+    assert result.exit_code == 0, result.output
+    sentence, quartiles, *bins = result.output.splitlines()
+    assert sentence.startswith("Greedy policy in Gymnasium's CartPole-v1, 30 episodes: mean ")
+    assert quartiles.startswith("Quartiles of the returns: ")
+    assert [line.split()[0] for line in bins][:2] == ["1-50", "51-100"]
+    assert sum(int(line.split()[1]) for line in bins) == 30
+
+
+def test_json_is_one_object_with_every_return_the_same_in_both_environments(actor_path):
+    outputs = []
+    for environment in ("gymnasium", "fast"):
+        result = invoke(actor_path, "--sample", "--seed", 5, "--episodes", 20, "--env", environment, "--json")
+        assert result.exit_code == 0, result.output
+        outputs.append(json.loads(result.output))
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]["returns"]) == outputs[0]["episodes"] == 20
+    assert outputs[0]["mean"] == np.mean(outputs[0]["returns"])
+
+
+def test_any_keras_model_with_4_inputs_and_2_outputs_is_evaluated(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2)])
+    model.save(tmp_path / "mine.keras")
+    result = invoke(tmp_path / "mine.keras", "--episodes", 2)
+    assert result.exit_code == 0, result.output
+
+
+def test_what_cannot_be_evaluated_is_one_sentence_and_exit_code_2(tmp_path, actor_path):
+    wrong_shape = tmp_path / "wrong.keras"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(wrong_shape)
+    damaged = tmp_path / "damaged.keras"
+    damaged.write_bytes(actor_path.read_bytes()[:500])
+    (tmp_path / "text.keras").write_text("no model")
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ((tmp_path / "nothing",), "does not exist."),
+        ((tmp_path / "empty",), "holds no trained actor."),
+        ((wrong_shape,), "must map shape (None, 4) to (None, 2), not (None, 3) to (None, 2)."),
+        ((damaged,), "cannot be loaded as a Keras model: "),
+        ((tmp_path / "text.keras",), "cannot be loaded as a Keras model: "),
+        ((actor_path, "--episodes", 0), "0 is not in the range x>=1."),
+        ((actor_path, "--env", "slow"), "'slow' is not one of 'gymnasium', 'fast'."),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 2, arguments
+        assert message in " ".join(result.output.split()), result.output
+
+
+def test_a_model_that_would_run_code_is_refused(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(2), keras.layers.Lambda(lambda x: x, output_shape=(2,))]
+    )
+    path = tmp_path / "lambda.keras"
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        assert b"__lambda__" in archive.read("config.json")
+    result = invoke(path)
+    assert result.exit_code == 2
+    assert "cannot be loaded as a Keras model: " in result.output
