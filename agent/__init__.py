@@ -12,9 +12,10 @@ from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from agent.evaluation import EvaluationResult, evaluate
+    from agent.loading import load
     from agent.training import PPO
 
-__all__ = ["PPO", "PRESETS", "EpochMetrics", "EvaluationResult", "PPOConfig", "evaluate", "preset_config"]
+__all__ = ["PPO", "PRESETS", "EpochMetrics", "EvaluationResult", "PPOConfig", "evaluate", "load", "preset_config"]
 
 
 def __getattr__(name: str) -> object:
@@ -22,6 +23,10 @@ def __getattr__(name: str) -> object:
         from agent.training import PPO
 
         return PPO
+    if name == "load":
+        from agent.loading import load
+
+        return load
     if name in ("EvaluationResult", "evaluate"):
         from agent import evaluation
 

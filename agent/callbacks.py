@@ -21,3 +21,6 @@ class Callback:
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Be told the figures of the epoch that has just ended."""
+
+    def on_train_end(self, ppo: PPO) -> None:
+        """Be told that the last epoch has ended."""

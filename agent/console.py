@@ -100,11 +100,9 @@ def format_solved(metrics: EpochMetrics, target_return: float) -> str:
 def format_evaluation(result: EvaluationResult, *, greedy: bool = True, environment: str = "gymnasium") -> str:
     """Return the result of an evaluation as one sentence."""
     policy, owner = "Greedy" if greedy else "Sampled", "Gymnasium" if environment == "gymnasium" else "fastcartpole"
-    figures = result.as_dict()
     return (
-        f"{policy} policy in {owner}'s CartPole-v1, {figures['episodes']} episodes: mean {figures['mean']:.1f}, "
-        f"standard deviation {figures['standard_deviation']:.1f}, min {figures['minimum']:.0f}, "
-        f"max {figures['maximum']:.0f}"
+        f"{policy} policy in {owner}'s CartPole-v1, {result.episodes} episodes: mean {result.mean:.1f}, "
+        f"standard deviation {result.standard_deviation:.1f}, min {result.minimum:.0f}, max {result.maximum:.0f}"
     )
 
 

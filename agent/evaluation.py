@@ -28,27 +28,42 @@ class EvaluationResult:
     returns: tuple[float, ...]
 
     @property
+    def episodes(self) -> int:
+        """Number of episodes."""
+        return len(self.returns)
+
+    @property
     def mean(self) -> float:
         """Mean return."""
         return float(np.mean(self.returns))
+
+    @property
+    def standard_deviation(self) -> float:
+        """Standard deviation of the returns."""
+        return float(np.std(self.returns))
 
     @property
     def minimum(self) -> float:
         """Lowest return."""
         return min(self.returns)
 
+    @property
+    def maximum(self) -> float:
+        """Highest return."""
+        return max(self.returns)
+
     def as_dict(self) -> dict[str, float]:
         """Return number of episodes, mean, standard deviation, minimum, quartiles and maximum."""
-        minimum, lower, median, upper, maximum = np.quantile(self.returns, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+        lower, median, upper = np.quantile(self.returns, [0.25, 0.5, 0.75]).tolist()
         return {
-            "episodes": len(self.returns),
+            "episodes": self.episodes,
             "mean": self.mean,
-            "standard_deviation": float(np.std(self.returns)),
-            "minimum": minimum,
+            "standard_deviation": self.standard_deviation,
+            "minimum": self.minimum,
             "lower_quartile": lower,
             "median": median,
             "upper_quartile": upper,
-            "maximum": maximum,
+            "maximum": self.maximum,
         }
 
 

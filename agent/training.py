@@ -17,7 +17,7 @@ from agent.checkpoint import State, assert_same_structure, generator_state, rest
 from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
-from agent.networks import build_actor, build_critic
+from agent.networks import OBSERVATION_SIZE, build_actor, build_critic
 from agent.policy import MLPWeights, padded_weights, state_values
 from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
 from agent.warm_up import compile_kernels_of_updates, compile_rollout_kernel
@@ -153,11 +153,29 @@ class PPO:
             for index, variable in enumerate(owner.variables)
         }
 
+    def predict(self, observations: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return the more probable action for each observation, as the greedy policy takes it.
+
+        Args:
+            observations: Shape (4,) or (B, 4).
+
+        Returns:
+            The actions, shape () or (B,).
+
+        Raises:
+            ValueError: If the observations have another shape.
+        """
+        rows = np.asarray(observations, dtype=np.float32)
+        if rows.ndim not in (1, 2) or rows.shape[-1] != OBSERVATION_SIZE:
+            raise ValueError(f"observations must have shape (4,) or (B, 4), got {rows.shape}.")
+        logits = self.actor(np.atleast_2d(rows)).numpy()
+        return np.asarray(logits.argmax(axis=1).reshape(rows.shape[:-1]), dtype=np.int64)
+
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train until CartPole is solved, for as many epochs as are left, or until ``stop_training`` is set.
 
         Args:
-            callbacks: Each is told of the beginning and of every epoch.
+            callbacks: Each is told of the beginning, of every epoch and, unless an exception comes first, of the end.
         """
         for callback in callbacks:
             callback.on_train_begin(self)
@@ -165,6 +183,8 @@ class PPO:
             metrics = self.train_epoch()
             for callback in callbacks:
                 callback.on_epoch_end(self, metrics)
+        for callback in callbacks:
+            callback.on_train_end(self)
 
     def train_epoch(self) -> EpochMetrics:
         """Collect one rollout and update both networks from it.

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import PPO, PRESETS, preset_config
+from agent import PPO, PRESETS, load, preset_config
 from agent.checkpoint import read_checkpoint, write_checkpoint
+from agent.run_directory import RunDirectory
 
 SMALL = preset_config("fast", num_envs=8, hidden_sizes=(16, 16), steps_per_epoch=512, target_return=None)
 SMALL_KERAS = PRESETS["keras"].replace(hidden_sizes=(8,), steps_per_epoch=300, policy_update_epochs=3)
@@ -100,3 +101,21 @@ def test_a_checkpoint_of_a_newer_format_says_so(state, tmp_path):
     np.savez(tmp_path / "new.npz", format=np.array(2), **state)
     with pytest.raises(ValueError, match="has format 2; this version of fastppo reads 1"):
         read_checkpoint(tmp_path / "new.npz")
+
+
+def test_a_run_is_loaded_as_an_agent_that_acts_and_trains_on(tmp_path):
+    ppo = PPO(SMALL)
+    train_epochs(ppo, 2)
+    run = RunDirectory(tmp_path)
+    run.write_config(SMALL.as_dict())
+    with pytest.raises(FileNotFoundError, match="the run ended before its first checkpoint"):
+        load(tmp_path)
+    run.write_checkpoint(ppo.get_state())
+    loaded = load(str(tmp_path))
+    assert loaded.config == SMALL
+    observations = np.random.default_rng(0).normal(size=(50, 4))
+    assert np.array_equal(loaded.predict(observations), np.argmax(ppo.actor(observations.astype(np.float32)), axis=1))
+    assert loaded.predict(observations[3]) == loaded.predict(observations)[3]
+    assert train_epochs(loaded, 1) == train_epochs(ppo, 1)
+    with pytest.raises(ValueError, match=r"observations must have shape \(4,\) or \(B, 4\), got \(4, 3\)"):
+        ppo.predict(np.zeros((4, 3)))

@@ -17,6 +17,24 @@ class Recorder(Callback):
         self.metrics.append(metrics)
 
 
+def test_callbacks_are_told_of_beginning_epochs_and_end_and_may_end_it():
+    calls = []
+
+    class Stopper(Callback):
+        def on_train_begin(self, ppo):
+            calls.append(("begin", ppo.epoch))
+
+        def on_epoch_end(self, ppo, metrics):
+            calls.append(("epoch", metrics.epoch))
+            ppo.stop_training = metrics.epoch == 2
+
+        def on_train_end(self, ppo):
+            calls.append(("end", ppo.epoch))
+
+    PPO(preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,))).train([Stopper()])
+    assert calls == [("begin", 0), ("epoch", 1), ("epoch", 2), ("end", 2)]
+
+
 def train(config, *, compiled=False):
     ppo, recorder = PPO(config), Recorder()
     if compiled:
