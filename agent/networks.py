@@ -68,6 +68,13 @@ def _initializer(name: Initializer, gain: float, seed: int) -> keras.initializer
     return keras.initializers.GlorotUniform(seed=seed)
 
 
+def copy_of(model: keras.Model) -> keras.Model:
+    """Return a model of the same layers with weights of its own, which are the same now."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def load_actor(path: Path) -> keras.Model:
     """Return a saved actor; nothing in the file is executed.
 

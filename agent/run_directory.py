@@ -6,25 +6,28 @@ import csv
 import dataclasses
 import io
 import json
-import os
+import math
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.callbacks import Callback
+from agent.files import temporary_name, write_atomically
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
+    from agent.backend import keras
     from agent.checkpoint import State
     from agent.training import PPO
 
 # The packages whose versions a run notes.
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
+_INTEGERS = {field.name for field in dataclasses.fields(EpochMetrics) if field.type == "int"}
 
 
 class RunDirectory(Callback):
@@ -47,6 +50,9 @@ class RunDirectory(Callback):
         self.critic_path = path / "critic.keras"
         self.checkpoint_path = path / "checkpoint.npz"
         self.evaluation_path = path / "evaluation.json"
+        self.best_actor_path = path / "best_actor.keras"
+        self.best_evaluation_path = path / "best_evaluation.json"
+        self.learning_curve_path = path / "learning_curve.png"
         self.tensorboard_path = path / "tensorboard"
         self._new_parents: list[Path] = []
         self.has_epochs = False
@@ -86,10 +92,10 @@ class RunDirectory(Callback):
         """
         self.has_epochs = True
         for path in (*self.path.glob("*.*"), self.checkpoint_path, self.actor_path, self.critic_path):
-            for leftover in self.path.glob(_temporary_name(path, "*")):
+            for leftover in self.path.glob(temporary_name(path, "*")):
                 leftover.unlink(missing_ok=True)
         lines = self.metrics_path.read_text().splitlines(keepends=True)[: epochs + 1]
-        _write_atomically(self.metrics_path, lambda temporary: temporary.write_text("".join(lines)))
+        write_atomically(self.metrics_path, lambda temporary: temporary.write_text("".join(lines)))
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the configuration as JSON, with what the run was made by."""
@@ -103,16 +109,27 @@ class RunDirectory(Callback):
             OSError: If it cannot be read.
             ValueError: If it is damaged.
         """
-        content = json.loads(self.config_path.read_text())
-        if not isinstance(content, dict):
-            raise ValueError(f"'{self.config_path}' is damaged: it holds no configuration.")
-        return content
+        return _read_json(self.config_path)
+
+    def read_metrics(self) -> list[EpochMetrics]:
+        """Return the figures of all epochs, in order; a last line that is not whole, where a run was killed, is none.
+
+        Raises:
+            OSError: If they cannot be read.
+            ValueError: If they are damaged.
+        """
+        lines = self.metrics_path.read_text().splitlines(keepends=True)
+        rows = csv.DictReader(line for line in lines if line.endswith("\n"))
+        try:
+            return [_metrics_of(row) for row in rows]
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"'{self.metrics_path}' is damaged, or of another version.") from None
 
     def write_checkpoint(self, state: State) -> None:
         """Write the state of the training, in place of the last checkpoint."""
         from agent.checkpoint import write_checkpoint
 
-        _write_atomically(self.checkpoint_path, lambda temporary: write_checkpoint(temporary, state))
+        write_atomically(self.checkpoint_path, lambda temporary: write_checkpoint(temporary, state))
 
     def read_checkpoint(self) -> State | None:
         """Return the state of the training at the last checkpoint; None if there is none.
@@ -129,18 +146,45 @@ class RunDirectory(Callback):
         """Write the result of an evaluation as JSON."""
         _write_json(self.evaluation_path, result)
 
+    def write_best(self, actor: keras.Model, evaluation: dict[str, Any]) -> None:
+        """Write the best actor so far, and after it the evaluation that says so, in place of the last best one."""
+        write_atomically(self.best_actor_path, actor.save)
+        _write_json(self.best_evaluation_path, evaluation)
+
+    def read_best_mean(self) -> float:
+        """Return the mean return of the best actor so far; minus infinity if there is none.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it is damaged.
+        """
+        if not self.best_evaluation_path.exists():
+            return -math.inf
+        mean = _read_json(self.best_evaluation_path).get("mean")
+        if not isinstance(mean, float):
+            raise ValueError(f"'{self.best_evaluation_path}' is damaged: it holds no mean.")
+        return mean
+
+    def write_learning_curve(self, write: Callable[[Path], object]) -> None:
+        """Let ``write`` draw the learning curve at the path it is given."""
+        write_atomically(self.learning_curve_path, write)
+
     def gif_path(self, epoch: int) -> Path:
         """Return where the animation of the policy after an epoch is, or is to be; 0 means before the training."""
         return self.path / f"epoch_{epoch}.gif"
 
+    def epochs_gif_path(self, epochs: Iterable[int]) -> Path:
+        """Return where the animation of the policies after several epochs, side by side, is to be."""
+        return self.path / f"epochs_{'_'.join(map(str, epochs))}.gif"
+
     def write_gif(self, epoch: int, write: Callable[[Path], object]) -> None:
         """Let ``write`` make the animation of the policy after an epoch at the path it is given."""
-        _write_atomically(self.gif_path(epoch), write)
+        write_atomically(self.gif_path(epoch), write)
 
     def save_models(self, ppo: PPO) -> None:
         """Write actor and critic as ``.keras`` files, which plain Keras loads."""
-        _write_atomically(self.actor_path, ppo.actor.save)
-        _write_atomically(self.critic_path, ppo.critic.save)
+        write_atomically(self.actor_path, ppo.actor.save)
+        write_atomically(self.critic_path, ppo.critic.save)
 
     def has_models(self) -> bool:
         """Return whether actor and critic have been saved."""
@@ -173,25 +217,32 @@ class Checkpoints(Callback):
             self._run.write_checkpoint(ppo.get_state())
 
 
+def _metrics_of(row: dict[str, str]) -> EpochMetrics:
+    values: dict[str, Any] = {name: int(row[name]) if name in _INTEGERS else float(row[name]) for name in _COLUMNS}
+    return EpochMetrics(**values)
+
+
 def _csv_line(values: list[Any]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(values)
     return buffer.getvalue()
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file.
 
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it; on failure ``path`` stays as it was."""
-    temporary = path.with_name(_temporary_name(path, str(os.getpid())))
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it holds anything else.
+    """
     try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged: {error}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"'{path}' is damaged: it holds no JSON object.")
+    return content
 
 
-def _temporary_name(path: Path, process: str) -> str:
-    return f".{path.stem}.{process}{path.suffix}"
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))

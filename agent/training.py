@@ -16,6 +16,7 @@ from agent.callbacks import Callback
 from agent.checkpoint import State, assert_same_structure, generator_state, restore_generator
 from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
+from agent.evaluation import EvaluationResult
 from agent.metrics import EpochMetrics
 from agent.networks import OBSERVATION_SIZE, build_actor, build_critic
 from agent.policy import MLPWeights, padded_weights, state_values
@@ -25,9 +26,9 @@ from agent.warm_up import compile_kernels_of_updates, compile_rollout_kernel
 _EPISODE_WINDOW = 100
 # How the names of the environments' entries begin in the state of an agent.
 _ENVIRONMENTS = "environments/"
-# Episodes of the evaluation that confirms that the target return is reached, and their limit: that of CartPole-v1.
-_CONFIRMING_EPISODES = 100
-_CONFIRMING_EPISODE_STEPS = 500
+# Episodes of an evaluation, and their limit: that of CartPole-v1.
+_EVALUATION_EPISODES = 100
+_EVALUATION_EPISODE_STEPS = 500
 
 
 class _Seeds(NamedTuple):
@@ -79,7 +80,7 @@ class PPO:
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
         self.stop_training = False
         self.is_solved = False
-        self._confirming_seeds = _one_seed_each(seeds.evaluation, _CONFIRMING_EPISODES)
+        self._evaluation_seeds = _one_seed_each(seeds.evaluation, _EVALUATION_EPISODES)
         self._epoch = 0
         self._elapsed = 0.0
 
@@ -170,6 +171,16 @@ class PPO:
             raise ValueError(f"observations must have shape (4,) or (B, 4), got {rows.shape}.")
         logits = self.actor(np.atleast_2d(rows)).numpy()
         return np.asarray(logits.argmax(axis=1).reshape(rows.shape[:-1]), dtype=np.int64)
+
+    def evaluate(self) -> EvaluationResult:
+        """Play 100 episodes of at most 500 steps with the greedy policy, from the same initial states every time.
+
+        The kernel that plays the rollouts plays them; ``agent.evaluate`` plays in Gymnasium.
+        """
+        lengths = greedy_episode_lengths(
+            self._actor_weights(), self._evaluation_seeds, _EVALUATION_EPISODE_STEPS, self._collector.num_threads
+        )
+        return EvaluationResult(tuple(lengths.astype(float).tolist()))
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train until CartPole is solved, for as many epochs as are left, or until ``stop_training`` is set.
@@ -283,10 +294,7 @@ class PPO:
         target, lengths = self.config.target_return, self._recent_lengths
         if target is None or len(lengths) < _EPISODE_WINDOW or np.mean(lengths) < target:
             return False
-        evaluated = greedy_episode_lengths(
-            self._actor_weights(), self._confirming_seeds, _CONFIRMING_EPISODE_STEPS, self._collector.num_threads
-        )
-        return float(evaluated.mean()) >= target
+        return self.evaluate().mean >= target
 
     def _episode_lengths(self, rollout: Rollout) -> Sequence[int]:
         """Return the lengths of the episodes this epoch reports on, in the order they ended."""

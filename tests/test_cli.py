@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from agent import PRESETS, PPOConfig, rendering
-from agent.cli import _checked_gif_epochs, main
-from agent.console import format_epoch
+from agent import PRESETS, PPOConfig, animations
+from agent.cli import main
+from agent.commands.train import _checked_gif_epochs
+from agent.display import format_epoch
 from agent.metrics import EpochMetrics
 
 COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
@@ -63,10 +64,13 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
     directory = tmp_path / "results" / "first"
     assert sorted(p.name for p in directory.iterdir()) == [
         "actor.keras",
+        "best_actor.keras",
+        "best_evaluation.json",
         "checkpoint.npz",
         "config.json",
         "critic.keras",
         "evaluation.json",
+        "learning_curve.png",
         "metrics.csv",
     ]
     config = json.loads((directory / "config.json").read_text())
@@ -203,7 +207,7 @@ def test_by_default_preset_keras_records_before_the_training_and_after_8_and_20_
 
 
 def test_without_the_rendering_extra_preset_keras_trains_and_says_how_to_get_animations(tmp_path, monkeypatch):
-    monkeypatch.setattr(rendering, "missing_packages", lambda: ["pygame"])
+    monkeypatch.setattr(animations, "missing_packages", lambda: ["pygame"])
     arguments = ["train", "--preset", "keras", "--epochs", "1", "--out", str(tmp_path / "o")]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
@@ -237,10 +241,9 @@ def test_an_interrupt_saves_what_was_learned_and_exits_with_130(tmp_path):
     process = start(tmp_path, "train", "--preset", "keras", "--epochs", "100000", "--out", "out")
     wait_for_epoch(process, 3)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == ""
-    assert output.splitlines()[-1] == "Interrupted; what was learned so far is saved in out."
+    assert errors == "Interrupted; what was learned so far is saved in out.\n"
     rows = rows_of(tmp_path / "out" / "metrics.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
     assert len(rows) >= 3
@@ -257,7 +260,7 @@ def test_an_interrupt_before_the_training_began_leaves_no_traceback(tmp_path):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output + errors
-    assert output.splitlines()[-1] == "Interrupted; nothing was learned yet."
+    assert errors == "Interrupted; nothing was learned yet.\n"
     assert not (tmp_path / "out").exists()
 
 

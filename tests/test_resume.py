@@ -122,7 +122,7 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
     [
         ("config.json", None, "is not a run directory: "),
         ("config.json", b"{", "is damaged: "),
-        ("config.json", b"[]", "is damaged: it holds no configuration."),
+        ("config.json", b"[]", "is damaged: it holds no JSON object."),
         ("config.json", b"{}", "the configuration lacks preset, seed, "),
         ("checkpoint.npz", b"", "is damaged, or no checkpoint: "),
     ],

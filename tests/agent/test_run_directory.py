@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent import run_directory
+from agent import files
 from agent.run_directory import RunDirectory
 
 
@@ -35,7 +35,7 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path, monke
     def replace(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_directory.os, "replace", replace)
+    monkeypatch.setattr(files.os, "replace", replace)
     with pytest.raises(OSError, match="No space left"):
         run.write_config({"seed": 2})
     assert json.loads(run.config_path.read_text())["seed"] == 1

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agent import cli
 from agent.cli import main
+from agent.commands import train
 from agent.metrics import EpochMetrics
 from agent.tensorboard import TAGS, TensorBoardWriter
 
@@ -55,7 +55,7 @@ def test_what_is_not_a_number_is_left_out(tmp_path):
 
 
 def test_without_tensorboard_the_option_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    monkeypatch.setattr(train, "find_spec", lambda _: None)
     result = CliRunner().invoke(main, ["train", "--tensorboard", "--out", str(tmp_path / "run")])
     assert result.exit_code == 2
     assert "event files need tensorboard: pip install 'fastppo[tensorboard]'." in result.output

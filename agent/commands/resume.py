@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,13 @@ from agent.run_directory import RunDirectory
 # What may be chosen anew. Everything else is the run's own.
 _CHANGEABLE = frozenset(
     {
+        "as_json",
         "checkpoint_every",
         "epochs",
+        "eval_every",
         "gif_epochs",
         "no_early_stop",
+        "quiet",
         "resume",
         "target_return",
         "tensorboard",
@@ -56,10 +58,10 @@ def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
     try:
         config = PPOConfig.from_dict(run.read_config())
         state = run.read_checkpoint()
+        run.read_best_mean()
+        run.read_metrics()
     except OSError as error:
         raise _bad(f"'{path}' is not a run directory: {error.filename} cannot be read: {error.strerror}.") from None
-    except json.JSONDecodeError as error:
-        raise _bad(f"'{run.config_path}' is damaged: {error}.") from None
     except (TypeError, ValueError) as error:
         raise _bad(str(error)) from None
     return run, config, state

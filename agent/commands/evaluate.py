@@ -1,4 +1,4 @@
-"""The command ``fastppo eval``. Nothing heavy is imported before it runs."""
+"""The command ``fastppo eval``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.run_directory import RunDirectory
+from agent.commands.model import loaded_actor, model_argument
 
 if TYPE_CHECKING:
-    from agent.backend import keras
-    from agent.evaluation import Environment, EvaluationResult
+    from agent.evaluation import Environment
 
 
 @cloup.command("eval")
-@cloup.argument("path", type=click.Path(path_type=Path, exists=True), metavar="RUN|ACTOR.keras")
+@model_argument
 @cloup.option("--episodes", type=click.IntRange(min=1), default=100, metavar="N", help="Number of episodes.")
 @cloup.option(
     "--greedy/--sample",
@@ -33,34 +32,19 @@ if TYPE_CHECKING:
 )
 @cloup.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Fixes initial states and actions.")
 @cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the return of every episode.")
-def eval_command(path: Path, episodes: int, greedy: bool, environment: Environment, seed: int, as_json: bool) -> None:
+def evaluate(path: Path, episodes: int, greedy: bool, environment: Environment, seed: int, as_json: bool) -> None:
     """Play episodes with a trained actor and report their returns.
 
     RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
     Every episode has an environment of its own and is played to its end: short episodes do not count more often.
     """
     from agent.console import print_evaluation
-    from agent.quiet import standard_error_held_back
 
-    model_path = RunDirectory(path).actor_path if path.is_dir() else path
-    if not model_path.exists():
-        raise click.BadParameter(f"'{path}' holds no trained actor.", param_hint="'RUN|ACTOR.keras'")
-    with standard_error_held_back():
-        from agent import evaluation
-    actor = _loaded(model_path)
-    result: EvaluationResult = evaluation.evaluate(
-        actor, episodes=episodes, seed=seed, greedy=greedy, environment=environment
-    )
+    actor = loaded_actor(path)
+    from agent import evaluation
+
+    result = evaluation.evaluate(actor, episodes=episodes, seed=seed, greedy=greedy, environment=environment)
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "returns": list(result.returns)}))
     else:
         print_evaluation(result, greedy=greedy, environment=environment)
-
-
-def _loaded(path: Path) -> keras.Model:
-    from agent.networks import load_actor
-
-    try:
-        return load_actor(path)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="'RUN|ACTOR.keras'") from None

@@ -1,0 +1,52 @@
+"""The best policy of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.callbacks import Callback
+from agent.metrics import EpochMetrics
+from agent.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from agent.training import PPO
+
+
+class BestPolicy(Callback):
+    """Evaluates the policy every few epochs and at the end, and keeps the one with the highest mean return.
+
+    Of several with the same mean return the first is kept. A resumed run compares with what was kept before.
+    """
+
+    def __init__(self, run: RunDirectory, every: int) -> None:
+        """Look what is kept already.
+
+        Args:
+            run: Where the best actor and its evaluation go.
+            every: Epochs from one evaluation to the next, at least 1.
+
+        Raises:
+            OSError: If what is kept cannot be read.
+            ValueError: If it is damaged.
+        """
+        self._run = run
+        self._every = every
+        self._highest = run.read_best_mean()
+        self._evaluated_epoch = 0
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Evaluate, if it is time."""
+        if metrics.epoch % self._every == 0:
+            self._evaluate(ppo)
+
+    def on_train_end(self, ppo: PPO) -> None:
+        """Evaluate the last policy."""
+        if ppo.epoch > self._evaluated_epoch:
+            self._evaluate(ppo)
+
+    def _evaluate(self, ppo: PPO) -> None:
+        result = ppo.evaluate()
+        self._evaluated_epoch = ppo.epoch
+        if result.mean > self._highest:
+            self._highest = result.mean
+            self._run.write_best(ppo.actor, {"epoch": ppo.epoch, **result.as_dict()})

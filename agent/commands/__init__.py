@@ -1,0 +1,1 @@
+"""The commands of ``fastppo``, one module each."""

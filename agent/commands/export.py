@@ -1,0 +1,59 @@
+"""The command ``fastppo export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import cloup
+
+from agent.commands.model import loaded_actor, model_argument, path_of_actor
+from agent.commands.output import checked_output
+from agent.files import write_atomically
+
+if TYPE_CHECKING:
+    from agent.exporting import Format
+
+_SUFFIXES = {"keras": ".keras", "saved_model": "", "onnx": ".onnx"}
+
+
+@cloup.command()
+@model_argument
+@cloup.option(
+    "--format",
+    "file_format",
+    type=click.Choice(list(_SUFFIXES)),
+    required=True,
+    help="A Keras archive, a directory with a TensorFlow SavedModel, or ONNX, which needs the extra 'onnx'.",
+)
+@cloup.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    show_default="exported_actor... beside the actor",
+    help="File, or for a SavedModel directory, to write.",
+)
+def export(path: Path, file_format: Format, out: Path | None) -> None:
+    """Write a trained actor in the format of another library.
+
+    RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
+    The exported model is read back and must give the actor's outputs on 1,000 observations.
+    """
+    suffix = _SUFFIXES[file_format]
+    out = checked_output(
+        out or path_of_actor(path).with_name(f"exported_actor{suffix or '_saved_model'}"), (suffix,) if suffix else ()
+    )
+    actor = loaded_actor(path)
+    from agent.exporting import ExportError, export_actor, missing_packages
+
+    missing = missing_packages(file_format)
+    if missing:
+        raise click.UsageError(f"this format needs {' and '.join(missing)}: pip install 'fastppo[onnx]'.")
+    try:
+        difference = write_atomically(out, lambda path: export_actor(actor, path, file_format))
+    except ExportError as error:
+        raise click.ClickException(f"{error} Nothing was kept.") from None
+    except OSError as error:
+        raise click.ClickException(f"'{out}' cannot be written: {error.strerror or error}.") from None
+    click.echo(f"Saved in {out}; on 1,000 observations its outputs differ from the actor's by {difference:.1e}")

@@ -1,0 +1,129 @@
+"""The command ``fastppo render``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import cloup
+
+from agent.commands.model import loaded_actor, model_argument, path_of_actor
+from agent.commands.options import integers_of_list
+from agent.commands.output import checked_output
+from agent.files import write_atomically
+from agent.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from agent.backend import keras
+    from agent.config import PPOConfig
+    from agent.metrics import EpochMetrics
+
+
+def _epochs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[int]:
+    try:
+        return [epoch for text in texts for epoch in integers_of_list(text)]
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+@cloup.command()
+@model_argument
+@cloup.option(
+    "--epoch",
+    "epochs",
+    multiple=True,
+    callback=_epochs,
+    metavar="N [N ...]",
+    show_default="the last policy",
+    help="After how many epochs of the run, side by side; 0 is before the training. The run is trained again, bit for "
+    "bit, up to there.",
+)
+# What follows --epoch N: options of click take a fixed number of values.
+@cloup.argument("more_epochs", nargs=-1, callback=_epochs, metavar="")
+@cloup.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    show_default="in the run directory",
+    help="Animation to write: .gif or .mp4.",
+)
+@cloup.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Fixes initial state and actions.")
+@cloup.option(
+    "--greedy/--sample",
+    default=True,
+    help="Take the more probable action, or draw actions with the policy's probabilities.",
+)
+def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | None, seed: int, greedy: bool) -> None:
+    """Draw an episode of a trained actor as an animation, in Gymnasium's CartPole-v1.
+
+    RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
+    """
+    from agent.animations import SUFFIXES, missing_packages
+
+    if more_epochs and not epochs:
+        raise click.UsageError(f"Got unexpected extra argument ({more_epochs[0]})")
+    epochs = [*epochs, *more_epochs]
+    missing = missing_packages()
+    if missing:
+        raise click.UsageError(f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'.")
+    if epochs:
+        config, recorded = _recorded(path, max(epochs))
+        out = checked_output(out or RunDirectory(path).epochs_gif_path(epochs), SUFFIXES)
+        actors = _earlier_actors(config, recorded, epochs)
+    else:
+        out = checked_output(out or path_of_actor(path).with_suffix(".gif"), SUFFIXES)
+        actors = [loaded_actor(path)]
+    captions = [f"after {epoch} epochs" if epoch else "before training" for epoch in epochs]
+    try:
+        write_atomically(out, lambda path: _draw(path, actors, captions, seed, greedy))
+    except OSError as error:
+        raise click.ClickException(f"'{out}' cannot be written: {error.strerror or error}.") from None
+    click.echo(f"Saved in {out}")
+
+
+def _recorded(path: Path, last: int) -> tuple[PPOConfig, list[EpochMetrics]]:
+    """Return configuration and metrics of a run that has so many epochs."""
+    from agent.config import PPOConfig
+
+    run = RunDirectory(path)
+    try:
+        config, recorded = PPOConfig.from_dict(run.read_config()), run.read_metrics()
+    except OSError as error:
+        message = f"--epoch needs a run directory: {error.filename} cannot be read: {error.strerror}."
+        raise click.UsageError(message) from None
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    if last > len(recorded):
+        raise click.BadParameter(f"{last} is beyond the last epoch, {len(recorded)}.", param_hint="'--epoch'")
+    return config, recorded
+
+
+def _earlier_actors(config: PPOConfig, recorded: list[EpochMetrics], epochs: list[int]) -> list[keras.Model]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from agent.quiet import standard_error_held_back
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("training again", total=max(epochs))
+        with standard_error_held_back():
+            from agent.replay import actors_after
+        try:
+            actors = actors_after(config, recorded, epochs, lambda epoch: progress.update(task, completed=epoch))
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+    return [actors[epoch] for epoch in epochs]
+
+
+def _draw(path: Path, actors: list[keras.Model], captions: list[str], seed: int, greedy: bool) -> None:
+    from agent.animations import captioned, side_by_side, write_animation
+    from agent.quiet import standard_error_held_back
+    from agent.rendering import episode_frames
+
+    animations = [episode_frames(actor, seed, greedy=greedy) for actor in actors]
+    if captions:
+        animations = [captioned(frames, caption) for frames, caption in zip(animations, captions, strict=True)]
+    # Where there is no screen, the drawing library says so although it needs none.
+    with standard_error_held_back():
+        write_animation(path, side_by_side(animations))

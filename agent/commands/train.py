@@ -1,0 +1,332 @@
+"""The command ``fastppo train``."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import cloup
+
+from agent.commands.options import NONE, changes_of, configuration_options, integers_of_list, or_none
+from agent.config import PRESETS, PPOConfig, preset_config
+from agent.interrupts import interrupt_not_lost, interrupt_stops
+from agent.run_directory import Checkpoints, RunDirectory
+
+if TYPE_CHECKING:
+    from agent.callbacks import Callback
+    from agent.checkpoint import State
+    from agent.training import PPO
+
+_INTERRUPTED = 130
+# When the Keras example shows its policy.
+_EXAMPLE_GIF_EPOCHS = (0, 8, 20)
+# Below this, a rollout that starts anew in every epoch never sees a whole episode of CartPole-v1.
+_WHOLE_EPISODE = 500
+
+
+def _epochs_of_list(text: str) -> tuple[int, ...]:
+    return tuple(sorted(set(integers_of_list(text))))
+
+
+@cloup.command(show_constraints=False)
+@cloup.option_group(
+    "The run",
+    cloup.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        default="fast",
+        help="Where the settings come from: 'fast' is tuned to solve CartPole-v1 quickly; 'keras' is the algorithm and "
+        "the hyperparameters of the Keras example, which trains without a time limit.",
+    ),
+    cloup.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        help="Fixes initial weights, initial states, sampled actions and minibatches.",
+    ),
+    cloup.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        show_default="runs/PRESET-SEED-TIME",
+        help="Run directory to write; must be new or empty.",
+    ),
+    cloup.option(
+        "--resume",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Go on with the run in this directory, bit for bit, from its last checkpoint; of its settings only how "
+        "long to train can be changed.",
+    ),
+    cloup.option(
+        "--checkpoint-every",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=10,
+        help="Write a checkpoint after every N epochs. The end of the training, and Ctrl-C, write one always.",
+    ),
+    cloup.option(
+        "--eval-every",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=10,
+        help="Evaluate the policy after every N epochs, and at the end; the best is kept as best_actor.keras.",
+    ),
+    cloup.option(
+        "--gif-epochs",
+        callback=or_none(_epochs_of_list, "a list of epochs such as 0,8,20"),
+        metavar="N,N,...|none",
+        show_default="none for fast, 0,8,20 for keras",
+        help="After which epochs to record an episode as epoch_N.gif, 0 being before the training. Needs the extra "
+        "'rendering'.",
+    ),
+    cloup.option(
+        "--tensorboard",
+        is_flag=True,
+        help="Write TensorBoard event files into the run directory. Needs the extra 'tensorboard'.",
+    ),
+)
+@cloup.option_group(
+    "What is shown",
+    cloup.option("--quiet", is_flag=True, help="Show nothing but warnings and errors."),
+    cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object per epoch, and nothing else."),
+)
+@configuration_options
+def train(
+    preset: str,
+    seed: int,
+    out: Path | None,
+    resume: Path | None,
+    checkpoint_every: int,
+    eval_every: int,
+    gif_epochs: tuple[int, ...] | str | None,
+    tensorboard: bool,
+    quiet: bool,
+    as_json: bool,
+    total_steps: int | None,
+    no_early_stop: bool,
+    **settings: Any,
+) -> None:
+    """Train an agent, evaluate it in Gymnasium's CartPole-v1 and save both networks.
+
+    Shows progress, the latest figures and the learning curve on a terminal, and prints one line per epoch elsewhere.
+    mean_return is taken over the last 100 episodes with preset 'fast' and over the episodes of the epoch with preset
+    'keras', which prints the line of the Keras example too; elapsed_s counts training, without imports and compilation.
+    Preset 'fast' ends when CartPole is solved.
+
+    The run directory holds config.json, metrics.csv, checkpoint.npz, actor.keras, critic.keras, evaluation.json, the
+    best actor with its evaluation, learning_curve.png and the animations asked for. Ctrl-C saves what has been learned
+    so far and exits with code 130; --resume goes on.
+    """
+    if quiet and as_json:
+        raise click.UsageError("--quiet and --json exclude each other.")
+    changes = _changes(total_steps, no_early_stop, changes_of(settings))
+    run, state = None, None
+    if resume is None:
+        config = _budgeted(_checked(preset_config, preset, seed=seed, **changes), total_steps)
+    else:
+        from agent.commands.resume import continued, read_run, refuse_other_settings
+
+        refuse_other_settings(click.get_current_context())
+        run, config, state = read_run(resume)
+        config = _budgeted(_checked(config.replace, **changes), total_steps)
+        state = continued(run, config, state, changes)
+        preset = config.preset
+    recorded_epochs = _checked_gif_epochs(gif_epochs, config)
+    if tensorboard and find_spec("tensorboard") is None:
+        raise click.BadParameter(
+            "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
+        )
+    if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
+        click.echo(
+            f"Warning: with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} "
+            f"environments takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or "
+            "fewer --envs change that.",
+            err=True,
+        )
+    if run is None:
+        run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        if resume is not None:
+            run.reopen(0 if state is None else int(state["epoch"]))
+        run.write_config(config.as_dict())
+        outputs = _Outputs(quiet, as_json, recorded_epochs, checkpoint_every, eval_every, tensorboard)
+        completed = _train(config, run, state, outputs)
+    except KeyboardInterrupt:
+        completed = False
+    except MemoryError:
+        raise click.ClickException(f"{config.num_envs} environments need more memory than there is.") from None
+    except ImportError as error:
+        raise click.ClickException(f"the training cannot start: {error}") from None
+    except BrokenPipeError:
+        # The reader of standard output has gone. That is no mistake, and what was learned is saved.
+        raise
+    except OSError as error:
+        raise click.ClickException(f"'{run.path}' cannot be written: {error.strerror or error}.") from None
+    finally:
+        run.discard_if_unused()
+    if not completed:
+        outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
+        click.echo(f"Interrupted; {outcome}.", err=True)
+        raise SystemExit(_INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What is shown and kept of a training."""
+
+    quiet: bool
+    as_json: bool
+    gif_epochs: tuple[int, ...]
+    checkpoint_every: int
+    eval_every: int
+    tensorboard: bool
+
+
+def _changes(total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields the options set, after checking those that exclude each other."""
+    if total_steps is not None and "epochs" in changes:
+        raise click.UsageError("--epochs and --total-steps exclude each other.")
+    if no_early_stop:
+        if changes.get("target_return") is not None:
+            raise click.UsageError("--target-return and --no-early-stop exclude each other.")
+        return {**changes, "target_return": None}
+    return changes
+
+
+def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) -> PPOConfig:
+    """Return a configuration; one that cannot be is a mistake in the options."""
+    try:
+        return make(*arguments, **changes)
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
+    """Return the configuration with as many epochs as so many steps need."""
+    return config if total_steps is None else config.replace(epochs=-(-total_steps // config.rollout_size))
+
+
+def _checked_gif_epochs(chosen: Any, config: PPOConfig) -> tuple[int, ...]:
+    """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
+    from agent.animations import missing_packages
+
+    if chosen == NONE:
+        return ()
+    epochs: tuple[int, ...] = (_EXAMPLE_GIF_EPOCHS if config.preset == "keras" else ()) if chosen is None else chosen
+    missing = missing_packages() if epochs else []
+    hint = f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'"
+    if chosen is None:
+        if missing:
+            click.echo(f"No animations are recorded: {hint}, or choose --gif-epochs none.", err=True)
+        return () if missing else epochs
+    if missing:
+        raise click.BadParameter(f"{hint}.", param_hint="'--gif-epochs'")
+    if epochs and epochs[-1] > config.epochs:
+        raise click.BadParameter(
+            f"{epochs[-1]} is beyond the last epoch, {config.epochs}.", param_hint="'--gif-epochs'"
+        )
+    return epochs
+
+
+def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
+    """Make the directory the user asked for, or one of the default name that no other run has taken."""
+    candidates = [out] if out else [Path("runs") / f"{default_name}{suffix}" for suffix in ("", *range(-2, -100, -1))]
+    for candidate in candidates:
+        run = RunDirectory(candidate)
+        try:
+            run.create()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            message = f"'{candidate}' cannot be written: {error.strerror}."
+            raise click.BadParameter(message, param_hint="'--out'") from None
+        return run
+    raise click.BadParameter(f"'{candidates[0]}' exists and is not an empty directory.", param_hint="'--out'")
+
+
+def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _Outputs) -> bool:
+    """Train, save and evaluate; return False where Ctrl-C ended the training early."""
+    with interrupt_not_lost():
+        from agent.display import new_display
+
+    past_returns = [metrics.mean_return for metrics in run.read_metrics()]
+    with new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns) as display:
+        ppo = _prepared_agent(config)
+        if state is not None:
+            ppo.set_state(state)
+        callbacks = [display, *_callbacks(run, outputs)]
+        with interrupt_stops(ppo):
+            try:
+                ppo.train(callbacks)
+            finally:
+                # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                if run.has_epochs:
+                    run.save_models(ppo)
+                    run.write_checkpoint(ppo.get_state())
+        if ppo.stop_training:
+            return False
+        display.message(_evaluated(ppo, run))
+        _draw_learning_curve(run)
+        display.message(f"Saved in {run.path}")
+        return True
+
+
+def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
+    """Return what watches the training, in the order in which it is told."""
+    from agent.best import BestPolicy
+    from agent.rendering import GifRecorder
+
+    callbacks: list[Callback] = [
+        run,
+        GifRecorder(run, outputs.gif_epochs),
+        BestPolicy(run, outputs.eval_every),
+        Checkpoints(run, outputs.checkpoint_every),
+    ]
+    if outputs.tensorboard:
+        from agent.tensorboard import TensorBoardWriter
+
+        callbacks.append(TensorBoardWriter(run.tensorboard_path))
+    return callbacks
+
+
+def _evaluated(ppo: PPO, run: RunDirectory) -> str:
+    """Evaluate the trained policy in Gymnasium, write the result, and return it as a sentence."""
+    from agent.console import format_evaluation
+    from agent.evaluation import evaluate
+
+    result = evaluate(ppo.actor, seed=ppo.evaluation_seed)
+    run.write_evaluation(result.as_dict())
+    return format_evaluation(result)
+
+
+def _draw_learning_curve(run: RunDirectory) -> None:
+    from agent.plots import has_returns, plot_learning_curves
+
+    if has_returns(run):
+        run.write_learning_curve(lambda path: plot_learning_curves([run], path))
+
+
+def _prepared_agent(config: PPOConfig) -> PPO:
+    """Import TensorFlow and Numba, build the agent and compile everything, side by side where it can be."""
+    from agent.quiet import standard_error_held_back
+
+    with interrupt_not_lost():
+        from agent.warm_up import RolloutCompilation
+
+        with RolloutCompilation(config) as compilation:
+            with standard_error_held_back():
+                from agent.training import PPO
+            ppo = PPO(config)
+            ppo.compile_update()
+            compilation.wait()
+            ppo.compile()
+    return ppo

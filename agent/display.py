@@ -1,0 +1,240 @@
+"""What ``fastppo train`` shows while it trains."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from agent.callbacks import Callback
+from agent.metrics import EpochMetrics
+from agent.sparkline import Sparkline
+
+if TYPE_CHECKING:
+    from agent.config import PPOConfig
+    from agent.training import PPO
+
+_HEADER = "epoch  env_steps  mean_return  mean_length        kl  policy_iterations  steps_per_second  elapsed_s"
+# The figures of the live table, two in a row, and how they are written.
+_TABLE = (
+    (("epoch", "d"), ("mean_return", ".1f")),
+    (("env_steps", ",d"), ("mean_length", ".1f")),
+    (("elapsed_s", ".3f"), ("steps_per_second", ",.0f")),
+    (("kl", ".5f"), ("clip_fraction", ".4f")),
+    (("policy_loss", ".4f"), ("value_loss", ".2f")),
+    (("entropy", ".4f"), ("explained_variance", ".4f")),
+)
+_REFRESHES_PER_SECOND = 8
+
+
+class Display(Callback):
+    """Shows nothing: a quiet run, and what the other displays have in common.
+
+    A display is entered before anything is imported or compiled, and left after the last message.
+    """
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def message(self, text: str) -> None:
+        """Show a line about the run."""
+
+
+class JsonDisplay(Display):
+    """Prints one JSON object per epoch and nothing else; what is not a number is null."""
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Print the epoch's object."""
+        figures = dataclasses.asdict(metrics)
+        click.echo(json.dumps({name: value if math.isfinite(value) else None for name, value in figures.items()}))
+
+
+class LineDisplay(Display):
+    """Prints one line per epoch: for files, pipes and simple terminals."""
+
+    def __init__(self, *, as_in_the_example: bool = False) -> None:
+        """Prepare the display.
+
+        Args:
+            as_in_the_example: Whether each line is followed by the one the Keras example prints.
+        """
+        self._as_in_the_example = as_in_the_example
+
+    def message(self, text: str) -> None:
+        """Print the line."""
+        click.echo(text)
+
+    def on_train_begin(self, ppo: PPO) -> None:
+        """Print the names of the columns."""
+        self.message(_HEADER)
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Print the epoch's line."""
+        self.message(format_epoch(metrics))
+        if ppo.is_solved and ppo.config.target_return is not None:
+            self.message(format_solved(metrics, ppo.config.target_return))
+        if self._as_in_the_example:
+            self.message(format_epoch_as_in_the_example(metrics))
+
+
+class LiveDisplay(Display):
+    """Shows the progress over the budget of steps, the latest figures and the learning curve, and keeps them current.
+
+    The last state stays on the terminal, messages follow below it.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total_steps: int,
+        *,
+        past_returns: Sequence[float] = (),
+        as_in_the_example: bool = False,
+    ) -> None:
+        """Prepare the display.
+
+        Args:
+            console: The terminal.
+            total_steps: Most environment steps of the run.
+            past_returns: Mean returns of the epochs before, where a run is resumed.
+            as_in_the_example: Whether the lines that the Keras example prints appear above.
+        """
+        self._as_in_the_example = as_in_the_example
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn("{task.completed:,}/{task.total:,} steps", show_speed=False),
+            TimeRemainingColumn(),
+            TextColumn("left at most"),
+            console=console,
+        )
+        self._task = self._progress.add_task("preparing", total=total_steps)
+        self._returns = list(past_returns)
+        self._latest: EpochMetrics | None = None
+        self._solved: str | None = None
+        self._live = Live(
+            console=console, get_renderable=self._renderable, refresh_per_second=_REFRESHES_PER_SECOND, transient=False
+        )
+
+    def __enter__(self) -> LiveDisplay:
+        """Begin to show."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop to show."""
+        self._live.stop()
+
+    def message(self, text: str) -> None:
+        """Print a line, never wrapped: above what is shown, or below its last state."""
+        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def on_train_begin(self, ppo: PPO) -> None:
+        """Everything is compiled: the time left is counted from now."""
+        self._progress.reset(self._task, description="training", completed=ppo.epoch * ppo.config.rollout_size)
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Remember the figures, for whenever the display is refreshed."""
+        self._latest = metrics
+        self._returns.append(metrics.mean_return)
+        self._progress.update(self._task, completed=metrics.env_steps)
+        if ppo.is_solved and ppo.config.target_return is not None:
+            self._solved = format_solved(metrics, ppo.config.target_return)
+        if self._as_in_the_example:
+            self.message(format_epoch_as_in_the_example(metrics))
+
+    def on_train_end(self, ppo: PPO) -> None:
+        """Leave the last state on the terminal."""
+        self._progress.update(self._task, description="trained")
+        self._live.stop()
+        if self._solved:
+            self.message(self._solved)
+
+    def _renderable(self) -> Group:
+        parts: list[Progress | Table] = [self._progress]
+        if self._latest is not None:
+            parts += [_learning_curve(self._returns), _figures(self._latest)]
+        return Group(*parts)
+
+
+def new_display(
+    config: PPOConfig, *, quiet: bool = False, as_json: bool = False, past_returns: Sequence[float] = ()
+) -> Display:
+    """Return the display that the options and the terminal ask for.
+
+    Args:
+        config: Of the run.
+        quiet: Whether to show nothing.
+        as_json: Whether to show nothing but JSON.
+        past_returns: Mean returns of the epochs before, where a run is resumed.
+    """
+    if quiet:
+        return Display()
+    if as_json:
+        return JsonDisplay()
+    as_in_the_example = config.preset == "keras"
+    console = Console()
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveDisplay(console, config.total_steps, past_returns=past_returns, as_in_the_example=as_in_the_example)
+    return LineDisplay(as_in_the_example=as_in_the_example)
+
+
+def format_epoch(metrics: EpochMetrics) -> str:
+    """Return the figures of an epoch as a line of fixed columns."""
+    return (
+        f"{metrics.epoch:5d}  {metrics.env_steps:9d}  {metrics.mean_return:11.1f}  {metrics.mean_length:11.1f}"
+        f"  {metrics.kl:8.5f}  {metrics.policy_iterations:17d}  {metrics.steps_per_second:16,.0f}"
+        f"  {metrics.elapsed_s:9.3f}"
+    )
+
+
+def format_epoch_as_in_the_example(metrics: EpochMetrics) -> str:
+    """Return the line that the Keras example prints after an epoch."""
+    return f" Epoch: {metrics.epoch}. Mean Return: {metrics.mean_return}. Mean Length: {metrics.mean_length}"
+
+
+def format_solved(metrics: EpochMetrics, target_return: float) -> str:
+    """Return why the training ended before its last epoch, as one sentence."""
+    return (
+        f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s: the last 100 episodes reached a mean "
+        f"return of {metrics.mean_return:.1f} (target {target_return:g}), and an evaluation confirmed it."
+    )
+
+
+def _learning_curve(returns: Sequence[float]) -> Table:
+    """Return the curve between its lowest and its highest value."""
+    finite = [value for value in returns if math.isfinite(value)]
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True)
+    lowest, highest = (f"{min(finite):.1f}", f"{max(finite):.1f}") if finite else ("", "")
+    table.add_row("mean_return", lowest, Sparkline(returns), highest)
+    return table
+
+
+def _figures(metrics: EpochMetrics) -> Table:
+    """Return the latest figures as a table, two in a row."""
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "left", "right"):
+        table.add_column(justify=justify, no_wrap=True)
+    for row in _TABLE:
+        table.add_row(*(text for name, form in row for text in (name, format(getattr(metrics, name), form))))
+    return table

@@ -1,0 +1,110 @@
+"""Trained actors in the formats of other libraries."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.backend import keras, tf
+from agent.networks import OBSERVATION_SIZE, load_actor
+from agent.quiet import standard_error_held_back
+
+Format = Literal["keras", "saved_model", "onnx"]
+Outputs = npt.NDArray[np.float32]
+
+_CHECKED_OBSERVATIONS = 1000
+# Different libraries sum in different orders.
+_TOLERANCE = 1e-5
+
+
+class ExportError(RuntimeError):
+    """Raised where the actor cannot be converted, or the exported model computes something else."""
+
+
+def missing_packages(file_format: Format) -> list[str]:
+    """Return which of the packages that write and check a format are not installed."""
+    return [name for name in ("onnx", "onnxruntime", "tf2onnx") if file_format == "onnx" and not find_spec(name)]
+
+
+def export_actor(actor: keras.Model, path: Path, file_format: Format) -> float:
+    """Write the actor, read it back, and compare its logits on 1,000 random observations.
+
+    Args:
+        actor: Observations (B, 4), float32, to logits (B, 2).
+        path: Where to write: a directory for a SavedModel, else a file.
+        file_format: A Keras archive, a TensorFlow SavedModel, or ONNX.
+
+    Returns:
+        The largest difference between two logits.
+
+    Raises:
+        ExportError: If one is larger than what other roundings explain, or the actor has layers that the format lacks.
+        ImportError: If a package is not installed.
+        OSError: If it cannot be written.
+    """
+    observations = _random_observations()
+    expected = np.asarray(actor(observations))
+    with standard_error_held_back(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras' converter to ONNX uses names that NumPy has given up.
+        try:
+            _write(actor, path, file_format)
+        except (ImportError, OSError):
+            raise
+        except Exception as error:
+            # Converters raise exceptions of many kinds.
+            raise ExportError(f"the actor cannot be converted to {file_format}: {error}") from None
+        exported = _READERS[file_format](path)(observations)
+    if not np.allclose(exported, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+        raise ExportError("the exported model gives other outputs than the actor.")
+    return float(np.abs(exported - expected).max())
+
+
+def _random_observations() -> Outputs:
+    """Return observations as they occur, and beyond the limits that end an episode, shape (1000, 4)."""
+    scales = np.array([4.8, 3.0, 0.42, 3.0])
+    generator = np.random.default_rng(0)
+    return (generator.uniform(-scales, scales, (_CHECKED_OBSERVATIONS, OBSERVATION_SIZE))).astype(np.float32)
+
+
+def _write(actor: keras.Model, path: Path, file_format: Format) -> None:
+    if file_format == "keras":
+        actor.save(path)
+    else:
+        name = {"saved_model": "tf_saved_model", "onnx": "onnx"}[file_format]
+        actor.export(path, format=name, verbose=False)
+
+
+def _keras_outputs(path: Path) -> Callable[[Outputs], Outputs]:
+    model = load_actor(path)
+    return lambda observations: np.asarray(model(observations))
+
+
+def _saved_model_outputs(path: Path) -> Callable[[Outputs], Outputs]:
+    model = tf.saved_model.load(path)
+    return lambda observations: np.asarray(model.serve(observations))
+
+
+def _onnx_outputs(path: Path) -> Callable[[Outputs], Outputs]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def outputs(observations: Outputs) -> Outputs:
+        logits: Any = session.run(None, {name: observations})[0]
+        return np.asarray(logits)
+
+    return outputs
+
+
+_READERS: dict[Format, Callable[[Path], Callable[[Outputs], Outputs]]] = {
+    "keras": _keras_outputs,
+    "saved_model": _saved_model_outputs,
+    "onnx": _onnx_outputs,
+}

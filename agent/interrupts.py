@@ -1,0 +1,52 @@
+"""What Ctrl-C does while a command runs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.training import PPO
+
+
+@contextmanager
+def interrupt_not_lost() -> Iterator[None]:
+    """Raise KeyboardInterrupt where Ctrl-C came but its exception got lost.
+
+    Extension modules that are just being loaded turn it into an ImportError, or drop it.
+    """
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception:
+        if not interrupted:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupt_stops(ppo: PPO) -> Iterator[None]:
+    """Let Ctrl-C end the training after the current epoch, and a second Ctrl-C at once."""
+
+    def stop(*_: object) -> None:
+        if ppo.stop_training:
+            raise KeyboardInterrupt
+        ppo.stop_training = True
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,97 @@
+"""Learning curves of training runs as images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from agent.run_directory import RunDirectory
+
+XAxis = Literal["steps", "seconds"]
+Points = npt.NDArray[np.float64]
+
+_FIELDS: dict[XAxis, tuple[str, str]] = {
+    "steps": ("env_steps", "environment steps"),
+    "seconds": ("elapsed_s", "training time in seconds"),
+}
+# What a configuration file holds besides settings.
+_NO_SETTINGS = frozenset({"command_line", "versions", "python"})
+_POINTS_OF_A_MEAN = 400
+
+
+def has_returns(run: RunDirectory) -> bool:
+    """Return whether an episode has ended in the run, so that there is a curve to draw."""
+    return len(_curve(run, "steps")[0]) > 0
+
+
+def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis = "steps") -> None:
+    """Draw the mean returns of runs: one line for each setting, the mean over its seeds, with a band around it.
+
+    The band is one standard deviation to either side. A run that ended before the others of its setting counts with its
+    last value from there on: most ended because they had solved CartPole.
+
+    Args:
+        runs: At least one; those that differ in nothing but the seed share a line. An episode has ended in each.
+        path: Where to write, in the format that the suffix names.
+        x_axis: Whether returns are drawn over environment steps or over seconds of training.
+
+    Raises:
+        OSError: If a run cannot be read or the image cannot be written.
+        ValueError: If a file of a run is damaged, or the format unknown.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for label, members in _by_setting(runs).items():
+        _draw(axes, [_curve(run, x_axis) for run in members], label)
+    axes.set(xlabel=_FIELDS[x_axis][1], ylabel="mean return", title="Learning curve" + ("s" if len(runs) > 1 else ""))
+    axes.set_ylim(bottom=0.0)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center")
+    figure.savefig(path, dpi=150)
+
+
+def _curve(run: RunDirectory, x_axis: XAxis) -> tuple[Points, Points]:
+    """Return x and the mean return of the epochs by whose end an episode has ended, shape (epochs,)."""
+    points = [(getattr(row, _FIELDS[x_axis][0]), row.mean_return) for row in run.read_metrics()]
+    x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
+    return x[np.isfinite(y)], y[np.isfinite(y)]
+
+
+def _by_setting(runs: Sequence[RunDirectory]) -> dict[str, list[RunDirectory]]:
+    """Return the runs of each setting, under a label that tells it from the others."""
+    settings = [{k: v for k, v in run.read_config().items() if k not in _NO_SETTINGS | {"seed"}} for run in runs]
+    labels = [
+        _label(setting, [other for other in settings if other["preset"] == setting["preset"]]) for setting in settings
+    ]
+    groups: dict[str, list[RunDirectory]] = {}
+    for label, run in zip(labels, runs, strict=True):
+        groups.setdefault(label, []).append(run)
+    return groups
+
+
+def _label(setting: dict[str, object], others: Sequence[dict[str, object]]) -> str:
+    """Return the preset, and the fields in which runs of the same preset differ."""
+    differing = [
+        name for name in setting if name != "preset" and any(other.get(name) != setting[name] for other in others)
+    ]
+    return ", ".join([f"preset {setting['preset']}", *(f"{name} {json.dumps(setting[name])}" for name in differing)])
+
+
+def _draw(axes: Axes, curves: Sequence[tuple[Points, Points]], label: str) -> None:
+    """Draw one run, or the mean of several and how far they spread."""
+    if len(curves) == 1:
+        axes.plot(*curves[0], label=label)
+        return
+    start, end = max(x[0] for x, _ in curves), max(x[-1] for x, _ in curves)
+    grid = np.linspace(min(start, end), end, _POINTS_OF_A_MEAN)
+    returns = np.array([np.interp(grid, x, y) for x, y in curves])
+    mean, deviation = returns.mean(axis=0), returns.std(axis=0)
+    (line,) = axes.plot(grid, mean, label=f"{label}: mean and standard deviation of {len(curves)} runs")
+    axes.fill_between(grid, mean - deviation, mean + deviation, color=line.get_color(), alpha=0.25, linewidth=0.0)

@@ -1,0 +1,59 @@
+"""A curve in one line of text."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.-~=+*#"
+
+
+class Sparkline:
+    """Values as a row of bars, from their lowest to their highest, as wide as there is room for.
+
+    Where the terminal cannot show block characters, ASCII characters of growing height take their place.
+    """
+
+    def __init__(self, values: Sequence[float]) -> None:
+        """Keep the values; they are looked at when the line is drawn.
+
+        Args:
+            values: In order; what is not a number leaves a gap.
+        """
+        self._values = values
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the line."""
+        blocks = _ASCII_BLOCKS if options.ascii_only else _BLOCKS
+        means = _means(self._values, options.max_width)
+        shown = [value for value in means if math.isfinite(value)]
+        if not shown:
+            yield Text("")
+            return
+        lowest, span = min(shown), max(shown) - min(shown) or 1.0
+        yield Text(
+            "".join(
+                blocks[round((value - lowest) / span * (len(blocks) - 1))] if math.isfinite(value) else " "
+                for value in means
+            ),
+            no_wrap=True,
+        )
+
+
+def _means(values: Sequence[float], width: int) -> list[float]:
+    """Return the values, or where they are more than ``width``, the means of as many equal parts."""
+    count = len(values)
+    if count <= width:
+        return list(values)
+    edges = [count * part // width for part in range(width + 1)]
+    return [_mean(values[start:end]) for start, end in itertools.pairwise(edges)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan

@@ -1,0 +1,70 @@
+"""A policy in a window."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+from agent.quiet import standard_error_held_back
+from agent.rendering import play_episode
+
+# After the module that keeps pygame from greeting on standard output.
+import pygame  # isort: skip
+
+if TYPE_CHECKING:
+    from agent.backend import keras
+
+
+class NoScreenError(RuntimeError):
+    """Raised where no window can be opened."""
+
+
+class Window:
+    """Gymnasium's window of ``CartPole-v1``, in real time."""
+
+    def __init__(self) -> None:
+        """Open nothing yet.
+
+        Raises:
+            NoScreenError: If there is no screen.
+        """
+        try:
+            with standard_error_held_back():
+                pygame.display.init()
+        except pygame.error as error:
+            raise NoScreenError(f"no window can be opened: {error}") from None
+        # Where it finds no screen, SDL may settle for a driver that shows nothing, and crashes in it.
+        if pygame.display.get_driver() == "offscreen":
+            pygame.display.quit()
+            raise NoScreenError("no window can be opened: there is no screen")
+        self._environment: gymnasium.Env[Any, Any] = gymnasium.make("CartPole-v1", render_mode="human")
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the window."""
+        self._environment.close()
+
+    def play(self, actor: keras.Model, seed: int, *, greedy: bool) -> int | None:
+        """Play one episode.
+
+        Args:
+            actor: Observations (B, 4), float32, to logits (B, 2).
+            seed: Fixes the initial state and the actions.
+            greedy: Whether the more probable action is taken, or actions are drawn with the policy's probabilities.
+
+        Returns:
+            Its return; None where the user closed the window.
+        """
+        length = 0
+        for step, _ in play_episode(self._environment, actor, seed, greedy=greedy):
+            # Gymnasium draws, but does not hear that the window is to be closed.
+            if pygame.event.peek(pygame.QUIT):
+                return None
+            length = step
+        return length
