@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.callbacks import Callback
 from agent.config import PRESETS, PPOConfig, preset_config
 from agent.metrics import EpochMetrics
 
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
     from agent.loading import load
     from agent.training import PPO
 
-__all__ = ["PPO", "PRESETS", "EpochMetrics", "EvaluationResult", "PPOConfig", "evaluate", "load", "preset_config"]
+__all__ = [
+    "PPO",
+    "PRESETS",
+    "Callback",
+    "EpochMetrics",
+    "EvaluationResult",
+    "PPOConfig",
+    "evaluate",
+    "load",
+    "preset_config",
+]
 
 
 def __getattr__(name: str) -> object:

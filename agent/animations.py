@@ -20,6 +20,7 @@ _FRAME_MILLISECONDS = 40
 _COLORS = 16
 _SHRINK = 2
 _COLUMNS = 3
+_BORDER, _GREY = 2, 192
 _CAPTION_POSITION, _CAPTION_SIZE = (12, 8), 26
 
 SUFFIXES = (".gif", ".mp4")
@@ -29,10 +30,12 @@ Frame = npt.NDArray[np.uint8]
 """An image, shape (H, W, 3)."""
 
 
-def missing_packages() -> list[str]:
-    """Return which of the packages that draw and write animations are not installed."""
-    packages = (("pygame", "pygame"), ("pillow", "PIL"), ("imageio", "imageio"), ("imageio-ffmpeg", "imageio_ffmpeg"))
-    return [name for name, module in packages if not importlib.util.find_spec(module)]
+def missing_packages(suffix: str = ".gif") -> list[str]:
+    """Return which of the packages that draw and write animations of this format are not installed."""
+    packages = {"pygame": "pygame", "pillow": "PIL"}
+    if suffix == ".mp4":
+        packages |= {"imageio": "imageio", "imageio-ffmpeg": "imageio_ffmpeg"}
+    return [name for name, module in packages.items() if not importlib.util.find_spec(module)]
 
 
 def captioned(frames: Iterable[Frame], caption: str) -> Iterator[Frame]:
@@ -63,8 +66,16 @@ def side_by_side(animations: Sequence[Iterable[Frame]]) -> Iterator[Frame]:
         shown = [last if frame is None else frame for frame, last in zip(frames, shown, strict=True)]
         panels = [panel for panel in shown if panel is not None]
         panels += [np.full_like(panels[0], 255)] * (rows * columns - len(panels))
+        panels = [panel if index % columns == 0 else _bordered(panel) for index, panel in enumerate(panels)]
         starts = range(0, rows * columns, columns)
         yield np.concatenate([np.concatenate(panels[start : start + columns], axis=1) for start in starts], axis=0)
+
+
+def _bordered(panel: Frame) -> Frame:
+    """Return the panel with a grey line at its left."""
+    bordered = panel.copy()
+    bordered[:, :_BORDER] = _GREY
+    return bordered
 
 
 def write_animation(path: Path, frames: Iterable[Frame]) -> None:
@@ -89,7 +100,7 @@ def _write_gif(path: Path, frames: Iterable[Frame]) -> None:
 
     images = (Image.fromarray(frame).reduce(_SHRINK) for frame in frames)
     first = next(images)
-    palette = first.quantize(_COLORS)
+    palette = first.quantize(_COLORS, Image.Quantize.MAXCOVERAGE)
     others = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
     palette.save(path, format="GIF", save_all=True, append_images=others, duration=_FRAME_MILLISECONDS, loop=0)
 
@@ -97,7 +108,9 @@ def _write_gif(path: Path, frames: Iterable[Frame]) -> None:
 def _write_mp4(path: Path, frames: Iterable[Frame]) -> None:
     import imageio.v2
 
-    film: Any = imageio.v2.get_writer(path, format="FFMPEG", fps=1000 // _FRAME_MILLISECONDS, codec="libx264")
+    film: Any = imageio.v2.get_writer(
+        path, format="FFMPEG", fps=1000 // _FRAME_MILLISECONDS, codec="libx264", macro_block_size=2
+    )
     with film:
         for frame in frames:
             film.append_data(frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -190,7 +191,8 @@ def new_display(
         return JsonDisplay()
     as_in_the_example = config.preset == "keras"
     console = Console()
-    if console.is_terminal and not console.is_dumb_terminal:
+    # Not what rich takes for a terminal: FORCE_COLOR alone makes none.
+    if sys.stdout.isatty() and not console.is_dumb_terminal:
         return LiveDisplay(console, config.total_steps, past_returns=past_returns, as_in_the_example=as_in_the_example)
     return LineDisplay(as_in_the_example=as_in_the_example)
 

@@ -52,6 +52,7 @@ def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis
         _draw(axes, [_curve(run, x_axis) for run in members], label)
     axes.set(xlabel=_FIELDS[x_axis][1], ylabel="mean return", title="Learning curve" + ("s" if len(runs) > 1 else ""))
     axes.set_ylim(bottom=0.0)
+    axes.xaxis.set_major_formatter("{x:,.0f}" if x_axis == "steps" else "{x:g}")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center")
     figure.savefig(path, dpi=150)

@@ -5,15 +5,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runs import invoke
 
 from agent.backend import keras
-from agent.cli import main
 from agent.networks import build_actor
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, ["eval", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +19,7 @@ def actor_path(tmp_path_factory):
 
 
 def test_a_run_is_evaluated_with_statistics_and_a_histogram(actor_path):
-    result = invoke(actor_path.parent, "--episodes", 30)
+    result = invoke("eval", actor_path.parent, "--episodes", 30)
     assert result.exit_code == 0, result.output
     sentence, quartiles, *bins = result.output.splitlines()
     assert sentence.startswith("Greedy policy in Gymnasium's CartPole-v1, 30 episodes: mean ")
@@ -36,7 +31,7 @@ def test_a_run_is_evaluated_with_statistics_and_a_histogram(actor_path):
 def test_json_is_one_object_with_every_return_the_same_in_both_environments(actor_path):
     outputs = []
     for environment in ("gymnasium", "fast"):
-        result = invoke(actor_path, "--sample", "--seed", 5, "--episodes", 20, "--env", environment, "--json")
+        result = invoke("eval", actor_path, "--sample", "--seed", 5, "--episodes", 20, "--env", environment, "--json")
         assert result.exit_code == 0, result.output
         outputs.append(json.loads(result.output))
     assert outputs[0] == outputs[1]
@@ -47,7 +42,7 @@ def test_json_is_one_object_with_every_return_the_same_in_both_environments(acto
 def test_any_keras_model_with_4_inputs_and_2_outputs_is_evaluated(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2)])
     model.save(tmp_path / "mine.keras")
-    result = invoke(tmp_path / "mine.keras", "--episodes", 2)
+    result = invoke("eval", tmp_path / "mine.keras", "--episodes", 2)
     assert result.exit_code == 0, result.output
 
 
@@ -67,7 +62,7 @@ def test_what_cannot_be_evaluated_is_one_sentence_and_exit_code_2(tmp_path, acto
         ((actor_path, "--episodes", 0), "0 is not in the range x>=1."),
         ((actor_path, "--env", "slow"), "'slow' is not one of 'gymnasium', 'fast'."),
     ):
-        result = invoke(*arguments)
+        result = invoke("eval", *arguments)
         assert result.exit_code == 2, arguments
         assert message in " ".join(result.output.split()), result.output
 
@@ -80,6 +75,6 @@ def test_a_model_that_would_run_code_is_refused(tmp_path):
     model.save(path)
     with zipfile.ZipFile(path) as archive:
         assert b"__lambda__" in archive.read("config.json")
-    result = invoke(path)
+    result = invoke("eval", path)
     assert result.exit_code == 2
     assert "cannot be loaded as a Keras model: " in result.output

@@ -1,6 +1,5 @@
 """A run goes on from its directory, whatever ended it, and ends as one that was never interrupted."""
 
-import csv
 import json
 import random
 import subprocess
@@ -10,21 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runs import SMALL, invoke, metrics_of
 
 from agent import preset_config
-from agent.cli import main
 from agent.run_directory import RunDirectory
 
 FASTPPO = str(Path(sys.executable).with_name("fastppo"))
-SMALL = ("--envs", "8", "--steps-per-epoch", "512", "--hidden-sizes", "16", "--no-early-stop")
-TELLING_TIME = {"steps_per_second", "elapsed_s"}
-
-
-def metrics_of(directory):
-    """Return the rows of metrics.csv without the columns that tell time."""
-    with (directory / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k not in TELLING_TIME} for row in csv.DictReader(file)]
 
 
 def number_of_rows(directory):
@@ -39,18 +29,6 @@ def assert_ended_alike(one, other):
             assert a[name].tobytes() == b[name].tobytes(), name
     assert metrics_of(one) == metrics_of(other)
     assert (one / "evaluation.json").read_bytes() == (other / "evaluation.json").read_bytes()
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Return the directory of a run of four epochs."""
-    directory = tmp_path_factory.mktemp("runs") / "whole"
-    assert invoke("train", *SMALL, "--epochs", 4, "--out", directory).exit_code == 0
-    return directory
 
 
 def test_two_halves_are_the_whole(trained, tmp_path):
@@ -125,20 +103,21 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
         ("config.json", b"[]", "is damaged: it holds no JSON object."),
         ("config.json", b"{}", "the configuration lacks preset, seed, "),
         ("checkpoint.npz", b"", "is damaged, or no checkpoint: "),
+        ("metrics.csv", None, "is not a run directory: "),
+        ("metrics.csv", b"epoch,kl\n1,0.1\n", "is damaged, or of another version."),
+        ("best_evaluation.json", b"{}", "is damaged: it holds no mean."),
     ],
 )
-def test_a_damaged_run_is_named_and_left_alone(trained, tmp_path, name, content, message):
-    for path in trained.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / name).unlink()
+def test_a_damaged_run_is_named_and_left_alone(copied_run, name, content, message):
+    (copied_run / name).unlink()
     if content is not None:
-        (tmp_path / name).write_bytes(content)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    result = invoke("train", "--resume", tmp_path, "--epochs", 5)
+        (copied_run / name).write_bytes(content)
+    before = {path.name: path.read_bytes() for path in copied_run.iterdir()}
+    result = invoke("train", "--resume", copied_run, "--epochs", 5)
     assert result.exit_code == 2
     assert "Invalid value for '--resume': " in result.output
     assert message in result.output
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in copied_run.iterdir()} == before
 
 
 @pytest.mark.slow
@@ -163,4 +142,5 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path)
         process = subprocess.Popen([FASTPPO, "train", "--resume", killed, *every])
     assert process.wait() == 0
     assert_ended_alike(whole, killed)
+    assert (whole / "best_evaluation.json").read_bytes() == (killed / "best_evaluation.json").read_bytes()
     assert not list(killed.glob(".*"))

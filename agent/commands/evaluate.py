@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.commands.model import loaded_actor, model_argument
+from agent.commands.model import loaded_actor, model_argument, policy_options
 
 if TYPE_CHECKING:
     from agent.evaluation import Environment
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 @cloup.command("eval")
 @model_argument
 @cloup.option("--episodes", type=click.IntRange(min=1), default=100, metavar="N", help="Number of episodes.")
-@cloup.option(
-    "--greedy/--sample",
-    default=True,
-    help="Take the more probable action, or draw actions with the policy's probabilities.",
-)
+@policy_options
 @cloup.option(
     "--env",
     "environment",
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
     default="gymnasium",
     help="Whose CartPole-v1: Gymnasium's own, or fastcartpole's, which gives the same returns.",
 )
-@cloup.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Fixes initial states and actions.")
 @cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the return of every episode.")
 def evaluate(path: Path, episodes: int, greedy: bool, environment: Environment, seed: int, as_json: bool) -> None:
     """Play episodes with a trained actor and report their returns.

@@ -41,9 +41,8 @@ def export(path: Path, file_format: Format, out: Path | None) -> None:
     The exported model is read back and must give the actor's outputs on 1,000 observations.
     """
     suffix = _SUFFIXES[file_format]
-    out = checked_output(
-        out or path_of_actor(path).with_name(f"exported_actor{suffix or '_saved_model'}"), (suffix,) if suffix else ()
-    )
+    out = out or path_of_actor(path).with_name(f"exported_actor{suffix or '_saved_model'}")
+    checked_output(out, (suffix,) if suffix else ())
     actor = loaded_actor(path)
     from agent.exporting import ExportError, export_actor, missing_packages
 

@@ -22,6 +22,19 @@ def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return cloup.argument("path", type=click.Path(path_type=Path, exists=True), metavar=_METAVAR)(command)
 
 
+def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--seed`` and ``--greedy/--sample``."""
+    seed = cloup.option(
+        "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Fixes initial states and actions."
+    )
+    greedy = cloup.option(
+        "--greedy/--sample",
+        default=True,
+        help="Take the more probable action, or draw actions with the policy's probabilities.",
+    )
+    return seed(greedy(command))
+
+
 def path_of_actor(path: Path) -> Path:
     """Return where the actor is that the argument names.
 

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 
-def checked_output(path: Path, suffixes: Sequence[str] = ()) -> Path:
-    """Return the path, if a new file can be made there.
+def checked_output(path: Path, suffixes: Sequence[str] = ()) -> None:
+    """Check that a new file can be made there.
 
     Args:
         path: What the option ``--out`` says, or stands for.
         suffixes: How it may end; empty for anything.
 
     Raises:
-        click.BadParameter: If it exists, ends otherwise, or is in no directory.
+        click.BadParameter: If it exists, ends otherwise, or cannot be made.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise _bad(f"'{path}' must end in {' or '.join(suffixes)}.")
-    if path.exists():
+    try:
+        exists, has_directory = path.exists(), path.parent.is_dir()
+    except OSError as error:
+        raise _bad(f"'{path}' cannot be written: {error.strerror}.") from None
+    if exists:
         raise _bad(f"'{path}' exists already.")
-    if not path.parent.is_dir():
+    if not has_directory:
         raise _bad(f"'{path.parent}' is not a directory.")
-    return path
+    if not os.access(path.parent, os.W_OK):
+        raise _bad(f"nothing can be written into '{path.parent}'.")
 
 
 def _bad(message: str) -> click.BadParameter:

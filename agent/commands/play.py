@@ -8,18 +8,13 @@ from pathlib import Path
 import click
 import cloup
 
-from agent.commands.model import loaded_actor, model_argument
+from agent.commands.model import loaded_actor, model_argument, policy_options
 
 
 @cloup.command()
 @model_argument
 @cloup.option("--episodes", type=click.IntRange(min=1), default=3, metavar="N", help="Number of episodes.")
-@cloup.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Fixes initial states and actions.")
-@cloup.option(
-    "--greedy/--sample",
-    default=True,
-    help="Take the more probable action, or draw actions with the policy's probabilities.",
-)
+@policy_options
 def play(path: Path, episodes: int, seed: int, greedy: bool) -> None:
     """Show episodes of a trained actor in a window, in real time.
 

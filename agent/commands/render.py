@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.commands.model import loaded_actor, model_argument, path_of_actor
+from agent.commands.model import loaded_actor, model_argument, path_of_actor, policy_options
 from agent.commands.options import integers_of_list
 from agent.commands.output import checked_output
 from agent.files import write_atomically
@@ -48,12 +48,7 @@ def _epochs(context: click.Context, parameter: click.Parameter, texts: tuple[str
     show_default="in the run directory",
     help="Animation to write: .gif or .mp4.",
 )
-@cloup.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Fixes initial state and actions.")
-@cloup.option(
-    "--greedy/--sample",
-    default=True,
-    help="Take the more probable action, or draw actions with the policy's probabilities.",
-)
+@policy_options
 def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | None, seed: int, greedy: bool) -> None:
     """Draw an episode of a trained actor as an animation, in Gymnasium's CartPole-v1.
 
@@ -64,17 +59,19 @@ def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | No
     if more_epochs and not epochs:
         raise click.UsageError(f"Got unexpected extra argument ({more_epochs[0]})")
     epochs = [*epochs, *more_epochs]
-    missing = missing_packages()
+    if out is None:
+        out = RunDirectory(path).epochs_gif_path(epochs) if epochs else path_of_actor(path).with_suffix(".gif")
+    missing = missing_packages(out.suffix.lower())
     if missing:
         raise click.UsageError(f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'.")
     if epochs:
         config, recorded = _recorded(path, max(epochs))
-        out = checked_output(out or RunDirectory(path).epochs_gif_path(epochs), SUFFIXES)
+        checked_output(out, SUFFIXES)
         actors = _earlier_actors(config, recorded, epochs)
     else:
-        out = checked_output(out or path_of_actor(path).with_suffix(".gif"), SUFFIXES)
+        checked_output(out, SUFFIXES)
         actors = [loaded_actor(path)]
-    captions = [f"after {epoch} epochs" if epoch else "before training" for epoch in epochs]
+    captions = [f"after epoch {epoch}" if epoch else "before training" for epoch in epochs]
     try:
         write_atomically(out, lambda path: _draw(path, actors, captions, seed, greedy))
     except OSError as error:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fastcartpole
 
 PACKAGE = Path(fastcartpole.__file__).parent
@@ -31,6 +33,7 @@ def run(code, *, source_tree, cache, **environment):
     return completed.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_changed_equation_is_never_answered_by_a_kernel_compiled_before(tmp_path):
     tree, cache = tmp_path / "tree", tmp_path / "cache"
     shutil.copytree(PACKAGE, tree / "fastcartpole", ignore=shutil.ignore_patterns("__pycache__"))

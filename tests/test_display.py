@@ -1,0 +1,199 @@
+"""What a training shows: on a terminal, in a pipe, as JSON, or not at all."""
+
+import dataclasses
+import fcntl
+import io
+import itertools
+import json
+import math
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from runs import SMALL, invoke, message_of
+
+from agent import PRESETS
+from agent.display import LineDisplay, LiveDisplay, new_display
+from agent.metrics import EpochMetrics
+from agent.sparkline import Sparkline
+
+FASTPPO = str(Path(sys.executable).with_name("fastppo"))
+FIELDS = [field.name for field in dataclasses.fields(EpochMetrics)]
+CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+CLEARED_LINE = "\x1b[2K"
+
+
+def on_a_terminal(directory, *arguments, columns=100, **environment):
+    """Run the command on a pseudo-terminal; return its exit code and everything that was written."""
+    terminal, its_end = pty.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        [FASTPPO, *arguments],
+        cwd=directory,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+    )
+    os.close(its_end)
+    written = b""
+    # Reading from a pseudo-terminal that nobody holds open any more is an error, not an end.
+    while block := _read(terminal):
+        written += block
+    os.close(terminal)
+    return process.wait(), written.decode()
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def drawn(epoch=7, **figures):
+    """Return the figures of an epoch."""
+    zeros = {field.name: 0 if field.type == "int" else 0.0 for field in dataclasses.fields(EpochMetrics)}
+    return EpochMetrics(**{**zeros, "epoch": epoch, **figures})
+
+
+@pytest.mark.parametrize("columns", [100, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_terminal_shows_progress_the_latest_figures_and_the_curve_as_they_change(tmp_path, columns):
+    code, written = on_a_terminal(tmp_path, "train", *SMALL, "--epochs", "300", "--out", "o", columns=columns)
+    assert code == 0
+    assert "Traceback" not in written
+    states = CONTROL_SEQUENCE.sub("", written.replace(CLEARED_LINE, "\f")).split("\f")
+    counted = [re.search(r"([\d,]+)/153,600", state) for state in states]
+    steps = [int(match[1].replace(",", "")) for match in counted if match]
+    assert steps == sorted(steps)
+    assert len(set(steps)) > 2, "the display did not move"
+    last = CONTROL_SEQUENCE.sub("", states[-1])
+    if columns == 100:
+        assert "trained" in last
+        assert "153,600/153,600 steps" in last
+        assert re.search(r"mean_return +[\d.]+ [▁-█]{50,} +[\d.]+", last)
+        assert re.search(r"epoch +300 +mean_return +[\d.]+", last)
+        for name in ("kl", "clip_fraction", "policy_loss", "value_loss", "entropy", "explained_variance"):
+            assert re.search(rf"{name} +-?[\d.]+", last), name
+    *_, evaluation, saved, _ = last.replace("\r", "").split("\n")
+    assert evaluation.startswith("Greedy policy in Gymnasium's CartPole-v1, 100 episodes: mean ")
+    assert saved == "Saved in o"
+    # TensorFlow's and the drawing library's remarks, and Python's warnings.
+    assert not re.search(r"oneDNN|cuda|cpu_feature|I0000|XDG|Warning", written)
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "kind", "display"),
+    [(True, "xterm", LiveDisplay), (True, "dumb", LineDisplay), (False, "xterm", LineDisplay)],
+)
+def test_only_a_terminal_that_can_be_drawn_on_is_drawn_on(monkeypatch, is_terminal, kind, display):
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+    assert type(new_display(PRESETS["fast"])) is display
+
+
+def test_the_examples_lines_and_warnings_appear_above_the_live_display():
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    ppo = FakePPO()
+    with LiveDisplay(console, total_steps=40, as_in_the_example=True) as display:
+        display.on_train_begin(ppo)
+        display.on_epoch_end(ppo, drawn(mean_return=3.0, mean_length=3.0))
+        print("UserWarning: mind the gap", file=sys.stderr)
+        display.on_train_end(ppo)
+    text = CONTROL_SEQUENCE.sub("", screen.getvalue())
+    assert " Epoch: 7. Mean Return: 3.0. Mean Length: 3.0\n" in text
+    assert "UserWarning: mind the gap" in text
+    assert text.rindex("mind the gap") < text.rindex("explained_variance")
+
+
+def test_a_resumed_curve_begins_where_the_run_began():
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80)
+    with LiveDisplay(console, total_steps=40, past_returns=[math.nan, 1.0, 2.0]) as display:
+        display.on_train_begin(FakePPO())
+        display.on_epoch_end(FakePPO(), drawn(mean_return=8.0))
+        display.on_train_end(FakePPO())
+    assert re.search(r"mean_return 1\.0  ▁▂█ +8\.0", CONTROL_SEQUENCE.sub("", screen.getvalue()))
+
+
+class FakePPO:
+    """What a display looks at."""
+
+    epoch = 0
+    is_solved = False
+    config = SimpleNamespace(rollout_size=10, target_return=None)
+
+
+def test_json_is_one_object_per_epoch_and_nothing_else(tmp_path):
+    command = [FASTPPO, "train", *SMALL, "--epochs", "3", "--out", "o", "--json"]
+    completed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert completed.stderr == ""
+    objects = [json.loads(line) for line in completed.stdout.splitlines()]
+    assert [list(figures) for figures in objects] == [FIELDS] * 3
+    assert [figures["epoch"] for figures in objects] == [1, 2, 3]
+
+
+def test_json_has_null_for_the_return_before_an_episode_has_ended(tmp_path):
+    result = invoke("train", "--envs", 4, "--steps-per-epoch", 8, "--epochs", 1, "--json", "--out", tmp_path / "o")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert figures["mean_return"] is figures["mean_length"] is None
+    assert not (tmp_path / "o" / "learning_curve.png").exists()
+
+
+def test_a_quiet_run_shows_nothing(tmp_path):
+    result = invoke("train", *SMALL, "--epochs", 2, "--out", tmp_path / "o", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert (tmp_path / "o" / "evaluation.json").exists()
+
+
+def test_quiet_and_json_exclude_each_other(tmp_path):
+    result = invoke("train", "--quiet", "--json", "--out", tmp_path / "o")
+    assert "--quiet and --json exclude each other." in message_of(result)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_reader_that_goes_away_ends_the_training_without_a_traceback(tmp_path):
+    command = f"'{FASTPPO}' train --envs 8 --epochs 5000 --no-early-stop --out o --json | head -n 1"
+    completed = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert completed.stderr == ""
+    assert json.loads(completed.stdout)["epoch"] == 1
+    assert (tmp_path / "o" / "actor.keras").exists()
+
+
+def line_of(values, width, **options):
+    console = Console(file=io.StringIO(), width=width, **options)
+    console.print(Sparkline(values), end="")
+    return console.file.getvalue().rstrip("\n")
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_size=200), st.integers(1, 50))
+def test_a_sparkline_fits_and_rises_where_the_values_rise(values, width):
+    assert len(line_of(values, width)) <= width
+    rising = sorted(value for value in values if not math.isnan(value))
+    bars = line_of(rising, width)
+    assert len(bars) == min(len(rising), width)
+    assert all(one <= next_one for one, next_one in itertools.pairwise(bars))
+
+
+def test_a_sparkline_spans_the_range_leaves_gaps_and_knows_ascii():
+    assert line_of([0.0, math.nan, 7.0, 3.0], 10) == "▁ █▄"
+    assert line_of([5.0, 5.0], 10) == "▁▁"
+    assert line_of([math.nan], 10) == ""
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), width=10)
+    console.print(Sparkline([0.0, 7.0]))
+    console.file.flush()
+    assert console.file.buffer.getvalue() == b"_#\n"

@@ -1,0 +1,39 @@
+"""The programs in ``examples`` run as they stand, in an empty directory, and do what they are there to show."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def output_of(name, directory):
+    command = [sys.executable, EXAMPLES / name]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True).stdout
+
+
+def test_train_and_evaluate_solves_cartpole_and_saves_the_networks(tmp_path):
+    output = output_of("train_and_evaluate.py", tmp_path)
+    assert float(re.search(r"([\d.]+)$", output)[1]) >= 475
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["actor.keras", "critic.keras"]
+
+
+def test_own_callback_ends_the_training_early(tmp_path):
+    highest, epoch, epochs = re.findall(r"[\d.]+", output_of("own_callback.py", tmp_path))
+    assert float(highest) > 400
+    assert int(epoch) + 10 == int(epochs) < 100
+
+
+@pytest.mark.sb3
+def test_pytorch_ppo_learns_cartpole_without_tensorflow(tmp_path):
+    lines = output_of("pytorch_ppo.py", tmp_path).splitlines()
+    assert float(lines[-1].split()[-1]) >= 475
+    assert "tensorflow" not in (EXAMPLES / "pytorch_ppo.py").read_text().split('"""')[2].lower()
+
+
+def test_every_example_is_tested():
+    tested = re.findall(r'output_of\("(\w+\.py)"', Path(__file__).read_text())
+    assert sorted(tested) == sorted(path.name for path in EXAMPLES.glob("*.py"))

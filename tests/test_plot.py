@@ -1,0 +1,126 @@
+"""``fastppo plot`` as a user meets it, and the figures it draws."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.image import imread
+from runs import invoke, message_of
+
+from agent import plots
+from agent.run_directory import RunDirectory
+
+COLUMNS = "epoch,env_steps,mean_return,mean_length,kl,policy_loss,entropy,clip_fraction,policy_iterations,value_loss"
+COLUMNS += ",explained_variance,steps_per_second,elapsed_s"
+
+
+def write_run(path, returns, *, seed=0, steps=100, **settings):
+    """Write a run of the given mean returns; an epoch takes ``steps`` steps and half a second."""
+    path.mkdir()
+    config = {"preset": "fast", "seed": seed, "gamma": 0.99, "versions": {"numpy": str(seed)}, **settings}
+    (path / "config.json").write_text(json.dumps(config))
+    with (path / "metrics.csv").open("w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS.split(","))
+        for epoch, value in enumerate(returns, start=1):
+            writer.writerow([epoch, epoch * steps, value, value, 0, 0, 0, 0, 1, 0, 0, 0, epoch / 2])
+    return path
+
+
+def is_blank(path):
+    image = imread(path)[..., :3]
+    return np.all(image == image[0, 0])
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return what is drawn: lines by label, and bands."""
+    lines, bands = {}, []
+    plot, fill = Axes.plot, Axes.fill_between
+
+    def plotted(axes, x, y, **options):
+        lines[options["label"]] = (np.array(x), np.array(y))
+        return plot(axes, x, y, **options)
+
+    def filled(axes, x, lower, upper, **options):
+        bands.append((lower, upper))
+        return fill(axes, x, lower, upper, **options)
+
+    monkeypatch.setattr(Axes, "plot", plotted)
+    monkeypatch.setattr(Axes, "fill_between", filled)
+    return lines, bands
+
+
+def test_every_training_leaves_a_picture_of_its_learning_curve(trained):
+    assert not is_blank(trained / "learning_curve.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_curves_of_runs_become_an_image(trained, tmp_path, suffix):
+    second = shutil.copytree(trained, tmp_path / "second")
+    out = tmp_path / f"curves{suffix}"
+    result = invoke("plot", trained, second, "--x", "seconds", "--out", out)
+    assert (result.exit_code, result.output) == (0, f"Saved in {out}\n")
+    if suffix == ".png":
+        assert not is_blank(out)
+    else:
+        assert out.read_bytes()[:5] in (b"<?xml", b"%PDF-")
+
+
+def test_seeds_of_a_setting_share_a_line_with_a_band_of_one_standard_deviation(tmp_path, drawn):
+    lines, bands = drawn
+    returns = np.array([[10.0, 20.0, 30.0, 40.0], [20.0, 40.0, 50.0, 90.0], [0.0, 60.0, 70.0, 80.0]])
+    runs = [RunDirectory(write_run(tmp_path / str(seed), row, seed=seed)) for seed, row in enumerate(returns)]
+    plots.plot_learning_curves(runs, tmp_path / "a.png")
+    ((label, (x, y)),) = lines.items()
+    assert label == "preset fast: mean and standard deviation of 3 runs"
+    expected = np.array([np.interp(x, [100, 200, 300, 400], row) for row in returns])
+    np.testing.assert_allclose(y, expected.mean(axis=0))
+    np.testing.assert_allclose(bands[0][0], expected.mean(axis=0) - expected.std(axis=0))
+    np.testing.assert_allclose(bands[0][1], expected.mean(axis=0) + expected.std(axis=0))
+    assert (x[0], x[-1]) == (100.0, 400.0)
+
+
+def test_settings_are_told_apart_by_what_differs_and_runs_that_ended_keep_their_last_value(tmp_path, drawn):
+    lines, _ = drawn
+    write_run(tmp_path / "a", [10.0, 500.0], seed=1)
+    write_run(tmp_path / "b", ["nan", 100.0, 200.0, 300.0], seed=2)
+    write_run(tmp_path / "c", [5.0, 6.0], gamma=0.9)
+    write_run(tmp_path / "d", [7.0, 8.0], preset="keras", gamma=0.5)
+    runs = [RunDirectory(tmp_path / name) for name in "abcd"]
+    plots.plot_learning_curves(runs, tmp_path / "a.png", "seconds")
+    both, c, d = (
+        "preset fast, gamma 0.99: mean and standard deviation of 2 runs",
+        "preset fast, gamma 0.9",
+        "preset keras",
+    )
+    assert list(lines) == [both, c, d]
+    assert [list(points) for points in lines[c]] == [[0.5, 1.0], [5.0, 6.0]]
+    x, y = lines[both]
+    assert (x[0], y[0]) == (1.0, 300.0)
+    assert (x[-1], y[-1]) == (2.0, 400.0)
+
+
+def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path):
+    (tmp_path / "there.png").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "young", ["nan", "nan"])
+    write_run(tmp_path / "damaged", [1.0, "x"])
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "a.png"
+    for arguments, message in (
+        (("--out", out), "Missing argument 'RUN...'."),
+        ((tmp_path / "no", "--out", out), "does not exist."),
+        ((trained, "--out", tmp_path / "there.png"), "exists already."),
+        ((trained, "--out", tmp_path / "a.gif"), "must end in .png or .svg or .pdf."),
+        ((trained, "--x", "epochs", "--out", out), "'epochs' is not one of 'steps', 'seconds'."),
+        ((tmp_path / "empty", "--out", out), "metrics.csv' cannot be read or written: No such file or directory."),
+        ((trained, tmp_path / "young", "--out", out), "no episode has ended in "),
+        ((trained, tmp_path / "damaged", "--out", out), "metrics.csv' is damaged, or of another version."),
+    ):
+        assert message in message_of(invoke("plot", *arguments)), arguments
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "there.png").read_text() == "mine"

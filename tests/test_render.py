@@ -1,0 +1,173 @@
+"""``fastppo render`` and ``fastppo play`` as a user meets them."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3
+import numpy as np
+import pygame
+import pytest
+from PIL import Image
+from runs import invoke, message_of
+
+from agent import PPO, PPOConfig, animations, window
+from agent.animations import side_by_side
+from agent.networks import build_actor
+from agent.replay import actors_after
+from agent.run_directory import RunDirectory
+
+FASTPPO = str(Path(sys.executable).with_name("fastppo"))
+
+
+def frames_of(path):
+    """Return what a GIF shows every 40 ms, shape (F, H, W, 3)."""
+    with Image.open(path) as animation:
+        frames = []
+        for index in range(animation.n_frames):
+            animation.seek(index)
+            # Equal neighbours are one frame that is shown longer.
+            frames += [np.asarray(animation.convert("RGB"))] * (animation.info["duration"] // 40)
+    return np.array(frames)
+
+
+def same_picture(one, other):
+    """Return whether frames agree but for the choice of a palette and losses of compression."""
+    return np.abs(one.astype(float) - other).mean() < 2.0
+
+
+def length_of_episode(run, seed):
+    """Return the length of the greedy episode that a command shows."""
+    result = invoke("play", run, "--episodes", 1, "--seed", seed)
+    assert result.exit_code == 0, result.output
+    return int(result.output.split()[-1])
+
+
+def test_the_last_policy_is_shown_in_real_time_frame_by_frame(copied_run):
+    result = invoke("render", copied_run, "--seed", 3)
+    assert (result.exit_code, result.output) == (0, f"Saved in {copied_run / 'actor.gif'}\n")
+    frames = frames_of(copied_run / "actor.gif")
+    assert frames.shape[1:] == (200, 300, 3)
+    # Every second step and the last, after the initial state.
+    assert len(frames) == 1 + -(-length_of_episode(copied_run, 3) // 2)
+    assert sum(np.any(one != next_one) for one, next_one in itertools.pairwise(frames)) > len(frames) / 2
+    with Image.open(copied_run / "actor.gif") as animation:
+        assert animation.info["loop"] == 0
+
+
+@pytest.mark.parametrize(
+    "epochs", [("--epoch", "0", "2", "4"), ("--epoch", "0,2,4"), ("--epoch", "0", "--epoch", "2,4")]
+)
+def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs):
+    result = invoke("render", copied_run, *epochs)
+    assert result.exit_code == 0, result.output
+    frames = frames_of(copied_run / "epochs_0_2_4.gif")
+    assert frames.shape[1:] == (200, 900, 3)
+    assert len(np.unique(frames)) > 2
+    # Each panel is that policy's own animation, below the caption.
+    actor = PPO(PPOConfig.from_dict(RunDirectory(copied_run).read_config())).actor
+    actor.save(copied_run / "untrained.keras")
+    assert invoke("render", copied_run / "untrained.keras").exit_code == 0
+    alone = frames_of(copied_run / "untrained.gif")
+    assert same_picture(frames[: len(alone), 30:, :300], alone[:, 30:])
+    assert np.any(frames[0, :30, :300] != alone[0, :30])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio's reader leaves pipes open
+def test_a_film_shows_the_same(copied_run):
+    assert invoke("render", copied_run, "--out", copied_run / "film.mp4").exit_code == 0
+    assert invoke("render", copied_run, "--out", copied_run / "film.gif").exit_code == 0
+    film, gif = imageio.v3.imread(copied_run / "film.mp4"), frames_of(copied_run / "film.gif")
+    assert film.shape == (len(gif), 400, 600, 3)
+    assert imageio.v3.immeta(copied_run / "film.mp4")["fps"] == 25.0
+    shrunk = film.reshape(len(film), 200, 2, 300, 2, 3).mean(axis=(2, 4))
+    assert same_picture(shrunk, gif)
+
+
+def test_actors_of_earlier_epochs_are_those_of_the_training(trained):
+    run = RunDirectory(trained)
+    config = PPOConfig.from_dict(run.read_config())
+    told = []
+    actors = actors_after(config, run.read_metrics(), [0, 2, 4], told.append)
+    assert told == [1, 2, 3, 4]
+    ppo = PPO(config)
+    for epoch in range(5):
+        if epoch in actors:
+            pairs = zip(actors[epoch].get_weights(), ppo.actor.get_weights(), strict=True)
+            assert all(np.array_equal(one, other) for one, other in pairs)
+        if epoch < 4:
+            ppo.train_epoch()
+
+
+def test_a_run_that_comes_out_otherwise_than_recorded_is_not_shown(copied_run):
+    path = copied_run / "metrics.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[2] = lines[2].replace("0.", "0.1", 1)
+    path.write_text("".join(lines))
+    result = invoke("render", copied_run, "--epoch", 3)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Error: training again gives another epoch 2 than the run recorded.\n")
+    assert not list(copied_run.glob("*.gif"))
+
+
+def test_what_cannot_be_rendered_is_one_sentence_and_exit_code_2(copied_run, tmp_path, monkeypatch):
+    (copied_run / "actor.gif").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, message in (
+        ((copied_run,), "exists already."),
+        ((copied_run, "--epoch", "5"), "5 is beyond the last epoch, 4."),
+        ((copied_run, "--epoch", "x"), "'x' is not a list of whole numbers such as 64,64."),
+        ((copied_run, "3"), "Got unexpected extra argument (3)"),
+        ((copied_run / "actor.keras", "--epoch", "1"), "--epoch needs a run directory: "),
+        ((copied_run, "--out", tmp_path / "x.webm"), "must end in .gif or .mp4."),
+        ((copied_run, "--out", tmp_path / "no" / "x.gif"), "is not a directory."),
+        ((tmp_path,), "holds no trained actor."),
+    ):
+        assert message in message_of(invoke("render", *arguments)), arguments
+    monkeypatch.setattr(animations, "missing_packages", lambda _: ["imageio"])
+    message = message_of(invoke("render", copied_run, "--out", tmp_path / "x.mp4"))
+    assert message.endswith("Error: animations need imageio: pip install 'fastppo[rendering]'.")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_animations_that_end_keep_their_last_frame_and_rows_are_filled_up():
+    lengths = (1, 3, 2, 2)
+    panels = [
+        [np.full((2, 3, 3), 10 * number + step, np.uint8) for step in range(n)] for number, n in enumerate(lengths)
+    ]
+    frames = list(side_by_side(panels))
+    assert len(frames) == 3
+    assert frames[0].shape == (4, 9, 3)
+    assert [frame[0, 0, 0] for frame in frames] == [0, 0, 0]
+    # After the grey line between panels.
+    assert [frame[0, 5, 0] for frame in frames] == [10, 11, 12]
+    assert [frame[0, 8, 0] for frame in frames] == [20, 21, 21]
+    assert [frame[2, 0, 0] for frame in frames] == [30, 31, 31]
+    assert all((frame[2:, [5, 8]] == 255).all() for frame in frames)
+
+
+def test_a_window_shows_episodes_and_their_returns(copied_run):
+    result = invoke("play", copied_run, "--episodes", 2, "--sample")
+    assert result.exit_code == 0, result.output
+    assert [line.rsplit(" ", 1)[0] for line in result.output.splitlines()] == ["episode 1: return", "episode 2: return"]
+
+
+def test_closing_the_window_ends_it():
+    with window.Window() as opened:
+        actor = build_actor((4,), seed=0)
+        assert opened.play(actor, seed=0, greedy=True) > 5
+        pygame.event.post(pygame.event.Event(pygame.QUIT))
+        assert opened.play(actor, seed=0, greedy=True) is None
+
+
+def test_without_a_screen_playing_says_so(trained):
+    hidden = {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    completed = subprocess.run([FASTPPO, "play", trained], env=environment, capture_output=True, text=True, check=False)
+    if completed.returncode == 0:
+        pytest.skip("there is a screen")
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("Error: no window can be opened: ")
+    assert completed.stderr.endswith("; 'fastppo render' writes a file instead.\n")
