@@ -35,6 +35,7 @@ _TABLE = (
     (("entropy", ".4f"), ("explained_variance", ".4f")),
 )
 _REFRESHES_PER_SECOND = 8
+_COLUMNS_WITHOUT_TIME = 3
 
 
 class Display(Callback):
@@ -86,8 +87,8 @@ class LineDisplay(Display):
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Print the epoch's line."""
         self.message(format_epoch(metrics))
-        if ppo.is_solved and ppo.config.target_return is not None:
-            self.message(format_solved(metrics, ppo.config.target_return))
+        if ppo.is_solved:
+            self.message(format_solved(ppo, metrics))
         if self._as_in_the_example:
             self.message(format_epoch_as_in_the_example(metrics))
 
@@ -155,13 +156,14 @@ class LiveDisplay(Display):
         self._latest = metrics
         self._returns.append(metrics.mean_return)
         self._progress.update(self._task, completed=metrics.env_steps)
-        if ppo.is_solved and ppo.config.target_return is not None:
-            self._solved = format_solved(metrics, ppo.config.target_return)
+        if ppo.is_solved:
+            self._solved = format_solved(ppo, metrics)
         if self._as_in_the_example:
             self.message(format_epoch_as_in_the_example(metrics))
 
     def on_train_end(self, ppo: PPO) -> None:
         """Leave the last state on the terminal."""
+        self._progress.columns = self._progress.columns[:_COLUMNS_WITHOUT_TIME]
         self._progress.update(self._task, description="trained")
         self._live.stop()
         if self._solved:
@@ -211,11 +213,11 @@ def format_epoch_as_in_the_example(metrics: EpochMetrics) -> str:
     return f" Epoch: {metrics.epoch}. Mean Return: {metrics.mean_return}. Mean Length: {metrics.mean_length}"
 
 
-def format_solved(metrics: EpochMetrics, target_return: float) -> str:
-    """Return why the training ended before its last epoch, as one sentence."""
+def format_solved(ppo: PPO, metrics: EpochMetrics) -> str:
+    """Return why the training ended, as one sentence."""
     return (
         f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s: the last 100 episodes reached a mean "
-        f"return of {metrics.mean_return:.1f} (target {target_return:g}), and an evaluation confirmed it."
+        f"return of {ppo.recent_mean_return:.1f} (target {ppo.config.target_return:g}), and an evaluation confirmed it."
     )
 
 

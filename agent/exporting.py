@@ -54,15 +54,16 @@ def export_actor(actor: keras.Model, path: Path, file_format: Format) -> float:
         warnings.simplefilter("ignore")  # Keras' converter to ONNX uses names that NumPy has given up.
         try:
             _write(actor, path, file_format)
+            exported = _READERS[file_format](path)(observations)
         except (ImportError, OSError):
             raise
         except Exception as error:
-            # Converters raise exceptions of many kinds.
-            raise ExportError(f"the actor cannot be converted to {file_format}: {error}") from None
-        exported = _READERS[file_format](path)(observations)
-    if not np.allclose(exported, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+            # Converters and readers raise exceptions of many kinds.
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ExportError(f"the actor cannot be converted to {file_format}: {reason}.") from None
+    if not np.allclose(exported, expected, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True):
         raise ExportError("the exported model gives other outputs than the actor.")
-    return float(np.abs(exported - expected).max())
+    return float(np.nanmax(np.abs(exported - expected), initial=0.0))
 
 
 def _random_observations() -> Outputs:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agent.training import PPO
@@ -24,7 +24,7 @@ def interrupt_not_lost() -> Iterator[None]:
         interrupted = True
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGINT, interrupt)
+    previous = _handle(interrupt)
     try:
         yield
     except Exception:
@@ -45,8 +45,16 @@ def interrupt_stops(ppo: PPO) -> Iterator[None]:
             raise KeyboardInterrupt
         ppo.stop_training = True
 
-    previous = signal.signal(signal.SIGINT, stop)
+    previous = _handle(stop)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _handle(handler: Callable[..., None]) -> Any:
+    """Install a handler of Ctrl-C and return the last one; where a shell has it ignored, it stays ignored."""
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)
+    return previous

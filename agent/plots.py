@@ -91,7 +91,7 @@ def _draw(axes: Axes, curves: Sequence[tuple[Points, Points]], label: str) -> No
         axes.plot(*curves[0], label=label)
         return
     start, end = max(x[0] for x, _ in curves), max(x[-1] for x, _ in curves)
-    grid = np.linspace(min(start, end), end, _POINTS_OF_A_MEAN)
+    grid = np.linspace(start, end, _POINTS_OF_A_MEAN)
     returns = np.array([np.interp(grid, x, y) for x, y in curves])
     mean, deviation = returns.mean(axis=0), returns.std(axis=0)
     (line,) = axes.plot(grid, mean, label=f"{label}: mean and standard deviation of {len(curves)} runs")

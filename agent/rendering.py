@@ -38,12 +38,13 @@ def play_episode(
     Yields:
         Steps played so far, and whether the episode has ended.
     """
-    generator = np.random.default_rng(seed)
+    # Away from the initial state's stream, which starts from the same seed.
+    generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     observation, _ = environment.reset(seed=seed)
     step, ended = 0, False
     yield step, ended
     while not ended:
-        logits = np.asarray(actor(observation[None]))[0]
+        logits = np.asarray(actor(observation[None]), dtype=np.float32)[0]
         action = logits.argmax() if greedy else sample_action(logits[0], logits[1], generator.random())[0]
         observation, _, terminated, truncated, _ = environment.step(int(action))
         step, ended = step + 1, terminated or truncated

@@ -43,7 +43,10 @@ def actors_after(
     for epoch in range(1, max(epochs) + 1):
         metrics = ppo.train_epoch()
         if _without_times(metrics) != _without_times(recorded[epoch - 1]):
-            raise ValueError(f"training again gives another epoch {epoch} than the run recorded.")
+            raise ValueError(
+                f"training again gives another epoch {epoch} than the run recorded: on another processor, with other "
+                "versions of TensorFlow or NumPy, or after a linear schedule was resumed for longer, it may."
+            )
         if epoch in epochs:
             actors[epoch] = copy_of(ppo.actor)
         on_epoch_end(epoch)

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.callbacks import Callback
-from agent.files import temporary_name, write_atomically
+from agent.files import name_without_process, write_atomically
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agent.checkpoint import State
     from agent.training import PPO
 
+_GIF_NAME = re.compile(r"epoch_\d+\.gif")
 # The packages whose versions a run notes.
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
@@ -54,8 +56,10 @@ class RunDirectory(Callback):
         self.best_evaluation_path = path / "best_evaluation.json"
         self.learning_curve_path = path / "learning_curve.png"
         self.tensorboard_path = path / "tensorboard"
+        self._names = {path.name for path in vars(self).values() if isinstance(path, Path) and path.suffix}
         self._new_parents: list[Path] = []
-        self.has_epochs = False
+        self._is_new = False
+        self.last_epoch = 0
 
     def create(self) -> None:
         """Make the directory for a new run.
@@ -71,10 +75,11 @@ class RunDirectory(Callback):
         # Of two runs that come this far, only one creates the file.
         with self.metrics_path.open("x", newline="") as file:
             file.write(_csv_line(_COLUMNS))
+        self._is_new = True
 
     def discard_if_unused(self) -> None:
-        """Remove everything again if the run ended before its first epoch did."""
-        if self.has_epochs:
+        """Remove everything again if the run was made here and ended before its first epoch did."""
+        if self.last_epoch or not self._is_new:
             return
         for path in (self.config_path, self.metrics_path, self.gif_path(0)):
             path.unlink(missing_ok=True)
@@ -85,17 +90,21 @@ class RunDirectory(Callback):
     def reopen(self, epochs: int) -> None:
         """Prepare to go on after so many epochs.
 
-        What ``metrics.csv`` says of later ones is removed, and what was being written when the run was killed.
+        What ``metrics.csv`` says of later ones is removed, what was being written when the run was killed, and the
+        evaluation of what was the last policy.
 
         Raises:
             OSError: If the file cannot be read or written.
         """
-        self.has_epochs = True
-        for path in (*self.path.glob("*.*"), self.checkpoint_path, self.actor_path, self.critic_path):
-            for leftover in self.path.glob(temporary_name(path, "*")):
-                leftover.unlink(missing_ok=True)
-        lines = self.metrics_path.read_text().splitlines(keepends=True)[: epochs + 1]
-        write_atomically(self.metrics_path, lambda temporary: temporary.write_text("".join(lines)))
+        self.last_epoch = epochs
+        for path in self.path.iterdir():
+            name = name_without_process(path.name)
+            if name is not None and (name in self._names or _GIF_NAME.fullmatch(name)):
+                path.unlink(missing_ok=True)
+        lines = self.metrics_path.read_text().splitlines(keepends=True)[1 : epochs + 1]
+        text = "".join([_csv_line(_COLUMNS), *lines])
+        write_atomically(self.metrics_path, lambda temporary: temporary.write_text(text))
+        self.evaluation_path.unlink(missing_ok=True)
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the configuration as JSON, with what the run was made by."""
@@ -118,11 +127,11 @@ class RunDirectory(Callback):
             OSError: If they cannot be read.
             ValueError: If they are damaged.
         """
-        lines = self.metrics_path.read_text().splitlines(keepends=True)
-        rows = csv.DictReader(line for line in lines if line.endswith("\n"))
         try:
+            lines = self.metrics_path.read_text().splitlines(keepends=True)
+            rows = csv.DictReader(line for line in lines if line.endswith("\n"))
             return [_metrics_of(row) for row in rows]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, csv.Error):
             raise ValueError(f"'{self.metrics_path}' is damaged, or of another version.") from None
 
     def write_checkpoint(self, state: State) -> None:
@@ -192,10 +201,10 @@ class RunDirectory(Callback):
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Append one line to ``metrics.csv``."""
-        self.has_epochs = True
         line = _csv_line([getattr(metrics, column) for column in _COLUMNS])
         with self.metrics_path.open("a", newline="") as file:
             file.write(line)
+        self.last_epoch = metrics.epoch
 
 
 class Checkpoints(Callback):

@@ -31,11 +31,11 @@ class Sparkline:
         """Draw the line."""
         blocks = _ASCII_BLOCKS if options.ascii_only else _BLOCKS
         means = _means(self._values, options.max_width)
-        shown = [value for value in means if math.isfinite(value)]
-        if not shown:
+        finite = [value for value in self._values if math.isfinite(value)]
+        if not finite:
             yield Text("")
             return
-        lowest, span = min(shown), max(shown) - min(shown) or 1.0
+        lowest, span = min(finite), max(finite) - min(finite) or 1.0
         yield Text(
             "".join(
                 blocks[round((value - lowest) / span * (len(blocks) - 1))] if math.isfinite(value) else " "
@@ -56,4 +56,7 @@ def _means(values: Sequence[float], width: int) -> list[float]:
 
 def _mean(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
+    if not finite:
+        return math.nan
+    # Roundings may carry a mean beyond its values.
+    return min(max(sum(finite) / len(finite), min(finite)), max(finite))

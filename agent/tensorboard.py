@@ -32,15 +32,18 @@ class TensorBoardWriter(Callback):
     """Writes the figures of every epoch as scalars; the step is the number of environment steps."""
 
     def __init__(self, directory: Path) -> None:
-        """Open a new event file beside those of earlier sessions.
+        """Prepare; the first epoch opens a new event file beside those of earlier sessions.
 
         Args:
             directory: Where TensorBoard looks; made if it does not exist.
         """
-        self._writer = tf.summary.create_file_writer(str(directory))
+        self._directory = directory
+        self._writer: tf.summary.SummaryWriter | None = None
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Write one scalar for each tag; what is not a number, such as the return of no episode, is left out."""
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self._directory))
         with self._writer.as_default(step=metrics.env_steps):
             for tag, field in TAGS.items():
                 value = getattr(metrics, field)

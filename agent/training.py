@@ -52,6 +52,8 @@ class PPO:
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch.
         is_solved: Whether the target return was reached and an evaluation confirmed it.
+        is_between_epochs: Whether the last epoch that was begun has been completed. What interrupts an epoch leaves an
+            agent whose state is that of no run.
     """
 
     def __init__(self, config: PPOConfig) -> None:
@@ -80,6 +82,7 @@ class PPO:
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
         self.stop_training = False
         self.is_solved = False
+        self.is_between_epochs = True
         self._evaluation_seeds = _one_seed_each(seeds.evaluation, _EVALUATION_EPISODES)
         self._epoch = 0
         self._elapsed = 0.0
@@ -96,6 +99,11 @@ class PPO:
         """
         self.compile_update()
         compile_rollout_kernel(self.config.num_envs)
+
+    @property
+    def recent_mean_return(self) -> float:
+        """Mean return of the last 100 episodes that ended, or of all if there were fewer; NaN before the first."""
+        return float(np.mean(self._recent_lengths)) if self._recent_lengths else float("nan")
 
     @property
     def epoch(self) -> int:
@@ -204,6 +212,7 @@ class PPO:
             The figures of the epoch.
         """
         start = time.perf_counter()
+        self.is_between_epochs = False
         if self.config.learning_rate_schedule == "linear":
             self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
         rollout = self.collect()
@@ -218,6 +227,7 @@ class PPO:
         duration = time.perf_counter() - start
         self._epoch += 1
         self._elapsed += duration
+        self.is_between_epochs = True
         return EpochMetrics(
             epoch=self._epoch,
             env_steps=self._epoch * self.config.rollout_size,

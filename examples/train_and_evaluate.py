@@ -7,7 +7,8 @@ ppo.compile()  # else the first epoch compiles, and takes that much longer
 ppo.train()
 
 result = evaluate(ppo.actor, episodes=100)
-print(f"solved after {ppo.epoch} epochs; mean return in Gymnasium's CartPole-v1: {result.mean:.1f}")
+outcome = "solved" if ppo.is_solved else "not solved"
+print(f"{outcome} after {ppo.epoch} epochs; mean return in Gymnasium's CartPole-v1: {result.mean:.1f}")
 
 ppo.actor.save("actor.keras")
 ppo.critic.save("critic.keras")

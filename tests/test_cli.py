@@ -85,8 +85,9 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--envs", "0"], "Invalid value for '--envs': 0 is not in the range x>=1."),
-        (["--envs", "-3"], "Invalid value for '--envs': -3 is not in the range x>=1."),
+        (["--envs", "0"], "Invalid value for '--envs': 0 is not in the range 1<=x<=1000000000000."),
+        (["--envs", "-3"], "Invalid value for '--envs': -3 is not in the range 1<=x<=1000000000000."),
+        (["--envs", "1" + "0" * 20], "is not in the range 1<=x<=1000000000000."),
         (["--envs", "abc"], "Invalid value for '--envs': 'abc' is not a valid integer range."),
         (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
         (["--seed", "-1"], "Invalid value for '--seed': -1 is not in the range x>=0."),

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import imread
 from runs import invoke, message_of
 
-from agent import plots
+from agent import PRESETS, plots
 from agent.run_directory import RunDirectory
 
 COLUMNS = "epoch,env_steps,mean_return,mean_length,kl,policy_loss,entropy,clip_fraction,policy_iterations,value_loss"
@@ -20,7 +20,7 @@ COLUMNS += ",explained_variance,steps_per_second,elapsed_s"
 def write_run(path, returns, *, seed=0, steps=100, **settings):
     """Write a run of the given mean returns; an epoch takes ``steps`` steps and half a second."""
     path.mkdir()
-    config = {"preset": "fast", "seed": seed, "gamma": 0.99, "versions": {"numpy": str(seed)}, **settings}
+    config = {**PRESETS["fast"].as_dict(), "seed": seed, "gamma": 0.99, "versions": {"numpy": str(seed)}, **settings}
     (path / "config.json").write_text(json.dumps(config))
     with (path / "metrics.csv").open("w") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -109,6 +109,8 @@ def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path)
     (tmp_path / "empty").mkdir()
     write_run(tmp_path / "young", ["nan", "nan"])
     write_run(tmp_path / "damaged", [1.0, "x"])
+    (write_run(tmp_path / "old", [1.0]) / "config.json").write_text("{}")
+    write_run(tmp_path / "huge", ["9" * 200_000])
     before = sorted(tmp_path.rglob("*"))
     out = tmp_path / "a.png"
     for arguments, message in (
@@ -117,9 +119,11 @@ def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path)
         ((trained, "--out", tmp_path / "there.png"), "exists already."),
         ((trained, "--out", tmp_path / "a.gif"), "must end in .png or .svg or .pdf."),
         ((trained, "--x", "epochs", "--out", out), "'epochs' is not one of 'steps', 'seconds'."),
-        ((tmp_path / "empty", "--out", out), "metrics.csv' cannot be read or written: No such file or directory."),
+        ((tmp_path / "empty", "--out", out), "metrics.csv' cannot be read: No such file or directory."),
         ((trained, tmp_path / "young", "--out", out), "no episode has ended in "),
         ((trained, tmp_path / "damaged", "--out", out), "metrics.csv' is damaged, or of another version."),
+        ((trained, tmp_path / "old", "--out", out), "the configuration lacks preset, seed, "),
+        ((trained, tmp_path / "huge", "--out", out), "metrics.csv' is damaged, or of another version."),
     ):
         assert message in message_of(invoke("plot", *arguments)), arguments
     assert sorted(tmp_path.rglob("*")) == before

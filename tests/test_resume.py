@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from runs import SMALL, invoke, metrics_of
 
-from agent import preset_config
+from agent import PPO, preset_config
 from agent.run_directory import RunDirectory
 
 FASTPPO = str(Path(sys.executable).with_name("fastppo"))
@@ -86,7 +86,8 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
     run = RunDirectory(tmp_path)
     run.write_config({**json.loads((trained / "config.json").read_text()), "target_return": 9.0})
     run.write_checkpoint({**RunDirectory(trained).read_checkpoint(), "is_solved": np.array(True)})
-    run.metrics_path.write_bytes((trained / "metrics.csv").read_bytes())
+    for name in ("metrics.csv", "evaluation.json"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
     result = invoke("train", "--resume", tmp_path, "--epochs", 5)
     assert result.exit_code == 2
     assert "is solved already; --no-early-stop trains on." in result.output
@@ -105,6 +106,8 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
         ("checkpoint.npz", b"", "is damaged, or no checkpoint: "),
         ("metrics.csv", None, "is not a run directory: "),
         ("metrics.csv", b"epoch,kl\n1,0.1\n", "is damaged, or of another version."),
+        ("metrics.csv", b"", "is damaged: it has 0 of 4 epochs."),
+        ("metrics.csv", b"\xff\n\xff\n", "is damaged, or of another version."),
         ("best_evaluation.json", b"{}", "is damaged: it holds no mean."),
     ],
 )
@@ -118,6 +121,59 @@ def test_a_damaged_run_is_named_and_left_alone(copied_run, name, content, messag
     assert "Invalid value for '--resume': " in result.output
     assert message in result.output
     assert {path.name: path.read_bytes() for path in copied_run.iterdir()} == before
+
+
+def test_a_checkpoint_of_another_configuration_changes_nothing(copied_run):
+    run = RunDirectory(copied_run)
+    run.write_config({**json.loads(run.config_path.read_text()), "hidden_sizes": [8]})
+    before = {path.name: path.read_bytes() for path in copied_run.iterdir()}
+    result = invoke("train", "--resume", copied_run, "--epochs", 5)
+    assert result.exit_code == 1
+    assert "checkpoint.npz' does not belong to this configuration: " in result.stderr
+    assert "Traceback" not in result.output
+    assert {path.name: path.read_bytes() for path in copied_run.iterdir()} == before
+
+
+def test_an_interrupt_within_an_epoch_leaves_the_last_checkpoint(trained, tmp_path, monkeypatch):
+    update = PPO.update
+
+    def interrupted(ppo, batch):
+        if ppo.epoch == 3:
+            raise KeyboardInterrupt
+        return update(ppo, batch)
+
+    monkeypatch.setattr(PPO, "update", interrupted)
+    run = tmp_path / "run"
+    result = invoke("train", *SMALL, "--epochs", 4, "--checkpoint-every", 2, "--out", run)
+    assert result.exit_code == 130
+    monkeypatch.undo()
+    result = invoke("train", "--resume", run)
+    assert result.exit_code == 0, result.output
+    assert_ended_alike(trained, run)
+
+
+def test_what_an_interrupt_left_to_do_after_the_last_epoch_is_done(trained, copied_run):
+    (copied_run / "evaluation.json").unlink()
+    result = invoke("train", "--resume", copied_run)
+    assert result.exit_code == 0, result.output
+    assert_ended_alike(trained, copied_run)
+
+
+def test_going_on_removes_what_a_killed_run_was_writing_and_nothing_else(copied_run):
+    leftovers = [".actor.123.keras", ".epoch_8.7.gif", ".best_evaluation.99.json"]
+    mine = [".actor.old.keras", ".notes.1.txt", "epoch_8.gif.bak"]
+    for name in (*leftovers, *mine):
+        (copied_run / name).write_text("")
+    assert invoke("train", "--resume", copied_run, "--epochs", 5).exit_code == 0
+    names = {path.name for path in copied_run.iterdir()}
+    assert not names & set(leftovers)
+    assert names >= set(mine)
+
+
+def test_epochs_that_are_behind_cannot_be_recorded(copied_run):
+    result = invoke("train", "--resume", copied_run, "--epochs", 6, "--gif-epochs", "3,5")
+    assert result.exit_code == 2
+    assert "3 is before the epoch to go on from, 4; 'fastppo render --epoch' shows it." in result.output
 
 
 @pytest.mark.slow

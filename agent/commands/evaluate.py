@@ -10,6 +10,7 @@ import click
 import cloup
 
 from agent.commands.model import loaded_actor, model_argument, policy_options
+from agent.commands.options import MOST_ENVIRONMENTS
 
 if TYPE_CHECKING:
     from agent.evaluation import Environment
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @cloup.command("eval")
 @model_argument
-@cloup.option("--episodes", type=click.IntRange(min=1), default=100, metavar="N", help="Number of episodes.")
+@cloup.option(
+    "--episodes", type=click.IntRange(1, MOST_ENVIRONMENTS), default=100, metavar="N", help="Number of episodes."
+)
 @policy_options
 @cloup.option(
     "--env",
@@ -38,7 +41,10 @@ def evaluate(path: Path, episodes: int, greedy: bool, environment: Environment, 
     actor = loaded_actor(path)
     from agent import evaluation
 
-    result = evaluation.evaluate(actor, episodes=episodes, seed=seed, greedy=greedy, environment=environment)
+    try:
+        result = evaluation.evaluate(actor, episodes=episodes, seed=seed, greedy=greedy, environment=environment)
+    except MemoryError:
+        raise click.ClickException(f"{episodes} episodes side by side need more memory than there is.") from None
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "returns": list(result.returns)}))
     else:

@@ -50,7 +50,7 @@ def export(path: Path, file_format: Format, out: Path | None) -> None:
     if missing:
         raise click.UsageError(f"this format needs {' and '.join(missing)}: pip install 'fastppo[onnx]'.")
     try:
-        difference = write_atomically(out, lambda path: export_actor(actor, path, file_format))
+        difference = write_atomically(out, lambda path: export_actor(actor, path, file_format), is_new=True)
     except ExportError as error:
         raise click.ClickException(f"{error} Nothing was kept.") from None
     except OSError as error:

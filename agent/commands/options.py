@@ -15,17 +15,23 @@ Parser = Callable[[str], Any]
 
 NONE = "none"
 """What a user writes for a field that may be None. An option that is not given is None."""
+MOST_ENVIRONMENTS = 10**12
+"""Beyond any memory; numbers that are larger still are no sizes of arrays."""
 
 
-def integers_of_list(text: str) -> tuple[int, ...]:
+def integers_of_list(text: str, example: str = "64,64") -> tuple[int, ...]:
     """Return the numbers of a list such as ``64,64``.
+
+    Args:
+        text: The list.
+        example: A list for the message.
 
     Raises:
         ValueError: If it is anything else.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise ValueError(f"{text!r} is not a list of whole numbers such as 64,64.")
+        raise ValueError(f"{text!r} is not a list of whole numbers such as {example}.")
     return tuple(int(part) for part in parts)
 
 
@@ -50,8 +56,8 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _integer(flag: str, field: str, help_text: str) -> Any:
-    return _setting(flag, field, help_text, type=click.IntRange(min=1), metavar="N")
+def _integer(flag: str, field: str, help_text: str, maximum: int | None = None) -> Any:
+    return _setting(flag, field, help_text, type=click.IntRange(1, maximum), metavar="N")
 
 
 def _number(flag: str, field: str, help_text: str) -> Any:
@@ -116,7 +122,12 @@ BUDGET: Decorator = cloup.option_group(
 
 ROLLOUT: Decorator = cloup.option_group(
     "Rollouts",
-    _integer("--envs", "num_envs", "Environments stepped side by side; preset 'fast' adapts its settings to them."),
+    _integer(
+        "--envs",
+        "num_envs",
+        "Environments stepped side by side; preset 'fast' adapts its settings to them.",
+        maximum=MOST_ENVIRONMENTS,
+    ),
     _integer(
         "--steps-per-epoch",
         "steps_per_epoch",

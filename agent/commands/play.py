@@ -33,5 +33,7 @@ def play(path: Path, episodes: int, seed: int, greedy: bool) -> None:
                 if length is None:
                     return
                 click.echo(f"episode {episode + 1}: return {length}")
+    except KeyboardInterrupt:
+        return
     except NoScreenError as error:
         raise click.ClickException(f"{error}; 'fastppo render' writes a file instead.") from None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def _epochs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[int]:
     try:
-        return [epoch for text in texts for epoch in integers_of_list(text)]
+        return [epoch for text in texts for epoch in integers_of_list(text, "0,8,20")]
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
 
@@ -36,8 +36,8 @@ def _epochs(context: click.Context, parameter: click.Parameter, texts: tuple[str
     callback=_epochs,
     metavar="N [N ...]",
     show_default="the last policy",
-    help="After how many epochs of the run, side by side; 0 is before the training. The run is trained again, bit for "
-    "bit, up to there.",
+    help="After how many epochs of the run, side by side; 0 is before the training. Several stand after RUN, or as "
+    "0,8,20. The run is trained again, bit for bit, up to there.",
 )
 # What follows --epoch N: options of click take a fixed number of values.
 @cloup.argument("more_epochs", nargs=-1, callback=_epochs, metavar="")
@@ -73,7 +73,7 @@ def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | No
         actors = [loaded_actor(path)]
     captions = [f"after epoch {epoch}" if epoch else "before training" for epoch in epochs]
     try:
-        write_atomically(out, lambda path: _draw(path, actors, captions, seed, greedy))
+        write_atomically(out, lambda path: _draw(path, actors, captions, seed, greedy), is_new=True)
     except OSError as error:
         raise click.ClickException(f"'{out}' cannot be written: {error.strerror or error}.") from None
     click.echo(f"Saved in {out}")

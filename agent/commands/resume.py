@@ -59,12 +59,28 @@ def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
         config = PPOConfig.from_dict(run.read_config())
         state = run.read_checkpoint()
         run.read_best_mean()
-        run.read_metrics()
+        _check_consistency(run, state)
     except OSError as error:
         raise _bad(f"'{path}' is not a run directory: {error.filename} cannot be read: {error.strerror}.") from None
     except (TypeError, ValueError) as error:
         raise _bad(str(error)) from None
     return run, config, state
+
+
+def _check_consistency(run: RunDirectory, state: State | None) -> None:
+    """Check that every epoch of the checkpoint is recorded.
+
+    Raises:
+        OSError: If the records cannot be read.
+        ValueError: If one is missing, or the checkpoint does not tell.
+    """
+    recorded = len(run.read_metrics())
+    if state is None:
+        return
+    if not {"epoch", "is_solved"} <= state.keys():
+        raise ValueError(f"'{run.checkpoint_path}' is damaged: it lacks entries.")
+    if recorded < int(state["epoch"]):
+        raise ValueError(f"'{run.metrics_path}' is damaged: it has {recorded} of {int(state['epoch'])} epochs.")
 
 
 def continued(run: RunDirectory, config: PPOConfig, state: State | None, changes: dict[str, Any]) -> State | None:
@@ -83,6 +99,9 @@ def continued(run: RunDirectory, config: PPOConfig, state: State | None, changes
         return None
     if "target_return" in changes:
         state = {**state, "is_solved": np.array(False)}
+    if not run.evaluation_path.exists():
+        # Also where the last epoch is behind: what is left to do then is the evaluation.
+        return state
     if state["is_solved"]:
         raise click.UsageError(f"'{run.path}' is solved already; --no-early-stop trains on.")
     epoch = int(state["epoch"])

@@ -139,7 +139,7 @@ def train(
         config = _budgeted(_checked(config.replace, **changes), total_steps)
         state = continued(run, config, state, changes)
         preset = config.preset
-    recorded_epochs = _checked_gif_epochs(gif_epochs, config)
+    recorded_epochs = _checked_gif_epochs(gif_epochs, config, 0 if state is None else int(state["epoch"]))
     if tensorboard and find_spec("tensorboard") is None:
         raise click.BadParameter(
             "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
@@ -154,11 +154,10 @@ def train(
     if run is None:
         run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
-        if resume is not None:
-            run.reopen(0 if state is None else int(state["epoch"]))
-        run.write_config(config.as_dict())
+        if resume is None:
+            run.write_config(config.as_dict())
         outputs = _Outputs(quiet, as_json, recorded_epochs, checkpoint_every, eval_every, tensorboard)
-        completed = _train(config, run, state, outputs)
+        completed = _train(config, run, state, outputs, is_resumed=resume is not None)
     except KeyboardInterrupt:
         completed = False
     except MemoryError:
@@ -169,7 +168,8 @@ def train(
         # The reader of standard output has gone. That is no mistake, and what was learned is saved.
         raise
     except OSError as error:
-        raise click.ClickException(f"'{run.path}' cannot be written: {error.strerror or error}.") from None
+        message = f"'{run.path}' or the standard output cannot be written: {error.strerror or error}."
+        raise click.ClickException(message) from None
     finally:
         run.discard_if_unused()
     if not completed:
@@ -214,7 +214,7 @@ def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
     return config if total_steps is None else config.replace(epochs=-(-total_steps // config.rollout_size))
 
 
-def _checked_gif_epochs(chosen: Any, config: PPOConfig) -> tuple[int, ...]:
+def _checked_gif_epochs(chosen: Any, config: PPOConfig, first: int = 0) -> tuple[int, ...]:
     """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
     from agent.animations import missing_packages
 
@@ -232,6 +232,11 @@ def _checked_gif_epochs(chosen: Any, config: PPOConfig) -> tuple[int, ...]:
     if epochs and epochs[-1] > config.epochs:
         raise click.BadParameter(
             f"{epochs[-1]} is beyond the last epoch, {config.epochs}.", param_hint="'--gif-epochs'"
+        )
+    if epochs and epochs[0] < first:
+        raise click.BadParameter(
+            f"{epochs[0]} is before the epoch to go on from, {first}; 'fastppo render --epoch' shows it.",
+            param_hint="'--gif-epochs'",
         )
     return epochs
 
@@ -252,7 +257,7 @@ def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
     raise click.BadParameter(f"'{candidates[0]}' exists and is not an empty directory.", param_hint="'--out'")
 
 
-def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _Outputs) -> bool:
+def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _Outputs, *, is_resumed: bool) -> bool:
     """Train, save and evaluate; return False where Ctrl-C ended the training early."""
     with interrupt_not_lost():
         from agent.display import new_display
@@ -260,24 +265,38 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
     past_returns = [metrics.mean_return for metrics in run.read_metrics()]
     with new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns) as display:
         ppo = _prepared_agent(config)
-        if state is not None:
-            ppo.set_state(state)
-        callbacks = [display, *_callbacks(run, outputs)]
+        if is_resumed:
+            _restore(ppo, run, state)
+        # The display comes last: where nobody reads it any more, the epoch is recorded all the same.
+        callbacks = [*_callbacks(run, outputs), display]
         with interrupt_stops(ppo):
             try:
                 ppo.train(callbacks)
             finally:
                 # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                if run.has_epochs:
+                # A second Ctrl-C in the middle of an epoch leaves no state to go on from: the last checkpoint stays.
+                if ppo.is_between_epochs and run.last_epoch == ppo.epoch > 0:
                     run.save_models(ppo)
                     run.write_checkpoint(ppo.get_state())
-        if ppo.stop_training:
+        _draw_learning_curve(run)
+        if ppo.epoch < config.epochs and not ppo.is_solved:
             return False
         display.message(_evaluated(ppo, run))
-        _draw_learning_curve(run)
         display.message(f"Saved in {run.path}")
         return True
+
+
+def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
+    """Put the agent and its run where the last checkpoint was, after everything has been checked."""
+    try:
+        if state is not None:
+            ppo.set_state(state)
+    except ValueError as error:
+        message = f"'{run.checkpoint_path}' does not belong to this configuration: {error}"
+        raise click.ClickException(message) from None
+    run.reopen(ppo.epoch)
+    run.write_config(ppo.config.as_dict())
 
 
 def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
