@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from agent.cli import main
+from agent.commands.output import checked_output
+from agent.files import write_atomically
 
 if TYPE_CHECKING:
-    from bench.harness import Measurement
+    from bench.results import Measurement
+    from bench.tasks import Session, Task
 
-__all__ = ["main", "run"]
+__all__ = ["main", "run", "run_family"]
 
 FAMILIES = ("env", "rollout", "update", "train", "solve", "startup")
+# Of a benchmark of everything, so that it ends within three minutes.
+_BUDGET_OF_ALL_S = 155.0
+# How the families share it.
+_WEIGHTS = {"env": 4.0, "rollout": 2.0, "update": 1.0, "train": 2.0, "solve": 3.0, "startup": 3.0}
+_INTERRUPTED = 130
 
 
 def run() -> None:
@@ -38,61 +50,140 @@ def run() -> None:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-@main.command()
-@click.argument("family", type=click.Choice([*FAMILIES, "all"]), default="all")
-@click.option(
+def run_family(family: str) -> None:
+    """Measure one family, with the options of the command line: what ``python -m bench.FAMILY`` does."""
+    bench.main(args=[family, *sys.argv[1:]], prog_name=f"python -m bench.{family}")
+
+
+@main.command(show_constraints=False)
+@cloup.argument("family", type=click.Choice([*FAMILIES, "scaling", "all"]), default="all")
+@cloup.option(
     "--envs",
     type=click.IntRange(min=1),
     multiple=True,
-    show_default="1, 256 and 4096 for env, 256 for the others",
+    show_default="1, 256, 4096 and 65536 for env, 256 for the others",
     metavar="N",
     help="Number of environments to measure with; may be given several times.",
 )
-@click.option(
-    "--repeats", type=click.IntRange(min=1), default=7, metavar="N", help="Counted repetitions of each measurement."
+@cloup.option("--repeats", type=click.IntRange(min=1), default=7, metavar="N", help="Most rounds of each case.")
+@cloup.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=20,
+    metavar="N",
+    help="Most trainings of 'solve'; of preset keras and of the peers a quarter of them.",
 )
-@click.option(
-    "--seeds", type=click.IntRange(min=1), default=20, metavar="N", help="Trainings of 'solve' for each --envs."
+@cloup.option(
+    "--time-budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    show_default=f"{_BUDGET_OF_ALL_S:.0f} for all, none for a family",
+    help="What has not begun by then is left out. What has begun takes what it needs at least: start-up, compilation "
+    "and 3 rounds.",
 )
-def bench(family: str, envs: tuple[int, ...], repeats: int, seeds: int) -> None:
+@cloup.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures as JSON.")
+@cloup.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the tables as Markdown.")
+@cloup.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Measure 'scaling' too, and draw it: .png, .svg or .pdf.",
+)
+def bench(
+    family: str,
+    envs: tuple[int, ...],
+    repeats: int,
+    seeds: int,
+    time_budget: float | None,
+    json_path: Path | None,
+    markdown: Path | None,
+    plot: Path | None,
+) -> None:
     r"""Measure fastppo against its peers, side by side.
 
     \b
-    env      environment steps against Gymnasium's CartPoles and a C loop; trajectories are first compared bit by bit
-    rollout  the policy in the loop, against the Keras example's way, JAX with gymnax, and the machine's SGEMM peak
-    update   one update of preset keras, against the example's way; results are compared first
-    train    one epoch of preset keras against the example's, which takes half a minute; PureJaxRL's setting in both
-    solve    training time and steps until preset fast has solved CartPole-v1, and the return it then gets
-    startup  the whole command from the shell to the solved agent, its first run and later ones, and its memory
+    env      environment steps with random actions
+    rollout  the policy in the loop
+    update   one update of preset keras
+    train    training: steps per second
+    solve    training time and steps until CartPole-v1 is solved, over seeds
+    startup  the whole command from the shell, its first run and later ones, and its memory
+    scaling  cost against the size of the batch, up to a million, and against threads; not part of all
 
-    Ours and the peer are measured in turn; the ratio is the median over neighbouring pairs. Peers that need packages
+    What is measured is first compared with Gymnasium and Keras; a wrong result is not timed. Peers that need packages
     which are not installed are named: pip install 'fastppo[bench-peers]'.
     """
-    from bench.harness import MeasurementError, WrongResultError
-    from bench.report import print_report
-
+    for path, option, suffixes in (
+        (json_path, "--json", (".json",)),
+        (markdown, "--markdown", (".md",)),
+        (plot, "--plot", (".png", ".svg", ".pdf")),
+    ):
+        if path is not None:
+            checked_output(path, suffixes, option)
+    if time_budget is None:
+        time_budget = _BUDGET_OF_ALL_S if family == "all" else math.inf
+    families = FAMILIES if family == "all" else (family,)
+    if plot is not None and "scaling" not in families:
+        families = (*families, "scaling")
     measurements: list[Measurement] = []
     try:
-        for chosen in FAMILIES if family == "all" else (family,):
-            measurements.extend(_measured(chosen, envs, repeats, seeds))
-    except MeasurementError as error:
-        remark = " A wrong result is not timed." if isinstance(error, WrongResultError) else ""
-        raise click.ClickException(f"{error}{remark}") from None
+        _measure(families, envs, repeats, seeds, time_budget, measurements)
     finally:
         # Whatever ended the benchmark: what was measured is not lost.
-        print_report(measurements)
+        _report(measurements, json_path, markdown, plot)
 
 
-def _measured(family: str, envs: tuple[int, ...], repeats: int, seeds: int) -> Iterator[Measurement]:
-    """Measure one family of cases. Each family imports only what it measures."""
-    from agent.quiet import standard_error_held_back
+def _measure(
+    families: tuple[str, ...],
+    envs: tuple[int, ...],
+    repeats: int,
+    seeds: int,
+    time_budget_s: float,
+    measurements: list[Measurement],
+) -> None:
+    """Measure, adding what is found to a list."""
+    from rich.progress import Progress
 
-    with standard_error_held_back():
-        module = import_module(f"bench.{family}")
-    sizes = envs or ((1, 256, 4096) if family == "env" else (256,))
-    if family == "update":
-        yield module.measure(repeats)
-    elif family == "solve":
-        yield from module.measure(sizes, seeds)
-    else:
-        yield from module.measure(sizes, repeats)
+    from bench.harness import Processes
+    from bench.process import MeasurementError
+    from bench.tasks import Session, run_tasks
+
+    with Processes() as processes, Progress(transient=True) as progress:
+        session = Session(processes, envs, repeats, seeds)
+        tasks = [task for family in families for task in _tasks(family, session)]
+        bar = progress.add_task("measuring", total=None)
+        try:
+            for measurement in run_tasks(tasks, time_budget_s):
+                measurements.append(measurement)
+                progress.update(bar, description=f"measured: {measurement.family}, {measurement.case}")
+        except MeasurementError as error:
+            raise click.ClickException(str(error)) from None
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise SystemExit(_INTERRUPTED) from None
+
+
+def _tasks(family: str, session: Session) -> list[Task]:
+    """Return the tasks of one family, which together have the family's share of the time."""
+    tasks: list[Task] = import_module(f"bench.{family}").tasks(session)
+    scale = _WEIGHTS.get(family, 1.0) / sum(task.weight for task in tasks)
+    return [dataclasses.replace(task, weight=scale * task.weight) for task in tasks]
+
+
+def _report(measurements: list[Measurement], json_path: Path | None, markdown: Path | None, plot: Path | None) -> None:
+    """Print what was measured, and write the files asked for."""
+    from bench.machine import describe
+    from bench.report import as_markdown, print_report
+    from bench.results import as_json
+
+    machine = describe()
+    print_report(measurements, machine)
+    if json_path is not None:
+        content = json.dumps(as_json(measurements, machine), indent=2, allow_nan=False) + "\n"
+        write_atomically(json_path, lambda path: path.write_text(content))
+    if markdown is not None:
+        write_atomically(markdown, lambda path: path.write_text(as_markdown(measurements, machine)))
+    if plot is not None:
+        from bench.plot import plot_scaling
+
+        write_atomically(plot, lambda path: plot_scaling(measurements, path))

@@ -1,154 +1,206 @@
-"""How this package measures: alternating repetitions, medians, ratios pair by pair."""
+"""How this package measures: entrants in turn, round after round, each in a process of its own."""
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
 
+from bench.process import PeerError, PeerProcess, WrongResultError
+from bench.results import CaseResult, Measurement, Side, Skipped, Timing
+
+# Long against timer noise and the scheduler's time slices.
+_REPETITION_S = 0.05
+_LEAST_ROUNDS = 3
 # Matrix libraries keep their threads spinning for some 25 ms after a call, on the cores the other side needs.
 SETTLING_S = 0.1
-
-
-class MeasurementError(RuntimeError):
-    """What is to be measured fails."""
-
-
-class WrongResultError(MeasurementError):
-    """What is to be measured does not compute what its peer computes."""
+"""Pause in s before each repetition, where matrix libraries with threads of their own take part."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two pieces of work measured in turn.
+class Entrant:
+    """One way to do the work of a case.
 
     Attributes:
-        ours: Durations of our repetitions in s, in the order they were taken.
-        peer: Durations of the peer's repetitions in s, each taken right after ours of the same index.
-        ours_work: How much work one of our repetitions does, in units such as environment steps.
-        peer_work: How much one of the peer's does, in the same units.
+        name: What tables call it.
+        side: Whether it is ours, a peer, or a limit of the machine.
+        factory: Where its class is, as ``module:name``; see :class:`bench.host.Workload`.
+        arguments: What the class is called with; they are pickled.
+        process: Entrants of the same name share a process.
+        packages: Packages it needs, for the hint where one is not installed.
+        most_rounds: Rounds it takes part in; only the first few where it is very slow.
     """
 
-    ours: tuple[float, ...]
-    peer: tuple[float, ...]
-    ours_work: float = 1.0
-    peer_work: float = 1.0
-
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """How many times longer the peer took for the same work, pair by pair."""
-        scale = self.ours_work / self.peer_work
-        return tuple(scale * peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
-
-    @property
-    def median_ratio(self) -> float:
-        """The median of the ratios."""
-        return statistics.median(self.ratios)
-
-    @property
-    def ours_rate(self) -> float:
-        """Our work per s, by the median duration."""
-        return self.ours_work / statistics.median(self.ours)
-
-    @property
-    def peer_rate(self) -> float:
-        """The peer's work per s, by the median duration."""
-        return self.peer_work / statistics.median(self.peer)
+    name: str
+    side: Side
+    factory: str
+    arguments: tuple[Any, ...]
+    process: str
+    packages: tuple[str, ...] = ()
+    most_rounds: int = 1_000_000
 
 
 @dataclass(frozen=True)
-class Result:
-    """One case measured against a peer.
+class Case:
+    """Work that several entrants do in turn.
 
     Attributes:
-        case: What of ours was measured.
-        peer: What it was measured against.
+        family: The family of cases.
+        name: What is done.
         num_envs: Size of the batch of environments.
         unit: Unit of the work.
-        comparison: The durations.
+        entrants: The first of ours is what the others are compared with.
+        settling_s: Pause before each repetition in s.
+        tolerance: How far the probes of two entrants may differ.
     """
 
-    case: str
-    peer: str
+    family: str
+    name: str
     num_envs: int
     unit: str
-    comparison: Comparison
+    entrants: tuple[Entrant, ...]
+    settling_s: float = 0.0
+    tolerance: float = 0.0
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """One case that could not be measured.
+class Processes:
+    """The processes of entrants, started when they are first needed and kept until the end."""
 
-    Attributes:
-        case: What of ours should have been measured.
-        peer: What it should have been measured against.
-        num_envs: Size of the batch of environments.
-        reason: Why not, as a sentence.
-    """
+    def __init__(self) -> None:
+        self._processes: dict[str, PeerProcess] = {}
 
-    case: str
-    peer: str
-    num_envs: int
-    reason: str
+    def __enter__(self) -> Processes:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            process.close()
 
-@dataclass(frozen=True)
-class Distribution:
-    """A figure of ours that has no peer in the same run, taken many times.
+    def of(self, entrant: Entrant) -> PeerProcess:
+        """Return the running process of an entrant, with a :class:`bench.host.Host` in it.
 
-    Attributes:
-        case: What was measured.
-        num_envs: Size of the batch of environments.
-        unit: Unit of the values.
-        values: The figures, in the order they were taken; NaN where there was nothing to measure.
-    """
-
-    case: str
-    num_envs: int
-    unit: str
-    values: tuple[float, ...]
+        Raises:
+            PeerError: If a package it needs is not installed, or it cannot be started.
+        """
+        missing = [package for package in entrant.packages if find_spec(package) is None]
+        if missing:
+            raise PeerError(f"{' and '.join(missing)} not installed: pip install 'fastppo[bench-peers]'.")
+        process = self._processes.get(entrant.process)
+        if process is None or not process.is_running:
+            process = self._processes[entrant.process] = PeerProcess("bench.host:Host")
+        return process
 
 
-Measurement = Result | Distribution | Skipped
+@dataclass
+class _Runner:
+    """An entrant that is loaded, and its timing so far."""
+
+    entrant: Entrant
+    process: PeerProcess
+    work: float
+    first_call_s: float
+    peak_memory_mib: float
+    threads: int
+    probe: float | None
+    times: int = 1
+    durations: tuple[float, ...] = ()
+
+    def repeat(self, settling_s: float) -> None:
+        time.sleep(settling_s)
+        self.durations += (self.process.call("run", self.entrant.name, self.times),)
+
+    def calibrate(self) -> None:
+        """Choose how often to do the work in one repetition."""
+        if self.entrant.most_rounds > 1:
+            duration = self.process.call("run", self.entrant.name, 1)
+            self.times = max(1, math.ceil(_REPETITION_S / duration))
+
+    def timing(self) -> Timing:
+        return Timing(
+            self.entrant.name,
+            self.entrant.side,
+            self.work * self.times,
+            self.durations,
+            self.first_call_s,
+            self.peak_memory_mib,
+            self.threads,
+        )
 
 
-def compare(
-    ours: Callable[[], object],
-    peer: Callable[[], object],
-    repeats: int,
-    *,
-    work: float = 1.0,
-    peer_work: float | None = None,
-    warm_up: bool = True,
-    settling_s: float = 0.0,
-) -> Comparison:
-    """Time two pieces of work in turn, after one repetition of each that does not count.
+def measure(case: Case, processes: Processes, repeats: int, deadline: float = math.inf) -> Iterator[Measurement]:
+    """Measure the entrants of a case in turn, after each has been checked and has run once.
 
-    The machine's speed may drift: neighbours in time share it, so that ratios of pairs hold where times do not.
+    The machine's speed drifts: neighbours in time share it, so that ratios within a round hold where times do not. An
+    entrant that fails leaves the others alone.
 
     Args:
-        ours: Does our work.
-        peer: Does the peer's.
-        repeats: Counted repetitions of each, at least 1.
-        work: How much work ``ours`` does, in units of the caller's choice.
-        peer_work: How much work ``peer`` does, in the same units; None for as much.
-        warm_up: Whether to run the repetitions that do not count; False if both have run before.
-        settling_s: Pause before each repetition in s, for the other side's threads to come to rest.
+        case: What to measure.
+        processes: Where the entrants run.
+        repeats: Most rounds, at least 1.
+        deadline: When to stop, by ``time.perf_counter``, though not before 3 rounds.
 
-    Returns:
-        All durations.
+    Yields:
+        What was found, and each entrant that could not be measured.
+
+    Raises:
+        WrongResultError: If ours computes something wrong.
     """
-    if warm_up:
-        ours()
-        peer()
-    pairs = [(_duration(ours, settling_s), _duration(peer, settling_s)) for _ in range(repeats)]
-    ours_durations, peer_durations = zip(*pairs, strict=True)
-    return Comparison(ours_durations, peer_durations, work, work if peer_work is None else peer_work)
+    failures: list[Skipped] = []
+
+    def attempt(runner: _Runner, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except PeerError as error:
+            failures.append(_skipped(case, runner.entrant, error))
+            return False
+        return True
+
+    runners = []
+    for entrant in case.entrants:
+        try:
+            runners.append(_loaded(entrant, processes))
+        except WrongResultError as error:
+            if entrant.side == "ours":
+                raise
+            failures.append(_skipped(case, entrant, error))
+        except PeerError as error:
+            failures.append(_skipped(case, entrant, error))
+    _check_agreement(case, runners)
+    runners = [runner for runner in runners if attempt(runner, runner.calibrate)]
+    for number in range(repeats):
+        if number >= _LEAST_ROUNDS and time.perf_counter() >= deadline:
+            break
+        runners = [
+            runner
+            for runner in runners
+            if number >= runner.entrant.most_rounds or attempt(runner, partial(runner.repeat, case.settling_s))
+        ]
+    for runner in runners:
+        runner.process.call("drop", runner.entrant.name)
+    if runners:
+        timings = tuple(runner.timing() for runner in runners)
+        yield CaseResult(case.family, case.name, case.num_envs, case.unit, timings)
+    yield from failures
 
 
-def _duration(work: Callable[[], object], settling_s: float) -> float:
-    time.sleep(settling_s)
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def _loaded(entrant: Entrant, processes: Processes) -> _Runner:
+    process = processes.of(entrant)
+    work, first_call_s, memory, threads, probe = process.call("load", entrant.name, entrant.factory, entrant.arguments)
+    return _Runner(entrant, process, work, first_call_s, memory, threads, probe)
+
+
+def _check_agreement(case: Case, runners: Iterable[_Runner]) -> None:
+    """Compare what the entrants computed in their first repetition, where they tell."""
+    probes = {runner.entrant.name: runner.probe for runner in runners if runner.probe is not None}
+    for (name, probe), (other_name, other) in zip(probes.items(), list(probes.items())[1:], strict=False):
+        # Written so that a NaN is an error too.
+        if not abs(probe - other) <= case.tolerance:
+            raise WrongResultError(f"{case.name}: {name} computes {probe}, {other_name} {other}.")
+
+
+def _skipped(case: Case, entrant: Entrant, error: Exception) -> Skipped:
+    return Skipped(case.family, case.name, case.num_envs, entrant.name, str(error))

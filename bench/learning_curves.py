@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Curves = npt.NDArray[np.float64]
 
-_REFERENCES = Path(__file__).with_name("peers") / "keras_example_curves.csv"
+_REFERENCES = Path(__file__).with_name("keras_example_curves.csv")
 TESTED_EPOCHS = (5, 8, 10, 12)
 COMPARED_EPOCHS = 12
 

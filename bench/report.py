@@ -1,72 +1,159 @@
-"""Measurements as tables on the terminal."""
+"""Measurements as tables: on the terminal and in Markdown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.harness import Distribution, Measurement, Result, Skipped
+from bench.results import CaseResult, Distribution, Measurement, Skipped, Timing
 
 # As wide as the tables need, also where the output is not a terminal.
-_LEAST_WIDTH = 140
+_LEAST_WIDTH = 150
+
+_CASE_HEADERS = (
+    *("", "entrant", "per s", "range", "ours is x times as fast", "range"),
+    *("first call, s", "peak MiB", "threads"),
+)
+_DISTRIBUTION_HEADERS = ("envs", "whose", "what", "number", "min", "25%", "median", "75%", "max", "unit")
 
 
-def print_report(measurements: Iterable[Measurement]) -> None:
-    """Print comparisons, distributions and what could not be measured, each as a table of its own."""
+@dataclass(frozen=True)
+class Section:
+    """A table with a title.
+
+    Attributes:
+        title: What it is about.
+        headers: Names of the columns.
+        rows: Cells, as many in a row as there are headers.
+    """
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def sections(measurements: Iterable[Measurement]) -> list[Section]:
+    """Return one table for each case, and one for the distributions of each family."""
     measurements = list(measurements)
-    console = Console(width=max(_LEAST_WIDTH, Console().width), highlight=False)
-    comparisons = [item for item in measurements if isinstance(item, Result)]
-    distributions = [item for item in measurements if isinstance(item, Distribution)]
-    if comparisons:
-        table = _table("envs", "ours", "per s", "against", "per s", "ratio", "min", "max")
-        for result in comparisons:
-            table.add_row(*_cells(result))
-        console.print(table)
-    if distributions:
-        table = _table("envs", "ours", "number", "min", "25%", "median", "75%", "max", "unit")
-        for distribution in distributions:
-            table.add_row(*_distribution_cells(distribution))
-        console.print(table)
+    tables = [_case_section(item) for item in measurements if isinstance(item, CaseResult)]
+    families: dict[str, list[Distribution]] = {}
     for item in measurements:
-        if isinstance(item, Skipped):
-            console.print(f"Not measured: {item.case} against {item.peer}: {item.reason}", markup=False, soft_wrap=True)
+        if isinstance(item, Distribution):
+            families.setdefault(item.family, []).append(item)
+    for family, items in families.items():
+        tables.append(Section(family, _DISTRIBUTION_HEADERS, tuple(_distribution_cells(item) for item in items)))
+    return tables
 
 
-def _table(*headers: str) -> Table:
-    table = Table(*headers)
-    for column in table.columns:
-        column.no_wrap = True
-    return table
-
-
-def _cells(result: Result) -> list[str]:
-    comparison = result.comparison
-    ratios = comparison.median_ratio, min(comparison.ratios), max(comparison.ratios)
+def not_measured(measurements: Iterable[Measurement]) -> list[str]:
+    """Return a sentence for each entrant that could not be measured."""
     return [
-        f"{result.num_envs:,}",
-        result.case,
-        format_rate(comparison.ours_rate, result.unit),
-        result.peer,
-        format_rate(comparison.peer_rate, result.unit),
-        *(format_figure(ratio) for ratio in ratios),
+        f"Not measured: {item.family}, {item.case}{_environments(item.num_envs)}: {item.name}: {item.reason}"
+        for item in measurements
+        if isinstance(item, Skipped)
     ]
 
 
-def _distribution_cells(distribution: Distribution) -> list[str]:
+def print_report(measurements: Iterable[Measurement], machine: dict[str, Any]) -> None:
+    """Print all tables, what could not be measured, and what it was measured on."""
+    measurements = list(measurements)
+    console = Console(width=max(_LEAST_WIDTH, Console().width), highlight=False)
+    for section in sections(measurements):
+        table = Table(*section.headers, title=section.title, title_justify="left")
+        for column in table.columns:
+            column.no_wrap = column.header not in ("ours is x times as fast", "what")
+        for row in section.rows:
+            table.add_row(*row)
+        console.print(table)
+    for sentence in not_measured(measurements):
+        console.print(sentence, markup=False, soft_wrap=True)
+    for sentence in describe_machine(machine):
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def as_markdown(measurements: Iterable[Measurement], machine: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    measurements = list(measurements)
+    lines = ["# Results", "", f"Made by `{machine['command']}`.", ""]
+    lines += [f"- {sentence}" for sentence in describe_machine(machine)]
+    lines += ["", *_EXPLANATION.splitlines(), ""]
+    for section in sections(measurements):
+        rows = [section.headers, ("---",) * len(section.headers), *section.rows]
+        lines += [f"## {section.title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    sentences = not_measured(measurements)
+    if sentences:
+        lines += ["## Not measured", "", *(f"- {sentence}" for sentence in sentences), ""]
+    return "\n".join(lines)
+
+
+_EXPLANATION = """\
+The entrants of a case were measured in turn, round after round, each in a process of its own, after a check of what
+they compute. Rates are medians over the rounds, with the lowest and the highest; the ratio is taken round by round
+against the first row. For a limit it is the share of it that we reach. The first call is construction and the first
+repetition: compilation, where nothing compiled is kept on disk. Memory is the peak of the whole process until then."""
+
+
+def describe_machine(machine: dict[str, Any]) -> list[str]:
+    """Return what was measured on, as sentences."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    threads = ", ".join(f"{name}: {number}" for name, number in machine["threads"].items())
+    return [
+        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}.",
+        f"Threads: {threads}; where a row says 0, the library decides.",
+        f"Versions: Python {machine['python']}, {versions}.",
+        f"Commit: {machine['commit'] or 'unknown'}, {machine['date']}.",
+    ]
+
+
+def _environments(num_envs: int) -> str:
+    return f", {num_envs:,} environment{'s' if num_envs > 1 else ''}" if num_envs else ""
+
+
+def _case_section(result: CaseResult) -> Section:
+    title = f"{result.family}: {result.case}{_environments(result.num_envs)}"
+    return Section(title, _CASE_HEADERS, tuple(_case_cells(result, timing) for timing in result.timings))
+
+
+def _case_cells(result: CaseResult, timing: Timing) -> tuple[str, ...]:
+    ratios = result.ratios(timing)
+    return (
+        timing.side,
+        timing.name,
+        format_rate(timing.rate, result.unit),
+        _range(format_rate(rate, "") for rate in (min(timing.rates), max(timing.rates))),
+        format_figure(statistics.median(ratios) if ratios else math.nan),
+        _range(format_figure(ratio) for ratio in (min(ratios), max(ratios))) if ratios else "-",
+        format_figure(timing.first_call_s),
+        format_figure(timing.peak_memory_mib),
+        str(timing.threads),
+    )
+
+
+def _distribution_cells(distribution: Distribution) -> tuple[str, ...]:
     values = np.array(distribution.values)
     measured = values[~np.isnan(values)]
-    quantiles = np.quantile(measured, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist() if measured.size else [math.nan] * 5
-    return [
+    quantiles: Sequence[float] = [math.nan] * 5
+    if measured.size:
+        quantiles = np.quantile(measured, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+    return (
         f"{distribution.num_envs:,}",
+        distribution.name,
         distribution.case,
         f"{measured.size} of {values.size}",
         *(format_figure(quantile) for quantile in quantiles),
         distribution.unit,
-    ]
+    )
+
+
+def _range(ends: Iterable[str]) -> str:
+    return " to ".join(end.strip() for end in ends)
 
 
 def format_figure(figure: float) -> str:

@@ -1,93 +1,91 @@
-"""How long it takes to solve CartPole-v1, and how reliably, over many seeds."""
+"""How long it takes to solve CartPole-v1, and how reliably, over seeds: ``python -m bench.solve``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from functools import partial
 
-import numpy as np
-import numpy.typing as npt
+from bench.harness import Entrant, Processes
+from bench.process import PeerError
+from bench.results import Distribution, Measurement, Skipped
+from bench.tasks import Session, Task
 
-from agent import PPO, evaluate, preset_config
-from agent.collect import greedy_episode_lengths
-from agent.policy import padded_weights
-from bench.agents import compiled_agent
-from bench.harness import Distribution
-
-_TARGET_RETURN = 475.0
-_EPISODES = 100
-_EPISODE_STEPS = 500
-
-# What is reported of the runs: a description, the unit, and the attribute of Run.
+_SIZES = (256,)
+# What is reported of the trainings: a description and the unit. Peers have the first two.
 FIGURES = (
-    ("time to a policy with mean return 475", "s", "first_s"),
-    ("steps to a policy with mean return 475", "steps", "first_steps"),
-    ("time until the training stopped itself", "s", "stopped_s"),
-    ("steps until the training stopped itself", "steps", "stopped_steps"),
-    ("mean return in Gymnasium, 100 episodes", "", "mean_return"),
+    ("time to a policy with mean return 475", "s"),
+    ("steps to a policy with mean return 475", "steps"),
+    ("time until the training stopped itself", "s"),
+    ("steps until the training stopped itself", "steps"),
+    ("mean return in Gymnasium, 100 episodes", ""),
 )
+# Of their trainings, one in so many: they take longer.
+_PEERS_SHARE = 4
 
 
-@dataclass(frozen=True)
-class Run:
-    """One training of preset ``fast``.
-
-    Attributes:
-        first_s: Training time in s until the greedy policy's mean return over 100 episodes first was at least 475; NaN
-            if it never was.
-        first_steps: Environment steps until then; NaN likewise.
-        stopped_s: Training time in s until the training ended by itself, its own evaluation included; NaN if it took
-            all its steps without being solved.
-        stopped_steps: Environment steps until then; NaN likewise.
-        mean_return: Mean of 100 greedy episodes in Gymnasium's CartPole-v1 after the training.
-    """
-
-    first_s: float
-    first_steps: float
-    stopped_s: float
-    stopped_steps: float
-    mean_return: float
-
-
-def measure(num_envs: Iterable[int], num_seeds: int) -> Iterator[Distribution]:
-    """Train with seeds 0, 1, ... and report the distributions.
-
-    The code is compiled before the clock starts; whether a policy solves CartPole is evaluated while it stands still.
-
-    Args:
-        num_envs: Batch sizes.
-        num_seeds: Trainings at each size, at least 1.
-
-    Yields:
-        Times, steps and returns.
-    """
-    for size in num_envs:
-        runs = [train_until_solved(size, seed) for seed in range(num_seeds)]
-        for case, unit, attribute in FIGURES:
-            yield Distribution(case, size, unit, tuple(getattr(run, attribute) for run in runs))
-
-
-def train_until_solved(num_envs: int, seed: int) -> Run:
-    """Train preset ``fast`` until it stops itself.
-
-    Args:
-        num_envs: Size of the batch.
-        seed: Seed of the training.
-    """
-    agent = compiled_agent(preset_config("fast", num_envs=num_envs, seed=seed))
-    seeds = np.random.SeedSequence(agent.evaluation_seed).generate_state(_EPISODES, np.uint64).astype(np.uint64)
-    first_s = first_steps = stopped_s = stopped_steps = math.nan
-    for _ in range(agent.config.epochs):
-        metrics = agent.train_epoch()
-        if math.isnan(first_s) and _greedy_mean(agent, seeds) >= _TARGET_RETURN:
-            first_s, first_steps = metrics.elapsed_s, float(metrics.env_steps)
-        if agent.is_solved:
-            stopped_s, stopped_steps = metrics.elapsed_s, float(metrics.env_steps)
-            break
-    return Run(first_s, first_steps, stopped_s, stopped_steps, evaluate(agent.actor, seed=agent.evaluation_seed).mean)
+def tasks(session: Session) -> list[Task]:
+    """Return what to measure: trainings of preset ``fast`` at each size, of preset ``keras``, and of the peers."""
+    few = -(-session.seeds // _PEERS_SHARE)
+    ours = "bench.workloads.our_agent:OurSolver"
+    trainers = [
+        *(
+            (Entrant("preset fast", "ours", ours, ("fast", size), "agent"), size, session.seeds)
+            for size in session.num_envs or _SIZES
+        ),
+        (Entrant("preset keras", "ours", ours, ("keras", 1), "agent"), 1, few),
+        (
+            Entrant(
+                "PureJaxRL's PPO, written anew",
+                "peer",
+                "bench.workloads.jax_ppo:JaxSolver",
+                (),
+                "jax",
+                ("jax", "gymnax", "optax"),
+            ),
+            4,
+            few,
+        ),
+        (
+            Entrant(
+                "SB3 PPO, its zoo's settings",
+                "peer",
+                "bench.workloads.sb3:Sb3Solver",
+                (),
+                "sb3",
+                ("stable_baselines3",),
+            ),
+            8,
+            few,
+        ),
+    ]
+    return [
+        Task("solve", entrant.name, partial(_solve, entrant, num_envs, seeds, session.processes), weight=float(seeds))
+        for entrant, num_envs, seeds in trainers
+    ]
 
 
-def _greedy_mean(agent: PPO, seeds: npt.NDArray[np.uint64]) -> float:
-    weights = padded_weights(agent.actor.get_weights())
-    return float(greedy_episode_lengths(weights, seeds, _EPISODE_STEPS).mean())
+def _solve(entrant: Entrant, num_envs: int, seeds: int, processes: Processes, deadline: float) -> Iterator[Measurement]:
+    """Train with seeds 0, 1, ... until the deadline, but once at least."""
+    values: list[tuple[float, ...]] = []
+    try:
+        process = processes.of(entrant)
+        process.call("make", entrant.name, entrant.factory, entrant.arguments)
+        for seed in range(seeds):
+            values.append(process.call("ask", entrant.name, "solve", seed))
+            if time.perf_counter() >= deadline:
+                break
+        process.call("drop", entrant.name)
+    except PeerError as error:
+        yield Skipped("solve", FIGURES[0][0], num_envs, entrant.name, str(error))
+    for (case, unit), column in zip(FIGURES, zip(*values, strict=True), strict=False):
+        # Preset keras never stops itself.
+        if not all(math.isnan(value) for value in column) or case in (FIGURES[0][0], FIGURES[1][0]):
+            yield Distribution("solve", case, num_envs, unit, entrant.name, entrant.side, column)
+
+
+if __name__ == "__main__":
+    from bench.cli import run_family
+
+    run_family("solve")

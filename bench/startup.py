@@ -1,4 +1,4 @@
-"""The whole command, from the shell to the solved agent: wall-clock time and peak memory."""
+"""The whole command, from the shell to the solved agent, and the parts of its start: ``python -m bench.startup``."""
 
 from __future__ import annotations
 
@@ -8,49 +8,73 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from bench.harness import Distribution, MeasurementError
+from bench.process import MeasurementError, PeerError, PeerProcess
+from bench.results import Distribution, Measurement, Skipped
+from bench.tasks import Session, Task
+from bench.workloads.start_up import PARTS
 
 _MIB = 2**20
 # macOS counts in bytes, Linux in KiB.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-_MOST_FIRST_RUNS = 3
+_SIZES = (256,)
 
 
-def measure(num_envs: Iterable[int], repeats: int) -> Iterator[Distribution]:
-    """Run ``fastppo --help`` and ``fastppo train`` as a user would, in processes of their own.
+def tasks(session: Session) -> list[Task]:
+    """Return what to measure: ``fastppo --help`` and ``fastppo train`` as users run them, and the parts of a start."""
+    tasks = [Task("startup", "fastppo --help", partial(_measure_help, session.repeats))]
+    for size in session.num_envs or _SIZES:
+        tasks.append(Task("startup", "fastppo train", partial(_measure_training, size, session.repeats), weight=4.0))
+        tasks.append(Task("startup", "parts of a start", partial(_measure_parts, size, session.repeats), weight=2.0))
+    return tasks
 
-    First runs have an empty directory for compiled kernels; the later ones find them there.
 
-    Args:
-        num_envs: Batch sizes to train with.
-        repeats: Runs of each kind, at least 1; of the slow first runs at most 3.
-
-    Yields:
-        Durations in s, and peak resident memory in MiB.
-
-    Raises:
-        MeasurementError: If a run fails.
-    """
+def _measure_help(repeats: int, deadline: float) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory() as directory:
-        work = Path(directory)
-        helps = [run_command(["--help"], work, work)[0] for _ in range(repeats)]
-        yield Distribution("fastppo --help", 1, "s", tuple(helps))
-        for size in num_envs:
-            yield from _measure_training(size, repeats, work)
+        durations = []
+        for _ in range(repeats):
+            durations.append(run_command(["--help"], Path(directory), Path(directory))[0])
+            if time.perf_counter() >= deadline:
+                break
+    yield _figure("fastppo --help", 1, "s", durations)
 
 
-def _measure_training(num_envs: int, repeats: int, directory: Path) -> Iterator[Distribution]:
+def _measure_training(num_envs: int, repeats: int, deadline: float) -> Iterator[Measurement]:
+    """Train with an empty directory for compiled kernels, then with what the first run has left there."""
     arguments = ["train", "--envs", str(num_envs)]
     command = f"fastppo {' '.join(arguments)}"
-    caches = [directory / f"kernels-{num_envs}-{index}" for index in range(min(repeats, _MOST_FIRST_RUNS))]
-    firsts = [run_command(arguments, directory, kernels)[0] for kernels in caches]
-    yield Distribution(f"{command}, first run", num_envs, "s", tuple(firsts))
-    durations, memories = zip(*(run_command(arguments, directory, caches[0]) for _ in range(repeats)), strict=True)
-    yield Distribution(command, num_envs, "s", durations)
-    yield Distribution(f"{command}, peak memory", num_envs, "MiB", memories)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        first, _ = run_command(arguments, directory, directory / "kernels")
+        yield _figure(f"{command}, first run ever", num_envs, "s", [first])
+        runs = []
+        for _ in range(repeats):
+            runs.append(run_command(arguments, directory, directory / "kernels"))
+            if time.perf_counter() >= deadline:
+                break
+    yield _figure(command, num_envs, "s", [duration for duration, _ in runs])
+    yield _figure(f"{command}, peak memory", num_envs, "MiB", [memory for _, memory in runs])
+
+
+def _measure_parts(num_envs: int, repeats: int, deadline: float) -> Iterator[Measurement]:
+    rows: list[list[float]] = []
+    try:
+        for _ in range(repeats):
+            with PeerProcess("bench.workloads.start_up:StartUp") as process:
+                rows.append(process.call("parts", num_envs))
+            if time.perf_counter() >= deadline:
+                break
+    except PeerError as error:
+        yield Skipped("startup", PARTS[0], num_envs, "fastppo", str(error))
+    for part, durations in zip(PARTS, zip(*rows, strict=True), strict=False):
+        yield _figure(part, num_envs, "s", durations)
+
+
+def _figure(case: str, num_envs: int, unit: str, values: Sequence[float]) -> Distribution:
+    return Distribution("startup", case, num_envs, unit, "fastppo", "ours", tuple(values))
 
 
 def run_command(arguments: list[str], directory: Path, kernels: Path) -> tuple[float, float]:
@@ -90,3 +114,9 @@ def run_command(arguments: list[str], directory: Path, kernels: Path) -> tuple[f
                 f"fastppo {' '.join(arguments)} failed: {output.read().decode(errors='replace').strip()}"
             )
     return duration, memory
+
+
+if __name__ == "__main__":
+    from bench.cli import run_family
+
+    run_family("startup")

@@ -1,68 +1,42 @@
-"""Training: rollouts and updates together."""
+"""Training, rollouts and updates together: ``python -m bench.train``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-
 from agent.config import PRESETS, PPOConfig
-from bench.agents import compiled_agent, example_arguments
-from bench.harness import SETTLING_S, Comparison, Measurement, Result, Skipped, compare
-from bench.peers.peer import JAX_PPO, KERAS_EXAMPLE, measured_against
-from bench.peers.process import PeerProcess
+from bench.harness import SETTLING_S, Case, Entrant
+from bench.tasks import Session, Task, tasks_of
 
-_EXAMPLE_WARM_UP_STEPS = 50
-_UPDATES = 8
-_PEER_UPDATES = 2
-
-
-def measure(num_envs: Iterable[int], repeats: int) -> Iterator[Measurement]:
-    """Measure whole epochs of preset ``keras``, and training at PureJaxRL's setting.
-
-    Args:
-        num_envs: Batch sizes for the latter.
-        repeats: Counted repetitions of the latter; the former is measured once, because the example takes half a
-            minute.
-
-    Yields:
-        Each case.
-    """
-    yield measure_keras(repeats=1)
-    for size in num_envs:
-        yield measure_as_purejaxrl(size, repeats)
+_SIZES = (256,)
+_JAX = ("jax", "gymnax", "optax")
+# More than any number of rounds takes: the learning rate never reaches 0.
+_MANY_EPOCHS = 100_000
 
 
-def measure_keras(repeats: int) -> Result | Skipped:
-    """Measure whole epochs of 4,000 steps and an update, early stopping included."""
-    ours = compiled_agent(PRESETS["keras"])
-    steps = ours.config.rollout_size
+def tasks(session: Session) -> list[Task]:
+    """Return what to measure: epochs of preset ``keras``, PureJaxRL's setting, and everybody's own settings."""
+    cases = [case_of_keras(), *(case_of_purejaxrl(size) for size in session.num_envs or _SIZES), case_of_own_settings()]
+    return tasks_of(cases, session)
 
-    def measure_with(peer: PeerProcess) -> Comparison:
-        peer.call("epoch", _EXAMPLE_WARM_UP_STEPS)
-        return compare(ours.train_epoch, partial(peer.call, "epoch", steps), repeats, work=steps, warm_up=False)
 
-    return measured_against(
-        KERAS_EXAMPLE,
-        example_arguments(ours),
-        measure_with,
-        case="epoch, preset keras",
-        num_envs=1,
-        unit="steps",
+def case_of_keras() -> Case:
+    """Return whole epochs of 4,000 steps and an update, early stopping included; the example takes part once."""
+    example = Entrant(
+        "the Keras example's loop", "peer", "bench.workloads.keras_example:ExampleEpoch", (), "keras", most_rounds=1
     )
+    return Case("train", "epoch, preset keras", 1, "steps", (_ours("preset keras", PRESETS["keras"]), example))
 
 
-def purejaxrl_config(num_envs: int, epochs: int) -> PPOConfig:
+def purejaxrl_config(num_envs: int) -> PPOConfig:
     """Return PureJaxRL's hyperparameters: rollouts of 128 steps, 4 passes over 4 minibatches each.
 
     Two details differ: PureJaxRL clips the value loss and takes truncation for termination.
 
     Args:
         num_envs: Size of the batch.
-        epochs: Over how many the learning rate falls to 0.
     """
     return PRESETS["fast"].replace(
         num_envs=num_envs,
-        epochs=epochs,
+        epochs=_MANY_EPOCHS,
         steps_per_epoch=128 * num_envs,
         target_return=None,
         policy_learning_rate=2.5e-4,
@@ -77,34 +51,56 @@ def purejaxrl_config(num_envs: int, epochs: int) -> PPOConfig:
     )
 
 
-def measure_as_purejaxrl(num_envs: int, repeats: int) -> Result | Skipped:
-    """Measure steps per second of training with PureJaxRL's hyperparameters.
+def case_of_purejaxrl(num_envs: int) -> Case:
+    """Return training with PureJaxRL's hyperparameters on both sides.
 
     Args:
         num_envs: Size of the batch.
-        repeats: Counted repetitions of each.
     """
-    ours_updates, peer_updates = max(1, _UPDATES * 256 // num_envs), max(1, _PEER_UPDATES * 256 // num_envs)
-    # One repetition does not count.
-    config = purejaxrl_config(num_envs, epochs=(repeats + 1) * ours_updates)
-    ours = compiled_agent(config)
-
-    def train() -> None:
-        for _ in range(ours_updates):
-            ours.train_epoch()
-
-    return measured_against(
-        JAX_PPO,
-        (num_envs, config.num_steps, (repeats + 1) * peer_updates),
-        lambda peer: compare(
-            train,
-            partial(peer.call, "train", peer_updates),
-            repeats,
-            work=ours_updates * config.rollout_size,
-            peer_work=peer_updates * config.rollout_size,
-            settling_s=SETTLING_S,
+    entrants = (
+        _ours("fastppo", purejaxrl_config(num_envs)),
+        Entrant(
+            "PureJaxRL's PPO, written anew",
+            "peer",
+            "bench.workloads.jax_ppo:JaxPPO",
+            (num_envs, 128, _MANY_EPOCHS),
+            "jax",
+            _JAX,
         ),
-        case="training, PureJaxRL's setting",
-        num_envs=num_envs,
-        unit="steps",
     )
+    return Case("train", "training, PureJaxRL's setting", num_envs, "steps", entrants, settling_s=SETTLING_S)
+
+
+def case_of_own_settings() -> Case:
+    """Return training with the settings that each project uses for CartPole: not the same work a step."""
+    entrants = (
+        _ours("preset fast, 256 envs", PRESETS["fast"].replace(epochs=_MANY_EPOCHS, target_return=None), 4),
+        _ours("preset keras, 1 env", PRESETS["keras"].replace(epochs=_MANY_EPOCHS)),
+        Entrant(
+            "PureJaxRL's PPO, written anew, 4 envs",
+            "peer",
+            "bench.workloads.jax_ppo:JaxPPO",
+            (4, 128, 976, 8),
+            "jax",
+            _JAX,
+        ),
+        Entrant(
+            "SB3 PPO, its zoo's settings, 8 envs",
+            "peer",
+            "bench.workloads.sb3:Sb3Training",
+            (),
+            "sb3",
+            ("stable_baselines3",),
+        ),
+    )
+    return Case("train", "training, everybody's own settings", 0, "steps", entrants, settling_s=SETTLING_S)
+
+
+def _ours(name: str, config: PPOConfig, epochs_of_a_run: int = 1) -> Entrant:
+    return Entrant(name, "ours", "bench.workloads.our_agent:OurEpochs", (config, epochs_of_a_run), "agent")
+
+
+if __name__ == "__main__":
+    from bench.cli import run_family
+
+    run_family("train")

@@ -1,42 +1,30 @@
-"""Updates of the networks."""
+"""Updates of the networks: ``python -m bench.update``."""
 
 from __future__ import annotations
 
-from functools import partial
+from bench.harness import SETTLING_S, Case, Entrant
+from bench.rollout import MULTIPLY_ADDS, sgemm_limits
+from bench.tasks import Session, Task, tasks_of
 
-from bench.agents import KERAS_WITHOUT_THRESHOLD, compiled_agent, example_arguments
-from bench.harness import Comparison, Result, Skipped, WrongResultError, compare
-from bench.peers.peer import KERAS_EXAMPLE, measured_against
-from bench.peers.process import PeerProcess
-
-_LARGEST_DIFFERENCE = 1e-4
+_TRANSITIONS = 4000
+_ITERATIONS = 80
+# Two networks, and for each product of the forward pass one for its kernel's and one for its inputs' gradient.
+_MULTIPLY_ADDS_OF_AN_UPDATE = 2 * _ITERATIONS * _TRANSITIONS * 3 * MULTIPLY_ADDS
 
 
-def measure(repeats: int) -> Result | Skipped:
-    """Measure updates of 80 policy and 80 value iterations on the same 4,000 transitions.
-
-    Args:
-        repeats: Counted repetitions of each.
-
-    Raises:
-        WrongResultError: If, after the first update, the two KL divergences differ.
-    """
-    ours = compiled_agent(KERAS_WITHOUT_THRESHOLD)
-    batch = ours.update_batch(ours.collect())
-
-    def measure_with(peer: PeerProcess) -> Comparison:
-        divergences = ours.update(batch).kl, peer.call("update", *batch)
-        if not abs(divergences[0] - divergences[1]) <= _LARGEST_DIFFERENCE:
-            raise WrongResultError(
-                f"After one update the KL divergence is {divergences[0]}, the peer's {divergences[1]}."
-            )
-        return compare(partial(ours.update, batch), partial(peer.call, "update", *batch), repeats, warm_up=False)
-
-    return measured_against(
-        KERAS_EXAMPLE,
-        example_arguments(ours),
-        measure_with,
-        case="update, preset keras",
-        num_envs=1,
-        unit="updates",
+def tasks(session: Session) -> list[Task]:
+    """Return what to measure: 80 policy and 80 value iterations on the same 4,000 transitions."""
+    entrants = (
+        Entrant("preset keras", "ours", "bench.workloads.our_agent:OurUpdate", (), "agent"),
+        Entrant("the Keras example's loop", "peer", "bench.workloads.keras_example:ExampleUpdate", (), "keras"),
+        *sgemm_limits(_TRANSITIONS, _MULTIPLY_ADDS_OF_AN_UPDATE),
     )
+    # After 160 steps of Adam, roundings have grown.
+    case = Case("update", "update, preset keras", 1, "updates", entrants, SETTLING_S, tolerance=1e-3)
+    return tasks_of([case], session)
+
+
+if __name__ == "__main__":
+    from bench.cli import run_family
+
+    run_family("update")

@@ -6,6 +6,7 @@ example compiles (sampling, one policy step, one value step) and eager where it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from bench.workloads.transitions import initial_weights, some_transitions
+
 Array = npt.NDArray[Any]
 
 _GAMMA = 0.99
 _LAMBDA = 0.95
 _CLIP_RATIO = 0.2
 _ITERATIONS = 80
+_EPOCH_STEPS = 4000
 
 
 class KerasExampleLoop:
@@ -35,7 +39,7 @@ class KerasExampleLoop:
             kl_threshold: Estimated KL divergence beyond which the policy is not updated further.
         """
         self._kl_threshold = kl_threshold
-        self.actor, self.critic = _network(2, actor_weights), _network(1, critic_weights)
+        self.actor, self.critic = network(2, actor_weights), network(1, critic_weights)
         self._policy_optimizer = keras.optimizers.Adam(3e-4)
         self._value_optimizer = keras.optimizers.Adam(1e-3)
         self._environment = gymnasium.make("CartPole-v1")
@@ -110,7 +114,67 @@ class KerasExampleLoop:
         self._value_optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
 
-def _network(num_outputs: int, weights: Sequence[Array]) -> keras.Model:
+class ExampleRollouts:
+    """Steps of the example with the policy in the loop."""
+
+    work = 100.0
+
+    def __init__(self) -> None:
+        """Build the networks."""
+        self._loop = KerasExampleLoop(*initial_weights(), math.inf)
+
+    def run(self) -> object:
+        """Collect; return everything."""
+        return self._loop.collect(int(self.work))
+
+
+class ExampleUpdate:
+    """Updates of the example on the same transitions: 80 policy and 80 value iterations.
+
+    Attributes:
+        probe: The KL divergence after the first.
+    """
+
+    work = 1.0
+
+    def __init__(self) -> None:
+        """Build the networks."""
+        self._loop = KerasExampleLoop(*initial_weights(), math.inf)
+        self._batch = some_transitions(_EPOCH_STEPS)
+        self.probe: float | None = None
+
+    def run(self) -> float:
+        """Update; return the KL divergence."""
+        divergence = self._loop.update(*self._batch)
+        self.probe = divergence if self.probe is None else self.probe
+        return divergence
+
+
+class ExampleEpoch:
+    """Whole epochs of the example: 4,000 steps and an update, early stopping included."""
+
+    work = 4000.0
+
+    def __init__(self) -> None:
+        """Build the networks."""
+        self._loop = KerasExampleLoop(*initial_weights(), 1.5 * 0.01)
+
+    def warm_up(self) -> None:
+        """Train one short epoch."""
+        self._loop.epoch(50)
+
+    def run(self) -> None:
+        """Train one epoch."""
+        self._loop.epoch(_EPOCH_STEPS)
+
+
+def network(num_outputs: int, weights: Sequence[Array]) -> keras.Model:
+    """Return a network with two hidden tanh layers of 64 units.
+
+    Args:
+        num_outputs: Units of the last layer.
+        weights: Kernels and biases, layer by layer.
+    """
     layers = [keras.layers.Dense(units, activation="tanh") for units in (64, 64)]
     model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(num_outputs)])
     model.set_weights(weights)

@@ -10,52 +10,57 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.correctness import Trajectory, check_dynamics
+from bench.workloads.stepping import num_checked_steps, num_steps_of_run
+
 _SOURCE = Path(__file__).with_name("scalar_cartpole.c")
 _ENVIRONMENT_BYTES = 24
 
 
-class ScalarCartPole:
-    """N environments of the C implementation, on one thread.
+class ScalarRollouts:
+    """Rollouts of N environments of the C implementation, on one thread, all results stored."""
 
-    Attributes:
-        num_envs: N.
-    """
+    threads = 1
 
-    def __init__(self, num_envs: int, num_steps: int) -> None:
+    def __init__(self, num_envs: int) -> None:
         """Compile and reset.
 
         Args:
             num_envs: Number of environments N.
-            num_steps: Steps T of one rollout.
 
         Raises:
             RuntimeError: If there is no C compiler, or it fails.
         """
-        self.num_envs = num_envs
-        self._num_steps = num_steps
+        self._num_envs = num_envs
+        self._num_steps = max(8, 4 * num_steps_of_run(num_envs))
+        self.work = float(num_envs * self._num_steps)
         self._library = _compiled()
         self._environments = np.zeros(num_envs * _ENVIRONMENT_BYTES, dtype=np.uint8)
-        shape = (num_steps, num_envs)
+        shape = (self._num_steps, num_envs)
         self.rewards = np.empty(shape, dtype=np.float64)
         self.terminated = np.empty(shape, dtype=np.bool_)
-        self._outputs = (
-            np.empty((*shape, 4), dtype=np.float32),
-            np.empty(shape, dtype=np.int64),
-            self.rewards,
-            self.terminated,
-            np.empty(shape, dtype=np.bool_),
-        )
+        self._observations = np.empty((*shape, 4), dtype=np.float32)
+        self._actions = np.empty(shape, dtype=np.int64)
+        self._truncated = np.empty(shape, dtype=np.bool_)
+        self._outputs = (self._observations, self._actions, self.rewards, self.terminated, self._truncated)
         self._library.reset_all(_pointer(self._environments), ctypes.c_int64(num_envs))
 
-    def roll_out(self) -> float:
+    def run(self) -> float:
         """Play T steps with random actions, into the same arrays; return the sum of the rewards."""
         self._library.roll_out(
             _pointer(self._environments),
-            ctypes.c_int64(self.num_envs),
+            ctypes.c_int64(self._num_envs),
             ctypes.c_int64(self._num_steps),
             *(_pointer(array) for array in self._outputs),
         )
         return float(self.rewards.sum())
+
+    def check(self) -> None:
+        """Compare the last rollout with Gymnasium's steps."""
+        # Observations are stored after each step, so that the one before the first is missing.
+        stop = min(self._num_steps, num_checked_steps(self._num_envs))
+        ended = (self.terminated | self._truncated)[1:stop]
+        check_dynamics(Trajectory(self._observations[:stop], self._actions[1:stop], ended))
 
 
 def _pointer(array: np.ndarray) -> ctypes.c_void_p:

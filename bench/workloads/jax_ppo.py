@@ -5,13 +5,18 @@ Written from the published algorithm, to be measured against. Needs JAX, gymnax 
 
 from __future__ import annotations
 
+import math
+import time
 from functools import partial
 from typing import Any, NamedTuple
 
 import gymnax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+
+from bench.workloads.solving import TARGET_RETURN, greedy_mean
 
 _GAMMA = 0.99
 _LAMBDA = 0.95
@@ -37,65 +42,79 @@ class _Transition(NamedTuple):
     ended: jax.Array
 
 
-class JaxRollout:
+class JaxRollouts:
     """A tanh policy with two hidden layers of 64 units in N of gymnax' CartPoles, T steps in one ``lax.scan``."""
 
     def __init__(self, num_envs: int, num_steps: int) -> None:
-        """Compile the rollout and reset the environments.
+        """Reset the environments.
 
         Args:
             num_envs: Number of environments N.
             num_steps: Steps T of each in one rollout.
         """
         self._num_steps = num_steps
+        self.work = float(num_envs * num_steps)
         key_actor, key_reset, self._key = jax.random.split(jax.random.PRNGKey(0), 3)
         self._actor = _new_network(key_actor, num_outputs=2, last_scale=0.01)
         self._environments = _reset(key_reset, num_envs)
-        self.roll_out(1)
 
-    def roll_out(self, times: int) -> None:
-        """Play as many rollouts, one after the other, each going on where the last one ended."""
-        for _ in range(times):
-            self._environments, self._key, transitions = _roll_out(
-                self._actor, self._environments, self._key, self._num_steps
-            )
-            jax.block_until_ready(transitions)
+    def run(self) -> float:
+        """Play one rollout, going on where the last one ended; return the sum of its rewards."""
+        self._environments, self._key, transitions = _roll_out(
+            self._actor, self._environments, self._key, self._num_steps
+        )
+        return float(jax.block_until_ready(transitions).rewards.sum())
 
 
 class JaxPPO:
     """PPO with PureJaxRL's hyperparameters, updates scanned inside one compiled call."""
 
-    def __init__(self, num_envs: int, num_steps: int, total_updates: int) -> None:
-        """Prepare networks, optimizer and environments; each number of updates is compiled at its first call.
+    def __init__(
+        self, num_envs: int, num_steps: int, total_updates: int, updates_of_a_run: int = 1, seed: int = 0
+    ) -> None:
+        """Prepare networks, optimizer and environments; nothing is compiled yet.
 
         Args:
             num_envs: Number of environments N.
             num_steps: Steps T of each in one rollout; N * T is a multiple of the 4 minibatches.
             total_updates: Over how many the learning rate falls to 0.
+            updates_of_a_run: How many are compiled into one call.
+            seed: Fixes everything random.
         """
         self._num_steps = num_steps
-        key_actor, key_critic, key_reset, key = jax.random.split(jax.random.PRNGKey(0), 4)
-        networks = {
-            "actor": _new_network(key_actor, num_outputs=2, last_scale=0.01),
-            "critic": _new_network(key_critic, num_outputs=1, last_scale=1.0),
-        }
+        self._updates = updates_of_a_run
+        self.work = float(num_envs * num_steps * updates_of_a_run)
+        self._num_envs = num_envs
         steps = total_updates * _EPOCHS * _MINIBATCHES
         self._optimizer = optax.chain(
             optax.clip_by_global_norm(_MAX_GRADIENT_NORM),
             optax.adam(optax.linear_schedule(_LEARNING_RATE, 0.0, steps), eps=1e-5),
         )
-        self._carry = networks, self._optimizer.init(networks), _reset(key_reset, num_envs), key
         self._train = jax.jit(self._scan_updates, static_argnums=1)
+        self.reset(seed)
 
-    def train(self, num_updates: int) -> float:
-        """Collect and update so many times.
+    def reset(self, seed: int) -> None:
+        """Forget what was learned.
 
-        Returns:
-            The mean length of an episode in the last rollout.
+        Args:
+            seed: Fixes everything random from now on.
         """
-        self._carry, lengths = self._train(self._carry, num_updates)
+        key_actor, key_critic, key_reset, key = jax.random.split(jax.random.PRNGKey(seed), 4)
+        networks = {
+            "actor": _new_network(key_actor, num_outputs=2, last_scale=0.01),
+            "critic": _new_network(key_critic, num_outputs=1, last_scale=1.0),
+        }
+        self._carry = networks, self._optimizer.init(networks), _reset(key_reset, self._num_envs), key
+
+    def run(self) -> float:
+        """Collect and update; return the mean length of an episode in the last rollout."""
+        self._carry, lengths = self._train(self._carry, self._updates)
         jax.block_until_ready(self._carry)
         return float(lengths[-1])
+
+    def actor_weights(self) -> list[Any]:
+        """Return kernels and biases of the actor, layer by layer."""
+        return [np.asarray(array) for layer in self._carry[0]["actor"] for array in layer]
 
     def _scan_updates(self, carry: Any, num_updates: int) -> Any:
         return jax.lax.scan(lambda carry, _: self._update(*carry), carry, None, num_updates)
@@ -126,6 +145,37 @@ class JaxPPO:
         gradients = jax.grad(_loss)(networks, *minibatch)
         updates, optimizer_state = self._optimizer.update(gradients, optimizer_state, networks)
         return (optax.apply_updates(networks, updates), optimizer_state), None
+
+
+class JaxSolver:
+    """Trains with PureJaxRL's settings for CartPole, 4 environments, until it is solved."""
+
+    _ENVS, _STEPS, _TOTAL_UPDATES, _UPDATES_OF_A_RUN = 4, 128, 976, 4
+
+    def __init__(self) -> None:
+        """Compile."""
+        self._agent = JaxPPO(self._ENVS, self._STEPS, self._TOTAL_UPDATES, self._UPDATES_OF_A_RUN)
+        self._agent.run()
+
+    def solve(self, seed: int) -> tuple[float, float]:
+        """Train once.
+
+        Args:
+            seed: Fixes everything random.
+
+        Returns:
+            Training time in s and environment steps until the greedy policy's mean return is at least 475; NaN if it
+            never is. The clock stands still while that is evaluated.
+        """
+        self._agent.reset(seed)
+        seconds = 0.0
+        for updates in range(self._UPDATES_OF_A_RUN, self._TOTAL_UPDATES + 1, self._UPDATES_OF_A_RUN):
+            start = time.perf_counter()
+            self._agent.run()
+            seconds += time.perf_counter() - start
+            if greedy_mean(self._agent.actor_weights()) >= TARGET_RETURN:
+                return seconds, float(updates * self._ENVS * self._STEPS)
+        return math.nan, math.nan
 
 
 def _new_network(key: jax.Array, num_outputs: int, last_scale: float) -> Parameters:

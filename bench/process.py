@@ -1,4 +1,4 @@
-"""Peers in processes of their own: each has the threads and settings it would have if it ran alone."""
+"""Objects in processes of their own: each has the threads and settings it would have if it ran alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from typing import Any
 
 from agent.quiet import standard_error_held_back
 
+# The slowest call, an epoch of the Keras example, takes half a minute.
+_LONGEST_CALL_S = 300.0
 
-class PeerError(RuntimeError):
+
+class MeasurementError(RuntimeError):
+    """What is to be measured fails."""
+
+
+class PeerError(MeasurementError):
     """A peer is not installed, cannot be started, or failed."""
+
+
+class WrongResultError(PeerError):
+    """What is to be measured does not compute what it should."""
 
 
 class PeerProcess:
@@ -43,6 +54,11 @@ class PeerProcess:
     ) -> None:
         self.close()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it can be called."""
+        return self._process.is_alive()
+
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method and wait for what it returns.
 
@@ -51,9 +67,13 @@ class PeerProcess:
             arguments: Its arguments; they are pickled.
 
         Raises:
-            PeerError: If the method raises, or the process has ended.
+            PeerError: If the method raises, takes longer than 5 minutes, or the process has ended.
+            WrongResultError: If it raises that.
         """
-        self._connection.send((method, arguments))
+        try:
+            self._connection.send((method, arguments))
+        except OSError:
+            raise PeerError("The process ended unexpectedly.") from None
         return self._answer()
 
     def close(self) -> None:
@@ -63,26 +83,42 @@ class PeerProcess:
         self._process.join()
 
     def _answer(self) -> Any:
+        if not self._connection.poll(_LONGEST_CALL_S):
+            self.close()
+            raise PeerError(f"It took longer than {_LONGEST_CALL_S:.0f} s.")
         try:
-            succeeded, answer = self._connection.recv()
-        except EOFError:
-            raise PeerError("The peer's process ended unexpectedly.") from None
-        if not succeeded:
-            raise PeerError(f"The peer failed: {answer}")
+            error, answer = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise PeerError("The process ended unexpectedly.") from None
+        if error is not None:
+            raise error(answer)
         return answer
 
 
 def _serve(connection: Connection, factory: str, arguments: tuple[Any, ...]) -> None:
     """Make the object, then answer calls until the other end is closed."""
-    module, name = factory.split(":")
     try:
+        module, name = factory.split(":")
         with standard_error_held_back():
             peer = getattr(importlib.import_module(module), name)(*arguments)
-        connection.send((True, None))
+        connection.send((None, None))
         while True:
             method, method_arguments = connection.recv()
-            connection.send((True, getattr(peer, method)(*method_arguments)))
+            connection.send(_result(peer, method, method_arguments))
     except (EOFError, KeyboardInterrupt):
         return
     except Exception as error:
-        connection.send((False, f"{type(error).__name__}: {error}"))
+        connection.send((PeerError, f"{type(error).__name__}: {error}"))
+
+
+def _result(peer: object, method: str, arguments: tuple[Any, ...]) -> tuple[type[PeerError] | None, Any]:
+    """Return the kind of error, if one was raised, and its message or what the method returned."""
+    try:
+        # Libraries remark on much when they are imported or compile.
+        with standard_error_held_back():
+            return None, getattr(peer, method)(*arguments)
+    except WrongResultError as error:
+        return WrongResultError, str(error)
+    except Exception as error:
+        return PeerError, f"{type(error).__name__}: {error}"

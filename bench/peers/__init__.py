@@ -1,1 +1,0 @@
-"""What fastppo is measured against, where it is not simply a library that is called."""

@@ -1,0 +1,59 @@
+"""The plot of ``fastppo bench --plot``: cost against the size of the batch, and speed against threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.results import CaseResult, Measurement
+
+_SIZE, _THREADS = "size of the batch", "threads of a rollout"
+
+
+def plot_scaling(measurements: Iterable[Measurement], path: Path) -> None:
+    """Draw the family ``scaling``.
+
+    Args:
+        measurements: Of at least that family.
+        path: Where to write, in the format that the suffix names.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    results = [item for item in measurements if isinstance(item, CaseResult) and item.family == "scaling"]
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    cost, speed = figure.subplots(1, 2)
+    _draw_cost(cost, [result for result in results if result.case == _SIZE])
+    _draw_speed(speed, [result for result in results if result.case == _THREADS])
+    figure.savefig(path, dpi=150)
+
+
+def _draw_cost(axes: Axes, results: list[CaseResult]) -> None:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for result in results:
+        for timing in result.timings:
+            curves.setdefault(timing.name, []).append((result.num_envs, 1e9 / timing.rate))
+    for name, points in curves.items():
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axes.set(
+        xscale="log", yscale="log", xlabel="environments", ylabel="ns per environment step", title="Cost of a step"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _draw_speed(axes: Axes, results: list[CaseResult]) -> None:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for result in results:
+        for timing in result.timings:
+            curves.setdefault(timing.name.split(",")[0], []).append((timing.threads, timing.rate / 1e6))
+    for name, points in curves.items():
+        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    axes.set(xlabel="threads", ylabel="million steps per s", title="Rollouts of 65,536 environments", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()

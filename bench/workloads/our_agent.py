@@ -1,0 +1,177 @@
+"""Our rollouts, updates and epochs."""
+
+from __future__ import annotations
+
+import math
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode
+
+from agent import PPO, PPOConfig, evaluate, preset_config
+from agent.backend import keras
+from agent.collect import Collector, Rollout
+from agent.config import PRESETS
+from agent.policy import padded_weights
+from agent.update import UpdateBatch
+from bench.process import WrongResultError
+from bench.workloads.solving import TARGET_RETURN, greedy_mean
+from bench.workloads.transitions import initial_weights, some_transitions
+
+_CHECKED_ENVS, _CHECKED_STEPS = 4, 300
+_LARGEST_ERROR = 1e-4
+
+
+class OurPolicyRollouts:
+    """Rollouts with the (64, 64) policy in the loop, everything stored that an update needs."""
+
+    def __init__(self, num_envs: int, num_steps: int, max_episode_steps: int | None = 500) -> None:
+        """Build the actor and the environments, which have the seeds 0, 1, ...
+
+        Args:
+            num_envs: Number of environments N.
+            num_steps: Steps T of each in one rollout.
+            max_episode_steps: Time limit; None for none.
+        """
+        self._actor = PPO(PRESETS["fast"]).actor
+        self._weights = padded_weights(self._actor.get_weights())
+        seeds = np.arange(num_envs, dtype=np.uint64)
+        self._collector = Collector(num_envs, num_steps, max_episode_steps, seeds, seeds + np.uint64(num_envs))
+        self._first: Rollout | None = None
+        self.work = float(num_envs * num_steps)
+        self.threads = self._collector.num_threads
+
+    def run(self) -> Rollout:
+        """Collect one rollout; return it."""
+        rollout = self._collector.collect(self._weights)
+        self._first = rollout if self._first is None else self._first
+        return rollout
+
+    def check(self) -> None:
+        """Compare the first rollout with Gymnasium's trajectories and Keras' probabilities."""
+        assert self._first is not None
+        check_rollout(self._actor, self._first)
+
+
+class OurUpdate:
+    """Updates of preset ``keras`` on the same transitions: 80 policy and 80 value iterations.
+
+    Attributes:
+        probe: The KL divergence after the first.
+    """
+
+    work = 1.0
+    threads = 2
+
+    def __init__(self) -> None:
+        """Build the networks; the first update compiles."""
+        # No early stopping, so that both sides do the same work.
+        config = PRESETS["keras"].replace(target_kl=None)
+        self._agent = PPO(config)
+        for network, weights in zip((self._agent.actor, self._agent.critic), initial_weights(), strict=True):
+            network.set_weights(weights)
+        self._batch = UpdateBatch(*some_transitions(config.rollout_size))
+        self.probe: float | None = None
+
+    def run(self) -> float:
+        """Update; return the KL divergence."""
+        divergence = self._agent.update(self._batch).kl
+        self.probe = divergence if self.probe is None else self.probe
+        return divergence
+
+
+class OurEpochs:
+    """Whole epochs: a rollout, an update, and what is reported of them."""
+
+    def __init__(self, config: PPOConfig, epochs_of_a_run: int = 1) -> None:
+        """Build the agent.
+
+        Args:
+            config: Of the agent; with enough epochs for all runs where the learning rate falls.
+            epochs_of_a_run: Epochs of one run.
+        """
+        self._agent = PPO(config)
+        self._epochs = epochs_of_a_run
+        self.work = float(config.rollout_size * epochs_of_a_run)
+
+    def run(self) -> float:
+        """Train; return the mean return of the last epoch."""
+        for _ in range(self._epochs):
+            metrics = self._agent.train_epoch()
+        return metrics.mean_return
+
+
+class OurSolver:
+    """Trains a preset until it stops itself, or has solved CartPole and nothing stops it."""
+
+    def __init__(self, preset: str, num_envs: int) -> None:
+        """Keep what to train.
+
+        Args:
+            preset: Its name.
+            num_envs: Number of environments.
+        """
+        self._preset, self._num_envs = preset, num_envs
+
+    def solve(self, seed: int) -> tuple[float, float, float, float, float]:
+        """Train once; compiling does not count, and the clock stands still while the policy is evaluated.
+
+        Args:
+            seed: Seed of the training.
+
+        Returns:
+            Training time in s and environment steps until the greedy policy's mean return is at least 475; the same
+            until the training stopped itself, its own evaluation included; NaN where that did not happen; and the mean
+            return of 100 greedy episodes in Gymnasium's CartPole-v1 after the training.
+        """
+        agent = PPO(preset_config(self._preset, num_envs=self._num_envs, seed=seed))
+        agent.compile()
+        first_s = first_steps = stopped_s = stopped_steps = math.nan
+        for _ in range(agent.config.epochs):
+            metrics = agent.train_epoch()
+            if math.isnan(first_s) and greedy_mean(agent.actor.get_weights()) >= TARGET_RETURN:
+                first_s, first_steps = metrics.elapsed_s, float(metrics.env_steps)
+                if agent.config.target_return is None:
+                    break
+            if agent.is_solved:
+                stopped_s, stopped_steps = metrics.elapsed_s, float(metrics.env_steps)
+                break
+        mean_return = evaluate(agent.actor, seed=agent.evaluation_seed).mean
+        return first_s, first_steps, stopped_s, stopped_steps, mean_return
+
+
+def check_rollout(actor: keras.Model, rollout: Rollout) -> None:
+    """Compare a rollout with Gymnasium's trajectories for its actions, bit by bit, and with Keras' probabilities.
+
+    Args:
+        actor: It acted.
+        rollout: The first of environments with the seeds 0, 1, ...
+
+    Raises:
+        WrongResultError: If an observation differs by a bit, or a log-probability by more than rounding.
+    """
+    checked = min(_CHECKED_ENVS, rollout.actions.shape[1])
+    peer = gymnasium.make_vec(
+        "CartPole-v1",
+        num_envs=checked,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+    )
+    observations, _ = peer.reset(seed=0)
+    for t, actions in enumerate(rollout.actions[:_CHECKED_STEPS, :checked]):
+        if not np.array_equal(rollout.observations[t, :checked], observations):
+            raise WrongResultError(f"The rollout's observations differ from those of Gymnasium at step {t}.")
+        observations, *_ = peer.step(actions)
+    peer.close()
+    error = np.abs(_log_probs(actor, rollout) - rollout.log_probs.reshape(-1)).max()
+    # Written so that a NaN is an error too.
+    if not error <= _LARGEST_ERROR:
+        raise WrongResultError(f"The rollout's log-probabilities are up to {error} away from those of Keras.")
+
+
+def _log_probs(actor: keras.Model, rollout: Rollout) -> npt.NDArray[np.float32]:
+    """Return the log-probabilities of all actions as Keras computes them, shape (T * N,)."""
+    logits = np.asarray(actor(rollout.observations.reshape(-1, 4)))
+    chosen = rollout.actions.reshape(-1)
+    return np.asarray(logits[np.arange(chosen.size), chosen] - np.logaddexp(logits[:, 0], logits[:, 1]))

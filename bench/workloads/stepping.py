@@ -1,0 +1,230 @@
+"""Steps of CartPole with random actions, through the API of Gymnasium: ours, Gymnasium's own, and EnvPool's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from bench.correctness import Trajectory, check_bits, check_dynamics, random_actions
+from fastcartpole import CartPoleVectorEnv
+
+_STEPS_OF_A_RUN = 16_384
+_MOST_GENERATORS = 4096
+_CHECKED_TRANSITIONS = 200_000
+
+
+def num_steps_of_run(num_envs: int) -> int:
+    """Return how many steps of a batch make a run long enough."""
+    return max(1, min(1024, _STEPS_OF_A_RUN // num_envs))
+
+
+def num_checked_steps(num_envs: int) -> int:
+    """Return the length of the trajectory that is compared with Gymnasium's: the first episodes end after 8 steps."""
+    return max(12, min(60, _CHECKED_TRANSITIONS // num_envs))
+
+
+class VectorSteps:
+    """Steps of a batch of environments, all results made."""
+
+    def __init__(self, environments: VectorEnv[Any, Any, Any]) -> None:
+        """Reset the environments.
+
+        Args:
+            environments: N environments.
+        """
+        self.environments = environments
+        self._actions = random_actions(0, num_steps_of_run(environments.num_envs), environments.num_envs)
+        self.work = float(self._actions.size)
+        environments.reset(seed=0)
+
+    def run(self) -> float:
+        """Step through all actions; return the sum of the last rewards."""
+        for row in self._actions:
+            results = self.environments.step(row)
+        return float(results[1].sum())
+
+    def check(self) -> None:
+        """Compare a trajectory with Gymnasium's steps."""
+        check_dynamics(self._trajectory())
+
+    def _trajectory(self) -> Trajectory:
+        observations, _ = self.environments.reset()
+        actions = random_actions(1, num_checked_steps(self.environments.num_envs), self.environments.num_envs)
+        seen, ended = [np.array(observations)], []
+        for row in actions:
+            observations, _, terminated, truncated, _ = self.environments.step(row)
+            seen.append(np.array(observations))
+            ended.append(np.array(terminated) | np.array(truncated))
+        return Trajectory(np.array(seen), actions, np.array(ended))
+
+
+class OurSteps(VectorSteps):
+    """Ours, in either precision."""
+
+    def __init__(self, num_envs: int, precision: str, threads: int | None = None) -> None:
+        """Make the environments.
+
+        Args:
+            num_envs: Their number.
+            precision: ``"exact"`` or ``"fast"``.
+            threads: Threads to step them with; None for as many as are worth while.
+        """
+        super().__init__(CartPoleVectorEnv(num_envs, precision=precision, num_threads=threads))
+        self._precision = precision
+        self.threads = threads or 0
+
+    def check(self) -> None:
+        """Compare with Gymnasium bit by bit where that is promised, else step by step."""
+        if self._precision == "exact":
+            check_bits(self.environments.num_envs)
+        super().check()
+
+
+class GymnasiumSteps(VectorSteps):
+    """Gymnasium's own batches."""
+
+    threads = 1
+
+    def __init__(self, num_envs: int, mode: str) -> None:
+        """Make the environments.
+
+        Args:
+            num_envs: Their number.
+            mode: ``"sync"`` or ``"vector_entry_point"``.
+        """
+        super().__init__(gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode=mode))
+
+    def check(self) -> None:
+        """Do nothing: the others are compared with it."""
+
+
+class EnvPoolSteps(VectorSteps):
+    """EnvPool's synchronous batch, with its default number of threads."""
+
+    def __init__(self, num_envs: int) -> None:
+        """Make the environments.
+
+        Args:
+            num_envs: Their number.
+        """
+        import envpool
+
+        environments = envpool.make_gymnasium("CartPole-v1", num_envs=num_envs, seed=0)
+        super().__init__(_WithoutSeed(environments, num_envs))  # type: ignore[arg-type]
+
+
+class _WithoutSeed:
+    """EnvPool's environments, whose reset takes no seed."""
+
+    def __init__(self, environments: Any, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.step = environments.step
+        self._reset = environments.reset
+
+    def reset(self, seed: int | None = None) -> Any:
+        return self._reset()
+
+
+class SingleSteps:
+    """Steps of one environment inside Gymnasium's usual wrappers."""
+
+    threads = 1
+
+    def __init__(self, environment_id: str) -> None:
+        """Make the environment.
+
+        Args:
+            environment_id: Its id in Gymnasium's registry.
+        """
+        import fastcartpole
+
+        gymnasium.register_envs(fastcartpole)
+        self._environment = gymnasium.make(environment_id)
+        self._actions = random_actions(0, num_steps_of_run(1), 1)[:, 0].tolist()
+        self.work = float(len(self._actions))
+
+    def run(self) -> float:
+        """Step through all actions, starting anew after each episode; return the sum of the rewards."""
+        self._environment.reset(seed=0)
+        total = 0.0
+        for action in self._actions:
+            _, reward, terminated, truncated, _ = self._environment.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                self._environment.reset()
+        return total
+
+
+class OurRollouts:
+    """Ours inside one compiled call, actions drawn in it, all results stored."""
+
+    def __init__(self, num_envs: int, precision: str, threads: int | None = None) -> None:
+        """Make the environments and room for a rollout.
+
+        Args:
+            num_envs: Their number.
+            precision: ``"exact"`` or ``"fast"``.
+            threads: Threads to step them with; None for as many as are worth while.
+        """
+        self._environments = CartPoleVectorEnv(num_envs, precision=precision, num_threads=threads)
+        self._environments.reset(seed=0)
+        # Long enough against timer noise, and small enough for the second-level cache.
+        self._num_steps = max(8, 4 * num_steps_of_run(num_envs))
+        self._out = self._environments.rollout("random", self._num_steps)
+        self._seed = 0
+        self.work = float(num_envs * self._num_steps)
+        self.threads = threads or 0
+
+    def run(self) -> float:
+        """Play one rollout; return the sum of its rewards."""
+        self._seed += 1
+        rollout = self._environments.rollout("random", self._num_steps, seed=self._seed, out=self._out)
+        return float(rollout.rewards.sum())
+
+    def check(self) -> None:
+        """Compare a rollout with Gymnasium's steps."""
+        self._environments.reset(seed=1)
+        rollout = self._environments.rollout("random", num_checked_steps(self._environments.num_envs), seed=0)
+        ended = rollout.terminated | rollout.truncated
+        check_dynamics(Trajectory(rollout.all_observations, rollout.actions, ended))
+
+
+class OurResets:
+    """A seeded reset of a batch."""
+
+    threads = 1
+
+    def __init__(self, num_envs: int) -> None:
+        """Make the environments.
+
+        Args:
+            num_envs: Their number.
+        """
+        self._environments = CartPoleVectorEnv(num_envs)
+        self.work = float(num_envs)
+
+    def run(self) -> float:
+        """Seed and reset all; return the sum of the observations."""
+        return float(self._environments.reset(seed=0)[0].sum())
+
+
+class NumPyGenerators:
+    """One NumPy generator for each environment, made and nothing more: the least a seeded reset needs in Python."""
+
+    threads = 1
+
+    def __init__(self, num_envs: int) -> None:
+        """Keep the number.
+
+        Args:
+            num_envs: Of environments; of a large number a part is made.
+        """
+        self._num_envs = min(num_envs, _MOST_GENERATORS)
+        self.work = float(self._num_envs)
+
+    def run(self) -> object:
+        """Make the generators; return them."""
+        return [np.random.PCG64(seed) for seed in range(self._num_envs)]
