@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from bench.harness import Case, Entrant
@@ -26,9 +27,7 @@ def tasks(session: Session) -> list[Task]:
 def cases(num_envs: int) -> Iterator[Case]:
     """Return the cases of one size of the batch."""
     step, rollout = f"{_WORKLOADS}.stepping:OurSteps", f"{_WORKLOADS}.stepping:OurRollouts"
-    limit = Entrant(
-        "memory bandwidth, all cores", "limit", f"{_WORKLOADS}.limits:MemoryCopies", (_BYTES_OF_A_STEP,), "limits"
-    )
+    limit = _memory_limit(os.cpu_count() or 1)
     yield Case(
         "env",
         "step",
@@ -44,7 +43,7 @@ def cases(num_envs: int) -> Iterator[Case]:
             1,
             "steps",
             (
-                Entrant("fastcartpole", "ours", single, ("fastcartpole/CartPole-v1",), "fastcartpole"),
+                Entrant("fastcartpole", "ours", f"{_WORKLOADS}.stepping:OurSingleSteps", (), "fastcartpole"),
                 Entrant("Gymnasium", "peer", single, ("CartPole-v1",), "gymnasium"),
             ),
         )
@@ -60,7 +59,7 @@ def cases(num_envs: int) -> Iterator[Case]:
     yield Case("env", "rollout in one call", num_envs, "steps", (*ours, gymnax, limit))
     in_c = Entrant("float32 loop in C", "peer", f"{_WORKLOADS}.scalar_c:ScalarRollouts", (num_envs,), "c")
     ours = [_ours(rollout, num_envs, precision, threads=1) for precision in ("exact", "fast")]
-    yield Case("env", "rollout in one call, 1 thread", num_envs, "steps", (*ours, in_c))
+    yield Case("env", "rollout in one call, 1 thread", num_envs, "steps", (*ours, in_c, _memory_limit(1)))
     yield Case(
         "env",
         "reset(seed)",
@@ -73,6 +72,11 @@ def cases(num_envs: int) -> Iterator[Case]:
     )
 
 
+def _memory_limit(threads: int) -> Entrant:
+    name = f"memory bandwidth, {threads} core{'s' if threads > 1 else ''}"
+    return Entrant(name, "limit", f"{_WORKLOADS}.limits:MemoryCopies", (_BYTES_OF_A_STEP, threads), "limits")
+
+
 def _ours(factory: str, num_envs: int, precision: str, threads: int | None = None) -> Entrant:
     return Entrant(f"fastcartpole, {precision}", "ours", factory, (num_envs, precision, threads), "fastcartpole")
 
@@ -80,8 +84,8 @@ def _ours(factory: str, num_envs: int, precision: str, threads: int | None = Non
 def _stepped_peers(num_envs: int) -> Iterator[Entrant]:
     gymnasium = f"{_WORKLOADS}.stepping:GymnasiumSteps"
     yield Entrant("Gymnasium CartPoleVectorEnv", "peer", gymnasium, (num_envs, "vector_entry_point"), "gymnasium")
-    if num_envs <= _MOST_SYNC_ENVS:
-        yield Entrant("Gymnasium SyncVectorEnv", "peer", gymnasium, (num_envs, "sync"), "gymnasium")
+    too_slow = "It makes its environments one by one, which would take minutes." if num_envs > _MOST_SYNC_ENVS else ""
+    yield Entrant("Gymnasium SyncVectorEnv", "peer", gymnasium, (num_envs, "sync"), "gymnasium", why_not=too_slow)
     yield _entrant("EnvPool", "peer", "stepping:EnvPoolSteps", num_envs, "envpool", "envpool")
     yield _entrant("rlox", "peer", "rlox_steps:RloxSteps", num_envs, "rlox", "rlox")
 

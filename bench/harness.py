@@ -33,6 +33,7 @@ class Entrant:
         process: Entrants of the same name share a process.
         packages: Packages it needs, for the hint where one is not installed.
         most_rounds: Rounds it takes part in; only the first few where it is very slow.
+        why_not: Why it is left out, as a sentence; empty where it is not.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Entrant:
     process: str
     packages: tuple[str, ...] = ()
     most_rounds: int = 1_000_000
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ class Processes:
         """Return the running process of an entrant, with a :class:`bench.host.Host` in it.
 
         Raises:
-            PeerError: If a package it needs is not installed, or it cannot be started.
+            PeerError: If it is left out, a package it needs is not installed, or it cannot be started.
         """
+        if entrant.why_not:
+            raise PeerError(entrant.why_not)
         missing = [package for package in entrant.packages if find_spec(package) is None]
         if missing:
             raise PeerError(f"{' and '.join(missing)} not installed: pip install 'fastppo[bench-peers]'.")

@@ -29,8 +29,9 @@ def case_of_keras() -> Case:
         _entrant("preset keras", "our_agent:OurPolicyRollouts", 1, _EXAMPLE_STEPS, None),
         _keras_steps(1, _EXAMPLE_STEPS // 20),
         Entrant("the Keras example's loop", "peer", "bench.workloads.keras_example:ExampleRollouts", (), "keras"),
+        *sgemm_limits(1, MULTIPLY_ADDS),
     )
-    return Case("rollout", "policy in the loop, as preset keras", 1, "steps", entrants)
+    return Case("rollout", "policy in the loop, as preset keras", 1, "steps", entrants, settling_s=SETTLING_S)
 
 
 def case_of_fast(num_envs: int) -> Case:

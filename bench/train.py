@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from agent.config import PRESETS, PPOConfig
 from bench.harness import SETTLING_S, Case, Entrant
+from bench.rollout import MULTIPLY_ADDS, sgemm_limits
 from bench.tasks import Session, Task, tasks_of
 
 _SIZES = (256,)
@@ -23,7 +26,8 @@ def case_of_keras() -> Case:
     example = Entrant(
         "the Keras example's loop", "peer", "bench.workloads.keras_example:ExampleEpoch", (), "keras", most_rounds=1
     )
-    return Case("train", "epoch, preset keras", 1, "steps", (_ours("preset keras", PRESETS["keras"]), example))
+    config = PRESETS["keras"]
+    return Case("train", "epoch, preset keras", 1, "steps", (_ours("preset keras", config), example, *_limits(config)))
 
 
 def purejaxrl_config(num_envs: int) -> PPOConfig:
@@ -67,6 +71,7 @@ def case_of_purejaxrl(num_envs: int) -> Case:
             "jax",
             _JAX,
         ),
+        *_limits(purejaxrl_config(num_envs)),
     )
     return Case("train", "training, PureJaxRL's setting", num_envs, "steps", entrants, settling_s=SETTLING_S)
 
@@ -92,8 +97,19 @@ def case_of_own_settings() -> Case:
             "sb3",
             ("stable_baselines3",),
         ),
+        *_limits(PRESETS["fast"]),
     )
     return Case("train", "training, everybody's own settings", 0, "steps", entrants, settling_s=SETTLING_S)
+
+
+def _limits(config: PPOConfig) -> Iterator[Entrant]:
+    """Return the SGEMM peak for all multiply-adds of a step: in the rollout, for its value, and in the updates.
+
+    An update needs one product for each of the forward pass, its kernel's and its inputs' gradient. Updates that end
+    early, as preset keras's may, need less.
+    """
+    passes = 2 + 3 * (config.policy_update_epochs + config.value_update_epochs)
+    yield from sgemm_limits(config.gradient_batch_size, passes * MULTIPLY_ADDS)
 
 
 def _ours(name: str, config: PPOConfig, epochs_of_a_run: int = 1) -> Entrant:

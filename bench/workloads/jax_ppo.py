@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from bench.correctness import Trajectory, check_dynamics
 from bench.workloads.solving import TARGET_RETURN, greedy_mean
 
 _GAMMA = 0.99
@@ -60,10 +61,17 @@ class JaxRollouts:
 
     def run(self) -> float:
         """Play one rollout, going on where the last one ended; return the sum of its rewards."""
-        self._environments, self._key, transitions = _roll_out(
+        self._environments, self._key, self._transitions = _roll_out(
             self._actor, self._environments, self._key, self._num_steps
         )
-        return float(jax.block_until_ready(transitions).rewards.sum())
+        return float(jax.block_until_ready(self._transitions).rewards.sum())
+
+    def check(self) -> None:
+        """Compare the last rollout with Gymnasium's steps."""
+        transitions = self._transitions
+        observations = np.concatenate([transitions.observations, np.asarray(self._environments[0])[None]])
+        actions = np.asarray(transitions.actions, dtype=np.int64)
+        check_dynamics(Trajectory(observations, actions, np.asarray(transitions.ended)))
 
 
 class JaxPPO:

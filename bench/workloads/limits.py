@@ -37,15 +37,16 @@ class MatrixProducts:
 
 
 class MemoryCopies:
-    """Copies of arrays far larger than the caches, on all cores: the memory's bandwidth, reading and writing."""
+    """Copies of arrays far larger than the caches: the memory's bandwidth, reading and writing."""
 
-    def __init__(self, bytes_per_unit: float) -> None:
+    def __init__(self, bytes_per_unit: float, threads: int) -> None:
         """Make two arrays.
 
         Args:
             bytes_per_unit: Bytes that a unit of the case's work reads and writes at least.
+            threads: How many copy side by side.
         """
-        self.threads = os.cpu_count() or 1
+        self.threads = threads
         self._source = np.ones(_COPIED_BYTES // 8)
         self._target = np.zeros(_COPIED_BYTES // 8)
         self._pool = ThreadPoolExecutor(self.threads)

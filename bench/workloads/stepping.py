@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from bench.correctness import Trajectory, check_bits, check_dynamics, random_actions
+from bench.process import WrongResultError
 from fastcartpole import CartPoleVectorEnv
 
 _STEPS_OF_A_RUN = 16_384
@@ -158,6 +159,28 @@ class SingleSteps:
         return total
 
 
+class OurSingleSteps(SingleSteps):
+    """Ours, which are Gymnasium's to the last bit."""
+
+    def __init__(self) -> None:
+        """Make the environment."""
+        super().__init__("fastcartpole/CartPole-v1")
+
+    def check(self) -> None:
+        """Compare a trajectory with Gymnasium's, bit by bit."""
+        reference = gymnasium.make("CartPole-v1")
+        actual, expected = (environment.reset(seed=1)[0] for environment in (self._environment, reference))
+        for step, action in enumerate(self._actions):
+            if actual.tobytes() != expected.tobytes():
+                raise WrongResultError(f"fastcartpole's observations differ from Gymnasium's at step {step}.")
+            results, others = self._environment.step(action), reference.step(action)
+            if results[1:4] != others[1:4]:
+                raise WrongResultError(f"fastcartpole's reward or flags differ from Gymnasium's at step {step}.")
+            actual, expected = results[0], others[0]
+            if results[2] or results[3]:
+                actual, expected = (environment.reset()[0] for environment in (self._environment, reference))
+
+
 class OurRollouts:
     """Ours inside one compiled call, actions drawn in it, all results stored."""
 
@@ -209,6 +232,10 @@ class OurResets:
     def run(self) -> float:
         """Seed and reset all; return the sum of the observations."""
         return float(self._environments.reset(seed=0)[0].sum())
+
+    def check(self) -> None:
+        """Compare with Gymnasium bit by bit."""
+        check_bits(self._environments.num_envs)
 
 
 class NumPyGenerators:

@@ -99,6 +99,8 @@ def test_a_peer_that_is_not_installed_is_named_with_the_way_to_install_it(proces
     missing = entrant("bad", packages=("no_such_package", "numpy"))
     _, (skipped,) = results_of(Case("f", "c", 2, "steps", (entrant("good"), missing)), processes)
     assert skipped.reason == "no_such_package not installed: pip install 'fastppo[bench-peers]'."
+    _, (skipped,) = results_of(Case("f", "c", 2, "steps", (entrant("good"), entrant("bad", why_not="No."))), processes)
+    assert skipped.reason == "No."
 
 
 def test_a_wrong_result_of_ours_is_an_error_and_is_not_timed(processes):
