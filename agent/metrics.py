@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+class DivergenceError(ArithmeticError):
+    """Raised where a loss is infinite or not a number: the networks can learn no more."""
+
+
 @dataclass(frozen=True)
 class EpochMetrics:
     """The figures of one epoch; the field names are the columns of ``metrics.csv``.

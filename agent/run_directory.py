@@ -7,11 +7,12 @@ import dataclasses
 import io
 import json
 import math
+import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,11 @@ from typing import TYPE_CHECKING, Any
 from agent.callbacks import Callback
 from agent.files import name_without_process, write_atomically
 from agent.metrics import EpochMetrics
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from agent.backend import keras
@@ -76,6 +82,25 @@ class RunDirectory(Callback):
         with self.metrics_path.open("x", newline="") as file:
             file.write(_csv_line(_COLUMNS))
         self._is_new = True
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in the directory; a process that is killed leaves no lock behind.
+
+        Systems without ``fcntl`` (Windows) do without.
+
+        Raises:
+            BlockingIOError: If another process holds it.
+        """
+        if fcntl is None or not self.path.is_dir():
+            yield
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(descriptor)
 
     def discard_if_unused(self) -> None:
         """Remove everything again if the run was made here and ended before its first epoch did."""

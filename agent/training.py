@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from agent.checkpoint import State, assert_same_structure, generator_state, rest
 from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
 from agent.evaluation import EvaluationResult
-from agent.metrics import EpochMetrics
+from agent.metrics import DivergenceError, EpochMetrics
 from agent.networks import OBSERVATION_SIZE, build_actor, build_critic
 from agent.policy import MLPWeights, padded_weights, state_values
 from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
@@ -210,6 +211,9 @@ class PPO:
 
         Returns:
             The figures of the epoch.
+
+        Raises:
+            DivergenceError: If a loss is infinite or not a number. The agent is of no further use then.
         """
         start = time.perf_counter()
         self.is_between_epochs = False
@@ -221,6 +225,7 @@ class PPO:
             self._collector.reset()
         batch, values = self._batch_and_values(rollout)
         update = self.update(batch)
+        self._check_losses(update)
         # Every step of CartPole is rewarded with 1: an episode's return is its length.
         mean_length = float(np.mean(lengths)) if len(lengths) else float("nan")
         self.is_solved = self._is_solved()
@@ -238,6 +243,13 @@ class PPO:
             steps_per_second=self.config.rollout_size / duration,
             elapsed_s=self._elapsed,
         )
+
+    def _check_losses(self, update: UpdateMetrics) -> None:
+        """Raise a DivergenceError if the networks can learn no more."""
+        for name in ("policy_loss", "value_loss", "kl"):
+            value = getattr(update, name)
+            if not math.isfinite(value):
+                raise DivergenceError(f"The training has diverged: in epoch {self._epoch + 1} {name} is {value}.")
 
     def collect(self) -> Rollout:
         """Play one rollout with the current policy, from where the environments are.

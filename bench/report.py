@@ -55,7 +55,7 @@ def sections(measurements: Iterable[Measurement]) -> list[Section]:
 def not_measured(measurements: Iterable[Measurement]) -> list[str]:
     """Return a sentence for each entrant that could not be measured."""
     return [
-        f"Not measured: {item.family}, {item.case}{_environments(item.num_envs)}: {item.name}: {item.reason}"
+        f"{item.family}, {item.case}{_environments(item.num_envs)}: {item.name}: {item.reason}"
         for item in measurements
         if isinstance(item, Skipped)
     ]
@@ -73,7 +73,7 @@ def print_report(measurements: Iterable[Measurement], machine: dict[str, Any]) -
             table.add_row(*row)
         console.print(table)
     for sentence in not_measured(measurements):
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(f"Not measured: {sentence}", markup=False, soft_wrap=True)
     for sentence in describe_machine(machine):
         console.print(sentence, markup=False, soft_wrap=True)
 

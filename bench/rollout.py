@@ -15,6 +15,8 @@ _FEW_STEPS = 16
 MULTIPLY_ADDS = 4 * 64 + 64 * 64 + 64 * 2
 _EXAMPLE_STEPS = 4000
 _LARGE = 2048
+# With fewer, a product takes no longer than NumPy's call.
+_MANY_ROWS = 256
 
 
 def tasks(session: Session) -> list[Task]:
@@ -29,7 +31,7 @@ def case_of_keras() -> Case:
         _entrant("preset keras", "our_agent:OurPolicyRollouts", 1, _EXAMPLE_STEPS, None),
         _keras_steps(1, _EXAMPLE_STEPS // 20),
         Entrant("the Keras example's loop", "peer", "bench.workloads.keras_example:ExampleRollouts", (), "keras"),
-        *sgemm_limits(1, MULTIPLY_ADDS),
+        *sgemm_limits(MULTIPLY_ADDS),
     )
     return Case("rollout", "policy in the loop, as preset keras", 1, "steps", entrants, settling_s=SETTLING_S)
 
@@ -61,19 +63,20 @@ def case_of_fast(num_envs: int) -> Case:
         _keras_steps(num_envs, _FEW_STEPS),
         jax,
         sb3,
-        *sgemm_limits(num_envs, MULTIPLY_ADDS),
+        *sgemm_limits(MULTIPLY_ADDS, rows=num_envs),
     )
     return Case("rollout", "policy in the loop", num_envs, "steps", entrants, settling_s=SETTLING_S)
 
 
-def sgemm_limits(rows: int, multiply_adds_per_unit: float) -> Iterator[Entrant]:
-    """Return the machine's SGEMM peak for the hidden layer's shapes, and for large matrices.
+def sgemm_limits(multiply_adds_per_unit: float, rows: int = 0) -> Iterator[Entrant]:
+    """Return the machine's SGEMM peak for large matrices, and for the hidden layer's shapes where they have many rows.
 
     Args:
-        rows: Observations that the layer is applied to at once.
         multiply_adds_per_unit: Multiply-adds of a unit of the case's work.
+        rows: Observations that the layer is applied to at once; 0 where that differs between the entrants.
     """
-    for shape in ((rows, 64, 64), (_LARGE, _LARGE, _LARGE)):
+    shapes = [(rows, 64, 64)] if rows >= _MANY_ROWS else []
+    for shape in (*shapes, (_LARGE, _LARGE, _LARGE)):
         name = f"SGEMM {' x '.join(map(str, shape))}, all cores"
         arguments = (*shape, multiply_adds_per_unit)
         yield Entrant(name, "limit", "bench.workloads.limits:MatrixProducts", arguments, "limits")

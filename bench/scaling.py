@@ -45,7 +45,7 @@ def _case_of_size(num_envs: int) -> Case:
 def _case_of_threads() -> Case:
     entrants = tuple(
         Entrant(
-            f"{precision}, {threads} threads",
+            f"{precision}, {threads} thread{'s' if threads > 1 else ''}",
             "ours",
             "bench.workloads.stepping:OurRollouts",
             (_THREADED_ENVS, precision, threads),

@@ -109,7 +109,7 @@ def _limits(config: PPOConfig) -> Iterator[Entrant]:
     early, as preset keras's may, need less.
     """
     passes = 2 + 3 * (config.policy_update_epochs + config.value_update_epochs)
-    yield from sgemm_limits(config.gradient_batch_size, passes * MULTIPLY_ADDS)
+    yield from sgemm_limits(passes * MULTIPLY_ADDS)
 
 
 def _ours(name: str, config: PPOConfig, epochs_of_a_run: int = 1) -> Entrant:

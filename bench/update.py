@@ -17,7 +17,7 @@ def tasks(session: Session) -> list[Task]:
     entrants = (
         Entrant("preset keras", "ours", "bench.workloads.our_agent:OurUpdate", (), "agent"),
         Entrant("the Keras example's loop", "peer", "bench.workloads.keras_example:ExampleUpdate", (), "keras"),
-        *sgemm_limits(_TRANSITIONS, _MULTIPLY_ADDS_OF_AN_UPDATE),
+        *sgemm_limits(_MULTIPLY_ADDS_OF_AN_UPDATE, rows=_TRANSITIONS),
     )
     # After 160 steps of Adam, roundings have grown.
     case = Case("update", "update, preset keras", 1, "updates", entrants, SETTLING_S, tolerance=1e-3)

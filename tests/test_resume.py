@@ -170,6 +170,48 @@ def test_going_on_removes_what_a_killed_run_was_writing_and_nothing_else(copied_
     assert names >= set(mine)
 
 
+def test_two_processes_do_not_train_in_one_directory(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    process = subprocess.Popen(
+        [FASTPPO, "train", *SMALL, "--epochs", "100000", "--out", run.path], stdout=subprocess.DEVNULL
+    )
+    while number_of_rows(run.path) < 20:
+        assert process.poll() is None
+        time.sleep(0.01)
+    result = invoke("train", "--resume", run.path)
+    assert result.exit_code == 2
+    assert f"another process is training in '{run.path}'." in " ".join(result.stderr.split())
+    process.kill()
+    process.wait()
+    epochs = [row["epoch"] for row in metrics_of(run.path)]
+    assert epochs == [str(epoch) for epoch in range(1, len(epochs) + 1)]
+    assert invoke("train", "--resume", run.path, "--epochs", len(epochs) + 1).exit_code == 0
+
+
+def test_a_training_that_diverges_stops_and_keeps_the_last_checkpoint(copied_run, monkeypatch):
+    before = (copied_run / "checkpoint.npz").read_bytes()
+    update = PPO.update
+
+    def diverging(ppo, batch):
+        metrics = update(ppo, batch)
+        return metrics._replace(value_loss=float("nan")) if ppo.epoch == 5 else metrics
+
+    monkeypatch.setattr(PPO, "update", diverging)
+    result = invoke("train", "--resume", copied_run, "--epochs", 9)
+    assert result.exit_code == 1
+    expected = "Error: The training has diverged: in epoch 6 value_loss is nan. The last checkpoint is from before.\n"
+    assert result.stderr == expected
+    assert (copied_run / "checkpoint.npz").read_bytes() == before
+    assert len(metrics_of(copied_run)) == 5
+
+
+def test_a_learning_rate_beyond_reason_is_noticed(tmp_path):
+    result = invoke("train", *SMALL, "--value-learning-rate", "1e25", "--epochs", 3, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: The training has diverged: in epoch ")
+    assert result.stderr.endswith("Nothing was kept.\n")
+
+
 def test_epochs_that_are_behind_cannot_be_recorded(copied_run):
     result = invoke("train", "--resume", copied_run, "--epochs", 6, "--gif-epochs", "3,5")
     assert result.exit_code == 2

@@ -16,6 +16,7 @@ import cloup
 from agent.commands.options import NONE, changes_of, configuration_options, integers_of_list, or_none
 from agent.config import PRESETS, PPOConfig, preset_config
 from agent.interrupts import interrupt_not_lost, interrupt_stops
+from agent.metrics import DivergenceError
 from agent.run_directory import Checkpoints, RunDirectory
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def train(
         from agent.commands.resume import continued, read_run, refuse_other_settings
 
         refuse_other_settings(click.get_current_context())
+        _lock(RunDirectory(resume))
         run, config, state = read_run(resume)
         config = _budgeted(_checked(config.replace, **changes), total_steps)
         state = continued(run, config, state, changes)
@@ -153,6 +155,7 @@ def train(
         )
     if run is None:
         run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+        _lock(run)
     try:
         if resume is None:
             run.write_config(config.as_dict())
@@ -162,6 +165,9 @@ def train(
         completed = False
     except MemoryError:
         raise click.ClickException(f"{config.num_envs} environments need more memory than there is.") from None
+    except DivergenceError as error:
+        kept = "The last checkpoint is from before." if run.checkpoint_path.exists() else "Nothing was kept."
+        raise click.ClickException(f"{error} {kept}") from None
     except ImportError as error:
         raise click.ClickException(f"the training cannot start: {error}") from None
     except BrokenPipeError:
@@ -188,6 +194,14 @@ class _Outputs:
     checkpoint_every: int
     eval_every: int
     tensorboard: bool
+
+
+def _lock(run: RunDirectory) -> None:
+    """Hold the run until the command ends."""
+    try:
+        click.get_current_context().with_resource(run.locked())
+    except BlockingIOError:
+        raise click.UsageError(f"another process is training in '{run.path}'.") from None
 
 
 def _changes(total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def test_markdown_and_json_hold_the_same():
     markdown = as_markdown(some_measurements(), machine.describe())
     assert "## env: step, 256 environments" in markdown
     assert "| peer | theirs | 2.5 M steps | 2.5 M to 2.5 M | 1.50 | 1.00 to 2.00 | 3.00 | - | 0 |" in markdown
-    assert "- Not measured: env, step, 256 environments: nobody: It is not there." in markdown
+    assert "- env, step, 256 environments: nobody: It is not there." in markdown
     content = json.loads(json.dumps(as_json(some_measurements(), machine.describe()), allow_nan=False))
     check_schema(content)
     assert content["cases"][0]["entrants"][1]["ratios"] == [2.0, 1.0]
