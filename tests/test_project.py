@@ -1,6 +1,7 @@
 """House rules that a reader should be able to rely on."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,25 @@ def test_ci_runs_both_commands_of_the_readme():
     script = (ROOT / ".ci" / "run").read_text()
     assert train_command in script
     assert test_command in script
+
+
+def rows_of_table(text):
+    """Return the cells of the rows of all tables in a text."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_readme_quotes_only_figures_of_the_results():
+    readme, results = ((ROOT / name).read_text() for name in ("README.md", "bench/RESULTS.md"))
+    sections = {section.split("\n")[0]: rows_of_table(section) for section in results.split("\n## ")[1:]}
+    quoted = [row for row in rows_of_table(readme) if row[0] in sections]
+    assert len(quoted) >= 5
+    for title, ours_rate, entrant, rate, ratio in quoted:
+        _, _, ours, *others = sections[title]
+        assert (ours[0], ours[2]) == ("ours", ours_rate)
+        assert [row[1:3] + row[4:5] for row in others if row[1] == entrant] == [[entrant, rate, ratio]]
+    medians = [row[6] for row in sections["solve"][2:] if row[2].startswith("time ")]
+    sentence = readme.split("The median time until the greedy policy's")[1].split(";")[0]
+    assert set(re.findall(r"(\d+\.\d+) s\b", sentence)) <= set(medians)
 
 
 def readme_examples():
