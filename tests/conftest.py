@@ -15,6 +15,26 @@ settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 
 
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config):
+    config.stash[_FIGURES] = []
+
+
+@pytest.fixture(scope="session")
+def figure(pytestconfig):
+    """Return a function that takes a sentence with what a test has measured, to be printed after all tests."""
+    return pytestconfig.stash[_FIGURES].append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[_FIGURES]:
+        terminalreporter.section("figures")
+        for sentence in config.stash[_FIGURES]:
+            terminalreporter.write_line(sentence)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """Return the directory of a run of four epochs. Nothing may be changed in it."""

@@ -5,21 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lockstep import assert_same_trajectory, gymnasium_batch, steadying_actions
+from lockstep import assert_same_trajectory, gymnasium_batch, set_parameters, steadying_actions
 
 from fastcartpole import CartPoleParameters, CartPoleVectorEnv
-
-GYMNASIUM_NAMES = {
-    "gravity": "gravity",
-    "cart_mass": "masscart",
-    "pole_mass": "masspole",
-    "half_length": "length",
-    "force_magnitude": "force_mag",
-    "tau": "tau",
-    "position_threshold": "x_threshold",
-    "angle_threshold": "theta_threshold_radians",
-}
-
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_sutton_and_bartos_rewards_are_gymnasiums(mode):
@@ -71,12 +59,7 @@ def test_parameters_of_each_environment_give_gymnasiums_trajectories(values, com
         3, parameters=CartPoleParameters(**{name: v[0] if common else v for name, v in values.items()})
     )
     theirs = gymnasium_batch(3, disable_env_checker=True)
-    for index, environment in enumerate(theirs.envs):
-        inner = environment.unwrapped
-        for name, entries in values.items():
-            setattr(inner, GYMNASIUM_NAMES[name], entries[index])
-        inner.total_mass = inner.masspole + inner.masscart
-        inner.polemass_length = inner.masspole * inner.length
+    set_parameters(theirs, values)
     assert_same_trajectory(ours, theirs, seed, num_steps=60)
 
 

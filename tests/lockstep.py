@@ -3,7 +3,18 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode
 
+GYMNASIUM_NAMES = {
+    "gravity": "gravity",
+    "cart_mass": "masscart",
+    "pole_mass": "masspole",
+    "half_length": "length",
+    "force_magnitude": "force_mag",
+    "tau": "tau",
+    "position_threshold": "x_threshold",
+    "angle_threshold": "theta_threshold_radians",
+}
 NAMES = ("observations", "rewards", "terminated", "truncated")
 
 
@@ -15,6 +26,16 @@ def gymnasium_batch(num_envs, autoreset_mode="NextStep", **options):
         vector_kwargs={"autoreset_mode": autoreset_mode},
         **options,
     )
+
+
+def set_parameters(environments, parameters):
+    """Give each environment of a ``SyncVectorEnv`` its physical parameters, under our names, shape (N,) each."""
+    for index, environment in enumerate(environments.envs):
+        inner = environment.unwrapped
+        for name, values in parameters.items():
+            setattr(inner, GYMNASIUM_NAMES[name], values[index])
+        inner.total_mass = inner.masspole + inner.masscart
+        inner.polemass_length = inner.masspole * inner.length
 
 
 def assert_same_infos(actual, expected):
@@ -60,5 +81,10 @@ def assert_same_trajectory(ours, theirs, seed, num_steps, balance=0.5):
         assert_identical(actual, expected, step)
         assert_same_infos(actual[4], expected[4])
         observations = actual[0]
-        ended += int((actual[2] | actual[3]).sum())
+        has_ended = actual[2] | actual[3]
+        ended += int(has_ended.sum())
+        if ours.autoreset_mode is AutoresetMode.DISABLED and has_ended.any():
+            observations, _ = ours.reset(options={"reset_mask": has_ended})
+            expected_observations, _ = theirs.reset(options={"reset_mask": has_ended.copy()})
+            assert_identical((observations,), (expected_observations,), step)
     return ended
