@@ -10,6 +10,9 @@ from fastcartpole.kernels import kernel
 
 Array = npt.NDArray[np.float32]
 
+EQUAL_DEVIATION = 1e-8
+"""A standard deviation up to which advantages count as all equal."""
+
 
 @kernel()
 def advantages_and_returns(
@@ -64,7 +67,7 @@ def normalized(advantages: Array) -> Array:
     """Return advantages with mean 0 and standard deviation 1; where they are all equal, zeros."""
     centred = advantages - advantages.mean(dtype=np.float64)
     deviation = np.sqrt(np.mean(np.square(centred, dtype=np.float64)))
-    if deviation <= 1e-8:
+    if deviation <= EQUAL_DEVIATION:
         return np.zeros_like(advantages)
     return np.asarray(centred / deviation, dtype=np.float32)
 

@@ -169,20 +169,19 @@ class PPOConfig:
         """Return the configuration that :meth:`as_dict` wrote, checked anew.
 
         Args:
-            fields: As read from JSON; other entries are not looked at.
+            fields: As read from JSON.
 
         Raises:
             TypeError: If a field has the wrong type.
-            ValueError: If a field is missing or out of its range.
+            ValueError: If a field is missing, unknown or out of its range.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        missing = [name for name in names if name not in fields]
-        if missing:
-            raise ValueError(f"the configuration lacks {', '.join(missing)}: it is of another version.")
-        values = {name: fields[name] for name in names}
-        if isinstance(values["hidden_sizes"], list):
-            values["hidden_sizes"] = tuple(values["hidden_sizes"])
-        return cls(**values)
+        if missing := [name for name in names if name not in fields]:
+            raise ValueError(f"the configuration lacks {', '.join(missing)}.")
+        if unknown := [name for name in fields if name not in names]:
+            raise ValueError(f"the configuration holds {', '.join(unknown)}, which this version does not know.")
+        sizes = fields["hidden_sizes"]
+        return cls(**{**fields, "hidden_sizes": tuple(sizes) if isinstance(sizes, list) else sizes})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serializable values."""

@@ -6,11 +6,28 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 _Result = TypeVar("_Result")
+
+
+@contextmanager
+def errors_named(path: Path) -> Iterator[None]:
+    """Let an OSError tell which file could not be written: not every library, and no file that is closed, does.
+
+    Args:
+        path: The file as the user knows it.
+
+    Raises:
+        OSError: The one that was raised within, with ``filename`` set.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bool = False) -> _Result:
@@ -29,15 +46,16 @@ def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bo
         OSError: If it cannot be written.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        result = write(temporary)
-        if is_new and path.exists():
-            raise FileExistsError(errno.EEXIST, "It exists by now", str(path))
-        os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+    with errors_named(path):
+        try:
+            result = write(temporary)
+            if is_new and path.exists():
+                raise FileExistsError(errno.EEXIST, "It exists by now")
+            os.replace(temporary, path)
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            temporary.unlink(missing_ok=True)
     return result
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from agent.config import PPOConfig
 from agent.run_directory import RunDirectory
 from agent.training import PPO
 
@@ -18,11 +17,10 @@ def load(path: str | PathLike[str]) -> PPO:
 
     Raises:
         OSError: If there is no configuration or no checkpoint, or it cannot be read.
-        TypeError: If the configuration has a field of the wrong type.
         ValueError: If a file is damaged or of another version.
     """
     run = RunDirectory(Path(path))
-    config = PPOConfig.from_dict(run.read_config())
+    config = run.read_config()
     state = run.read_checkpoint()
     if state is None:
         raise FileNotFoundError(f"'{run.checkpoint_path}' does not exist: the run ended before its first checkpoint.")

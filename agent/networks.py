@@ -84,6 +84,8 @@ def load_actor(path: Path) -> keras.Model:
     Raises:
         ValueError: If it is no Keras model, or not one with 4 inputs and 2 outputs.
     """
+    if path.suffix != ".keras":
+        raise ValueError(f"'{path}' is no .keras file.")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

@@ -21,8 +21,6 @@ _FIELDS: dict[XAxis, tuple[str, str]] = {
     "steps": ("env_steps", "environment steps"),
     "seconds": ("elapsed_s", "training time in seconds"),
 }
-# What a configuration file holds besides settings.
-_NO_SETTINGS = frozenset({"command_line", "versions", "python"})
 _POINTS_OF_A_MEAN = 400
 
 
@@ -67,7 +65,7 @@ def _curve(run: RunDirectory, x_axis: XAxis) -> tuple[Points, Points]:
 
 def _by_setting(runs: Sequence[RunDirectory]) -> dict[str, list[RunDirectory]]:
     """Return the runs of each setting, under a label that tells it from the others."""
-    settings = [{k: v for k, v in run.read_config().items() if k not in _NO_SETTINGS | {"seed"}} for run in runs]
+    settings = [{k: v for k, v in run.read_config().as_dict().items() if k != "seed"} for run in runs]
     labels = [
         _label(setting, [other for other in settings if other["preset"] == setting["preset"]]) for setting in settings
     ]

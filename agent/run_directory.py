@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.callbacks import Callback
-from agent.files import name_without_process, write_atomically
+from agent.config import PPOConfig
+from agent.files import errors_named, name_without_process, write_atomically
 from agent.metrics import EpochMetrics
 
 try:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 # The packages whose versions a run notes.
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
+# What config.json holds besides the configuration.
+_MADE_BY = frozenset({"command_line", "versions", "python"})
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 _INTEGERS = {field.name for field in dataclasses.fields(EpochMetrics) if field.type == "int"}
 
@@ -79,9 +82,14 @@ class RunDirectory(Callback):
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
         # Of two runs that come this far, only one creates the file.
-        with self.metrics_path.open("x", newline="") as file:
-            file.write(_csv_line(_COLUMNS))
+        file = self.metrics_path.open("x", newline="")
         self._is_new = True
+        try:
+            with errors_named(self.metrics_path), file:
+                file.write(_csv_line(_COLUMNS))
+        except OSError:
+            self.discard_if_unused()
+            raise
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -115,8 +123,7 @@ class RunDirectory(Callback):
     def reopen(self, epochs: int) -> None:
         """Prepare to go on after so many epochs.
 
-        What ``metrics.csv`` says of later ones is removed, what was being written when the run was killed, and the
-        evaluation of what was the last policy.
+        What ``metrics.csv`` says of later ones is removed, and what was being written when the run was killed.
 
         Raises:
             OSError: If the file cannot be read or written.
@@ -129,21 +136,29 @@ class RunDirectory(Callback):
         lines = self.metrics_path.read_text().splitlines(keepends=True)[1 : epochs + 1]
         text = "".join([_csv_line(_COLUMNS), *lines])
         write_atomically(self.metrics_path, lambda temporary: temporary.write_text(text))
-        self.evaluation_path.unlink(missing_ok=True)
 
-    def write_config(self, config: dict[str, Any]) -> None:
+    def write_config(self, config: PPOConfig) -> None:
         """Write the configuration as JSON, with what the run was made by."""
-        made_by = {"command_line": sys.argv, "versions": {name: version(name) for name in _VERSIONED}}
-        _write_json(self.config_path, {**config, **made_by, "python": platform.python_version()})
+        made_by = {
+            "command_line": sys.argv,
+            "versions": {name: version(name) for name in _VERSIONED},
+            "python": platform.python_version(),
+        }
+        _write_json(self.config_path, {**config.as_dict(), **made_by})
 
-    def read_config(self) -> dict[str, Any]:
+    def read_config(self) -> PPOConfig:
         """Return what :meth:`write_config` wrote.
 
         Raises:
             OSError: If it cannot be read.
-            ValueError: If it is damaged.
+            ValueError: If it is damaged or of another version.
         """
-        return _read_json(self.config_path)
+        content = _read_json(self.config_path)
+        fields = {name: value for name, value in content.items() if name not in _MADE_BY}
+        try:
+            return PPOConfig.from_dict(fields)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"'{self.config_path}' {_origin(content.get('versions'))}: {error}") from None
 
     def read_metrics(self) -> list[EpochMetrics]:
         """Return the figures of all epochs, in order; a last line that is not whole, where a run was killed, is none.
@@ -160,10 +175,15 @@ class RunDirectory(Callback):
             raise ValueError(f"'{self.metrics_path}' is damaged, or of another version.") from None
 
     def write_checkpoint(self, state: State) -> None:
-        """Write the state of the training, in place of the last checkpoint."""
+        """Write the state of the training, in place of the last checkpoint and of the evaluation of that policy."""
         from agent.checkpoint import write_checkpoint
 
-        write_atomically(self.checkpoint_path, lambda temporary: write_checkpoint(temporary, state))
+        def write(temporary: Path) -> None:
+            write_checkpoint(temporary, state)
+            # Before the checkpoint is replaced: where one of the two is missing, the evaluation is made again.
+            self.evaluation_path.unlink(missing_ok=True)
+
+        write_atomically(self.checkpoint_path, write)
 
     def read_checkpoint(self) -> State | None:
         """Return the state of the training at the last checkpoint; None if there is none.
@@ -227,7 +247,7 @@ class RunDirectory(Callback):
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Append one line to ``metrics.csv``."""
         line = _csv_line([getattr(metrics, column) for column in _COLUMNS])
-        with self.metrics_path.open("a", newline="") as file:
+        with errors_named(self.metrics_path), self.metrics_path.open("a", newline="") as file:
             file.write(line)
         self.last_epoch = metrics.epoch
 
@@ -249,6 +269,14 @@ class Checkpoints(Callback):
         """Write one, if it is time."""
         if metrics.epoch % self._every == 0:
             self._run.write_checkpoint(ppo.get_state())
+
+
+def _origin(versions: object) -> str:
+    """Return what can be said of a configuration that cannot be read, by the versions it notes."""
+    theirs, ours = versions.get("fastppo") if isinstance(versions, dict) else None, version("fastppo")
+    if theirs in (None, ours):
+        return "is damaged"
+    return f"was written by fastppo {theirs}, this is {ours}"
 
 
 def _metrics_of(row: dict[str, str]) -> EpochMetrics:

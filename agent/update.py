@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agent.advantages import EQUAL_DEVIATION
 from agent.backend import keras, tf
 from agent.config import PPOConfig
 from agent.networks import FlatWeights, differentiable_outputs
 
-# Added to a minibatch's standard deviation: where all advantages are equal, they become zeros.
-_SMALLEST_DEVIATION = 1e-8
 _LARGEST_PIECE = 1024
 _SMALLEST_PIECE = 512
 
@@ -206,8 +205,12 @@ class PPOUpdate:
     def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
         if self._config.advantage_normalization != "minibatch":
             return batch.advantages
-        centred = batch.advantages - tf.reduce_mean(batch.advantages)
-        return centred / (tf.math.reduce_std(batch.advantages) + _SMALLEST_DEVIATION)
+        # As agent.advantages.normalized: in single precision, equal advantages would leave rounding errors to divide.
+        advantages = tf.cast(batch.advantages, tf.float64)
+        centred = advantages - tf.reduce_mean(advantages)
+        deviation = tf.sqrt(tf.reduce_mean(tf.square(centred)))
+        quotients = centred / tf.maximum(deviation, EQUAL_DEVIATION)
+        return tf.cast(tf.where(deviation <= EQUAL_DEVIATION, tf.zeros_like(centred), quotients), tf.float32)
 
     def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> tf.Tensor:
         """Step the critic ``num_iterations`` times on the mean squared error; return the last one."""

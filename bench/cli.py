@@ -16,8 +16,7 @@ import click
 import cloup
 
 from agent.cli import main
-from agent.commands.output import checked_output
-from agent.files import write_atomically
+from agent.commands.output import checked_output, write_output
 
 if TYPE_CHECKING:
     from bench.results import Measurement
@@ -180,10 +179,10 @@ def _report(measurements: list[Measurement], json_path: Path | None, markdown: P
     print_report(measurements, machine)
     if json_path is not None:
         content = json.dumps(as_json(measurements, machine), indent=2, allow_nan=False) + "\n"
-        write_atomically(json_path, lambda path: path.write_text(content))
+        write_output(json_path, lambda path: path.write_text(content))
     if markdown is not None:
-        write_atomically(markdown, lambda path: path.write_text(as_markdown(measurements, machine)))
+        write_output(markdown, lambda path: path.write_text(as_markdown(measurements, machine)))
     if plot is not None:
         from bench.plot import plot_scaling
 
-        write_atomically(plot, lambda path: plot_scaling(measurements, path))
+        write_output(plot, lambda path: plot_scaling(measurements, path))

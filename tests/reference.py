@@ -1,8 +1,8 @@
 """``CartPole-v1`` in plain NumPy, for comparisons of many more steps than Gymnasium can take.
 
 Nothing of it is shared with ``fastcartpole``: one operation after the other on float64 arrays, sines and cosines from
-Python's ``math``, and one of NumPy's generators for each environment. ``test_long_parity.py`` compares it with Gymnasium
-itself first.
+Python's ``math``, and one of NumPy's generators for each environment. ``test_long_parity.py`` compares it with
+Gymnasium itself.
 """
 
 import math

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from runs import invoke, message_of
 
-from agent import PPO, PPOConfig, animations, window
+from agent import PPO, animations, window
 from agent.animations import side_by_side
 from agent.networks import build_actor
 from agent.replay import actors_after
@@ -69,7 +69,7 @@ def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs):
     assert len(np.unique(frames)) > 2
     # Each panel is that policy's own animation, below the caption and right of the grey line; others' are not.
     run = RunDirectory(copied_run)
-    actors = actors_after(PPOConfig.from_dict(run.read_config()), run.read_metrics(), [0, 2, 4], lambda _: None)
+    actors = actors_after(run.read_config(), run.read_metrics(), [0, 2, 4], lambda _: None)
     alone = []
     for epoch, actor in actors.items():
         actor.save(copied_run / f"{epoch}.keras")
@@ -98,7 +98,7 @@ def test_a_film_shows_the_same(copied_run):
 
 def test_actors_of_earlier_epochs_are_those_of_the_training(trained):
     run = RunDirectory(trained)
-    config = PPOConfig.from_dict(run.read_config())
+    config = run.read_config()
     told = []
     actors = actors_after(config, run.read_metrics(), [0, 2, 4], told.append)
     assert told == [1, 2, 3, 4]

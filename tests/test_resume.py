@@ -1,34 +1,16 @@
 """A run goes on from its directory, whatever ended it, and ends as one that was never interrupted."""
 
 import json
-import random
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SMALL, invoke, metrics_of
+from runs import FASTPPO, SMALL, assert_ended_alike, invoke, metrics_of, number_of_rows
 
 from agent import PPO, preset_config
 from agent.run_directory import RunDirectory
-
-FASTPPO = str(Path(sys.executable).with_name("fastppo"))
-
-
-def number_of_rows(directory):
-    path = directory / "metrics.csv"
-    return path.read_text().count("\n") - 1 if path.exists() else 0
-
-
-def assert_ended_alike(one, other):
-    with np.load(one / "checkpoint.npz") as a, np.load(other / "checkpoint.npz") as b:
-        assert a.files == b.files
-        for name in set(a.files) - {"elapsed_s"}:
-            assert a[name].tobytes() == b[name].tobytes(), name
-    assert metrics_of(one) == metrics_of(other)
-    assert (one / "evaluation.json").read_bytes() == (other / "evaluation.json").read_bytes()
 
 
 def test_two_halves_are_the_whole(trained, tmp_path):
@@ -42,9 +24,7 @@ def test_two_halves_are_the_whole(trained, tmp_path):
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_starts_again(trained, tmp_path):
-    config = preset_config(
-        "fast", num_envs=8, steps_per_epoch=512, hidden_sizes=(16,), target_return=None, epochs=4
-    ).as_dict()
+    config = preset_config("fast", num_envs=8, steps_per_epoch=512, hidden_sizes=(16,), target_return=None, epochs=4)
     run = RunDirectory(tmp_path / "run")
     run.create()
     run.write_config(config)
@@ -84,7 +64,7 @@ def test_what_cannot_be_resumed_is_one_sentence_and_changes_nothing(trained, arg
 
 def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
     run = RunDirectory(tmp_path)
-    run.write_config({**json.loads((trained / "config.json").read_text()), "target_return": 9.0})
+    run.write_config(RunDirectory(trained).read_config().replace(target_return=9.0))
     run.write_checkpoint({**RunDirectory(trained).read_checkpoint(), "is_solved": np.array(True)})
     for name in ("metrics.csv", "evaluation.json"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
@@ -125,7 +105,7 @@ def test_a_damaged_run_is_named_and_left_alone(copied_run, name, content, messag
 
 def test_a_checkpoint_of_another_configuration_changes_nothing(copied_run):
     run = RunDirectory(copied_run)
-    run.write_config({**json.loads(run.config_path.read_text()), "hidden_sizes": [8]})
+    run.write_config(run.read_config().replace(hidden_sizes=(8,)))
     before = {path.name: path.read_bytes() for path in copied_run.iterdir()}
     result = invoke("train", "--resume", copied_run, "--epochs", 5)
     assert result.exit_code == 1
@@ -216,29 +196,3 @@ def test_epochs_that_are_behind_cannot_be_recorded(copied_run):
     result = invoke("train", "--resume", copied_run, "--epochs", 6, "--gif-epochs", "3,5")
     assert result.exit_code == 2
     assert "3 is before the epoch to go on from, 4; 'fastppo render --epoch' shows it." in result.output
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
-    epochs, every = ("--epochs", "300"), ("--checkpoint-every", "3")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert invoke("train", *SMALL, *epochs, "--out", whole).exit_code == 0
-    generator = random.Random(0)
-    process = subprocess.Popen([FASTPPO, "train", *SMALL, *epochs, *every, "--out", killed])
-    for kill in range(12):
-        # A third of them while everything is being imported and compiled.
-        rows = number_of_rows(killed) + generator.randrange(1, 8) if kill % 3 else 0
-        if not rows:
-            time.sleep(generator.uniform(1.0, 4.0))
-        while number_of_rows(killed) < rows:
-            assert process.poll() is None
-            time.sleep(0.001)
-        time.sleep(generator.uniform(0.0, 0.02))
-        process.kill()
-        assert process.wait() == -9
-        process = subprocess.Popen([FASTPPO, "train", "--resume", killed, *every])
-    assert process.wait() == 0
-    assert_ended_alike(whole, killed)
-    assert (whole / "best_evaluation.json").read_bytes() == (killed / "best_evaluation.json").read_bytes()
-    assert not list(killed.glob(".*"))

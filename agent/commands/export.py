@@ -9,8 +9,7 @@ import click
 import cloup
 
 from agent.commands.model import loaded_actor, model_argument, path_of_actor
-from agent.commands.output import checked_output
-from agent.files import write_atomically
+from agent.commands.output import checked_output, write_output
 
 if TYPE_CHECKING:
     from agent.exporting import Format
@@ -50,9 +49,7 @@ def export(path: Path, file_format: Format, out: Path | None) -> None:
     if missing:
         raise click.UsageError(f"this format needs {' and '.join(missing)}: pip install 'fastppo[onnx]'.")
     try:
-        difference = write_atomically(out, lambda path: export_actor(actor, path, file_format), is_new=True)
+        difference = write_output(out, lambda path: export_actor(actor, path, file_format))
     except ExportError as error:
         raise click.ClickException(f"{error} Nothing was kept.") from None
-    except OSError as error:
-        raise click.ClickException(f"'{out}' cannot be written: {error.strerror or error}.") from None
     click.echo(f"Saved in {out}; on 1,000 observations its outputs differ from the actor's by {difference:.1e}")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import click
+
+from agent.files import write_atomically
+
+_Result = TypeVar("_Result")
 
 
 def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--out") -> None:
@@ -32,6 +37,31 @@ def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--ou
         raise _bad(option, f"'{path.parent}' is not a directory.")
     if not os.access(path.parent, os.W_OK):
         raise _bad(option, f"nothing can be written into '{path.parent}'.")
+
+
+def write_output(path: Path, write: Callable[[Path], _Result]) -> _Result:
+    """Let ``write`` make the file, or leave nothing.
+
+    Args:
+        path: Where it goes; nothing may be there.
+        write: Is given a temporary path beside it, which has the same suffix.
+
+    Returns:
+        What ``write`` returned.
+
+    Raises:
+        click.ClickException: If it cannot be written.
+    """
+    try:
+        return write_atomically(path, write, is_new=True)
+    except OSError as error:
+        raise click.ClickException(unwritable(error)) from None
+
+
+def unwritable(error: OSError) -> str:
+    """Return as a sentence what could not be written and why."""
+    what = "the standard output" if error.filename is None else f"'{error.filename}'"
+    return f"{what} cannot be written: {error.strerror or error}."
 
 
 def _bad(option: str, message: str) -> click.BadParameter:

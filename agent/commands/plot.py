@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.commands.output import checked_output
-from agent.config import PPOConfig
-from agent.files import write_atomically
+from agent.commands.output import checked_output, write_output
 from agent.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -51,14 +49,11 @@ def plot(paths: tuple[Path, ...], out: Path, x_axis: XAxis) -> None:
         for run in runs:
             if not has_returns(run):
                 raise click.BadParameter(f"no episode has ended in '{run.path}'.", param_hint="'RUN...'")
-            PPOConfig.from_dict(run.read_config())
+            run.read_config()
     except OSError as error:
         message = f"'{error.filename}' cannot be read: {error.strerror}."
         raise click.BadParameter(message, param_hint="'RUN...'") from None
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'RUN...'") from None
-    try:
-        write_atomically(out, lambda path: plot_learning_curves(runs, path, x_axis), is_new=True)
-    except OSError as error:
-        raise click.ClickException(f"'{out}' cannot be written: {error.strerror}.") from None
+    write_output(out, lambda path: plot_learning_curves(runs, path, x_axis))
     click.echo(f"Saved in {out}")

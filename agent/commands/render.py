@@ -10,8 +10,7 @@ import cloup
 
 from agent.commands.model import loaded_actor, model_argument, path_of_actor, policy_options
 from agent.commands.options import integers_of_list
-from agent.commands.output import checked_output
-from agent.files import write_atomically
+from agent.commands.output import checked_output, write_output
 from agent.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -72,24 +71,19 @@ def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | No
         checked_output(out, SUFFIXES)
         actors = [loaded_actor(path)]
     captions = [f"after epoch {epoch}" if epoch else "before training" for epoch in epochs]
-    try:
-        write_atomically(out, lambda path: _draw(path, actors, captions, seed, greedy), is_new=True)
-    except OSError as error:
-        raise click.ClickException(f"'{out}' cannot be written: {error.strerror or error}.") from None
+    write_output(out, lambda path: _draw(path, actors, captions, seed, greedy))
     click.echo(f"Saved in {out}")
 
 
 def _recorded(path: Path, last: int) -> tuple[PPOConfig, list[EpochMetrics]]:
     """Return configuration and metrics of a run that has so many epochs."""
-    from agent.config import PPOConfig
-
     run = RunDirectory(path)
     try:
-        config, recorded = PPOConfig.from_dict(run.read_config()), run.read_metrics()
+        config, recorded = run.read_config(), run.read_metrics()
     except OSError as error:
         message = f"--epoch needs a run directory: {error.filename} cannot be read: {error.strerror}."
         raise click.UsageError(message) from None
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise click.UsageError(str(error)) from None
     if last > len(recorded):
         raise click.BadParameter(f"{last} is beyond the last epoch, {len(recorded)}.", param_hint="'--epoch'")

@@ -56,13 +56,13 @@ def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
     """
     run = RunDirectory(path)
     try:
-        config = PPOConfig.from_dict(run.read_config())
+        config = run.read_config()
         state = run.read_checkpoint()
         run.read_best_mean()
         _check_consistency(run, state)
     except OSError as error:
         raise _bad(f"'{path}' is not a run directory: {error.filename} cannot be read: {error.strerror}.") from None
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise _bad(str(error)) from None
     return run, config, state
 

@@ -14,6 +14,7 @@ import click
 import cloup
 
 from agent.commands.options import NONE, changes_of, configuration_options, integers_of_list, or_none
+from agent.commands.output import unwritable
 from agent.config import PRESETS, PPOConfig, preset_config
 from agent.interrupts import interrupt_not_lost, interrupt_stops
 from agent.metrics import DivergenceError
@@ -158,7 +159,7 @@ def train(
         _lock(run)
     try:
         if resume is None:
-            run.write_config(config.as_dict())
+            run.write_config(config)
         outputs = _Outputs(quiet, as_json, recorded_epochs, checkpoint_every, eval_every, tensorboard)
         completed = _train(config, run, state, outputs, is_resumed=resume is not None)
     except KeyboardInterrupt:
@@ -174,8 +175,8 @@ def train(
         # The reader of standard output has gone. That is no mistake, and what was learned is saved.
         raise
     except OSError as error:
-        message = f"'{run.path}' or the standard output cannot be written: {error.strerror or error}."
-        raise click.ClickException(message) from None
+        kept = " The last checkpoint stays: --resume goes on from it." if run.checkpoint_path.exists() else ""
+        raise click.ClickException(unwritable(error) + kept) from None
     finally:
         run.discard_if_unused()
     if not completed:
@@ -291,8 +292,9 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 # A second Ctrl-C in the middle of an epoch leaves no state to go on from: the last checkpoint stays.
                 if ppo.is_between_epochs and run.last_epoch == ppo.epoch > 0:
-                    run.save_models(ppo)
+                    # The checkpoint first: from it alone, what is missing can be made again.
                     run.write_checkpoint(ppo.get_state())
+                    run.save_models(ppo)
         _draw_learning_curve(run)
         if ppo.epoch < config.epochs and not ppo.is_solved:
             return False
@@ -310,7 +312,7 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
         message = f"'{run.checkpoint_path}' does not belong to this configuration: {error}"
         raise click.ClickException(message) from None
     run.reopen(ppo.epoch)
-    run.write_config(ppo.config.as_dict())
+    run.write_config(ppo.config)
 
 
 def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:

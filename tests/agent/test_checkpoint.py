@@ -107,7 +107,7 @@ def test_a_run_is_loaded_as_an_agent_that_acts_and_trains_on(tmp_path):
     ppo = PPO(SMALL)
     train_epochs(ppo, 2)
     run = RunDirectory(tmp_path)
-    run.write_config(SMALL.as_dict())
+    run.write_config(SMALL)
     with pytest.raises(FileNotFoundError, match="the run ended before its first checkpoint"):
         load(tmp_path)
     run.write_checkpoint(ppo.get_state())

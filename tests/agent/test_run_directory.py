@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent import files
+from agent import PRESETS, files
 from agent.run_directory import RunDirectory
 
 
@@ -21,7 +21,7 @@ def test_a_discarded_run_leaves_nothing_but_what_was_there(tmp_path):
     for path in (tmp_path / "new" / "run", tmp_path / "mine"):
         run = RunDirectory(path)
         run.create()
-        run.write_config({"seed": 1})
+        run.write_config(PRESETS["fast"].replace(seed=1))
         run.discard_if_unused()
     assert [p.name for p in tmp_path.rglob("*")] == ["mine"]
 
@@ -29,7 +29,7 @@ def test_a_discarded_run_leaves_nothing_but_what_was_there(tmp_path):
 def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path, monkeypatch):
     run = RunDirectory(tmp_path / "run")
     run.create()
-    run.write_config({"seed": 1})
+    run.write_config(PRESETS["fast"].replace(seed=1))
     before = sorted(p.name for p in run.path.iterdir())
 
     def replace(*_):
@@ -37,6 +37,6 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path, monke
 
     monkeypatch.setattr(files.os, "replace", replace)
     with pytest.raises(OSError, match="No space left"):
-        run.write_config({"seed": 2})
+        run.write_config(PRESETS["fast"].replace(seed=2))
     assert json.loads(run.config_path.read_text())["seed"] == 1
     assert sorted(p.name for p in run.path.iterdir()) == before

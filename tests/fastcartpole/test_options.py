@@ -9,6 +9,7 @@ from lockstep import assert_same_trajectory, gymnasium_batch, set_parameters, st
 
 from fastcartpole import CartPoleParameters, CartPoleVectorEnv
 
+
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_sutton_and_bartos_rewards_are_gymnasiums(mode):
     ours = CartPoleVectorEnv(5, sutton_barto_reward=True, autoreset_mode=mode, max_episode_steps=25)

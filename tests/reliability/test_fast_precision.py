@@ -40,6 +40,8 @@ def measured(num_steps):
 def test_a_step_differs_by_few_units_in_the_last_place_and_ends_the_same_episodes(num_steps, figure):
     largest, otherwise = measured(num_steps)
     taken = num_steps * NUM_ENVS
-    figure(f"fast: at most {largest:g} units in the last place a step, {otherwise} of {taken:,} terminated flags differ")
+    figure(
+        f"fast: at most {largest:g} units in the last place a step, {otherwise} of {taken:,} terminated flags differ"
+    )
     assert 0 < largest <= 16
     assert otherwise == 0

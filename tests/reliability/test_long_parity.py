@@ -185,4 +185,6 @@ def test_many_steps_are_those_of_gymnasiums_own_batch(mode, kind, figure):
         set_parameters(theirs, parameters)
     ended = assert_same_trajectory(ours, theirs, 5, num_steps, balance=0.3)
     assert ended > 2 * num_envs
-    figure(f"exact: 0 differing bits in {num_envs * num_steps:,} steps against SyncVectorEnv ({mode}, {kind} parameters)")
+    figure(
+        f"exact: 0 differing bits in {num_envs * num_steps:,} steps against SyncVectorEnv ({mode}, {kind} parameters)"
+    )
