@@ -111,7 +111,7 @@ def step_rules(
     # With one stream, rewards are those of Gymnasium's CartPoleVectorEnv, which negates 0: that leaves a negative zero.
     zero = -0.0 if shared_stream else 0.0
     return StepRules(
-        max_episode_steps=NO_TIME_LIMIT if max_episode_steps is None else max_episode_steps,
+        max_episode_steps=NO_TIME_LIMIT if max_episode_steps is None else min(max_episode_steps, NO_TIME_LIMIT),
         semi_implicit=semi_implicit,
         trigonometry=exact_method() if exact else POLYNOMIAL,
         autoreset_mode=autoreset_mode,

@@ -7,14 +7,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
 
 from fastcartpole.batch import RESET_HIGH, RESET_LOW
 from fastcartpole.kernels import specialized
 from fastcartpole.physics import CartPoleParameters, step_state
 from fastcartpole.rendering import Renderer
 from fastcartpole.spaces import ACTION_SPACE, observation_space
-from fastcartpole.validation import checked_choice, checked_state
+from fastcartpole.validation import checked_choice, checked_reset_options, checked_state
 
 _RENDER_MODES = ["human", "rgb_array"]
 
@@ -85,10 +84,11 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
 
         Raises:
             gymnasium.error.Error: If the seed is not a non-negative integer.
-            ValueError: If the bounds are not numbers with low <= high.
+            TypeError: If the options are no dictionary.
+            ValueError: If the bounds are not finite numbers with low <= high.
         """
+        low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         super().reset(seed=seed)
-        low, high = maybe_parse_reset_bounds(options, RESET_LOW, RESET_HIGH)
         self._state = self.np_random.uniform(low=low, high=high, size=4)
         self._is_reset = True
         self._steps_beyond_terminated = None

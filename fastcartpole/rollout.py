@@ -98,7 +98,8 @@ def roll_out(
     """
     num_steps = checked_integer("num_steps", num_steps, minimum=1)
     entropy = None if seed is None else checked_integer("seed", seed, minimum=0)
-    if policy != "random" and not isinstance(policy, numba.core.dispatcher.Dispatcher):
+    is_random = isinstance(policy, str) and policy == "random"
+    if not is_random and not isinstance(policy, numba.core.dispatcher.Dispatcher):
         raise TypeError(f"policy must be 'random' or a function compiled with numba.njit, got {policy!r}.")
     num_envs = state.elapsed_steps.size
     rollout = _checked_or_new(out, num_steps, num_envs, rules, reward_dtype)
@@ -108,7 +109,7 @@ def roll_out(
     write_observations(0, num_envs, state, rollout.all_observations[0])
     rollout.final_observations[:] = 0.0
     key = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
-    if policy == "random":
+    if is_random:
         _play_randomly(num_threads, state, key, constants, rules, rollout.actions, buffers)
         return rollout
     # The kernels move a copy: should the policy fail, the batch stays where it was.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
 
 _INT64 = np.dtype(np.int64)
 
@@ -116,6 +117,26 @@ def checked_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
         return [None if entry is None else checked_integer("seed", entry, minimum=0) for entry in plain]
     first = checked_integer("seed", plain, minimum=0)
     return range(first, first + num_envs)
+
+
+def checked_reset_options(options: object, default_low: float, default_high: float) -> tuple[float, float]:
+    """Return the bounds of the initial state variables that ``reset(options=...)`` asks for, as Gymnasium reads them.
+
+    Args:
+        options: A dictionary that may hold ``"low"`` and ``"high"``, or None.
+        default_low: Where it does not say.
+        default_high: Likewise.
+
+    Raises:
+        TypeError: If the options are something else.
+        ValueError: If a bound is no finite number, or low is greater than high.
+    """
+    if options is not None and not isinstance(options, dict):
+        raise TypeError(f"options must be a dictionary or None, got {options!r}.")
+    low, high = maybe_parse_reset_bounds(options, default_low, default_high)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"options['low'] and options['high'] must be finite, got {low} and {high}.")
+    return low, high
 
 
 def checked_reset_mask(options: dict[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -38,6 +37,7 @@ from fastcartpole.validation import (
     checked_choice,
     checked_integer,
     checked_reset_mask,
+    checked_reset_options,
     checked_seeds,
     checked_state,
 )
@@ -181,9 +181,9 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             Observations, shape (N, 4), float32, and an empty dictionary.
 
         Raises:
-            TypeError: If a seed is not an integer, or the mask is not a bool array.
-            ValueError: If a seed is negative, a length is not N, the mask is all False, or the bounds are not numbers
-                with low <= high.
+            TypeError: If a seed is not an integer, the options are no dictionary, or the mask is not a bool array.
+            ValueError: If a seed is negative, a length is not N, the mask is all False, or the bounds are not finite
+                numbers with low <= high.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
         """
         self._assert_open()
@@ -192,7 +192,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             seeds = checked_seeds(checked_integer("seed", seed, minimum=0), num_streams)
         else:
             seeds = checked_seeds(seed, num_streams)
-        low, high = maybe_parse_reset_bounds(options, RESET_LOW, RESET_HIGH)
+        low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         mask = checked_reset_mask(options, self.num_envs)
         self._seed(seeds, mask if self.seeding == "independent" else np.ones(1, dtype=np.bool_))
         if self.seeding == "shared":
@@ -303,7 +303,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             The observations of that state, shape (N, 4), float32.
 
         Raises:
-            ValueError: If an entry is missing or an array has another shape or dtype. Nothing has changed then.
+            ValueError: If an entry is missing, or has another type, shape or dtype. Nothing has changed then.
         """
         self._assert_open()
         expected = self.get_state()
@@ -313,10 +313,13 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             given = state[name]
             if not isinstance(given, np.ndarray) or given.shape != array.shape or given.dtype != array.dtype:
                 raise ValueError(f"state[{name!r}] must be an array of {array.dtype} with shape {array.shape}.")
+        for name, kind in (("reset_low", float), ("reset_high", float), ("is_seeded", bool), ("is_ready", bool)):
+            if not isinstance(state[name], kind) or not np.isfinite(state[name]):
+                raise ValueError(f"state[{name!r}] must be a finite {kind.__name__}, got {state[name]!r}.")
         checked_state(state["physics"], self._state.physics.shape)
         self._state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
-        self._rules = self._rules._replace(reset_low=float(state["reset_low"]), reset_high=float(state["reset_high"]))
-        self._is_seeded, self._is_ready = bool(state["is_seeded"]), bool(state["is_ready"])
+        self._rules = self._rules._replace(reset_low=state["reset_low"], reset_high=state["reset_high"])
+        self._is_seeded, self._is_ready = state["is_seeded"], state["is_ready"]
         observations = self._observation_array()
         write_observations(0, self.num_envs, self._state, observations)
         return observations
