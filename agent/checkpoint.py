@@ -72,9 +72,18 @@ def generator_state(generator: np.random.Generator) -> npt.NDArray[np.str_]:
     return np.array(json.dumps(generator.bit_generator.state))
 
 
-def restore_generator(generator: np.random.Generator, state: npt.NDArray[Any]) -> None:
-    """Set a NumPy generator to what :func:`generator_state` returned."""
-    generator.bit_generator.state = json.loads(str(state))
+def restored_generator(state: npt.NDArray[Any]) -> np.random.Generator:
+    """Return a NumPy generator that goes on from what :func:`generator_state` returned.
+
+    Raises:
+        ValueError: If that is anything else.
+    """
+    generator = np.random.default_rng()
+    try:
+        generator.bit_generator.state = json.loads(str(state))
+    except (KeyError, OverflowError, TypeError, ValueError):
+        raise ValueError(f"the state of a generator must be that of a PCG64 as JSON, got {str(state)!r}.") from None
+    return generator
 
 
 def assert_same_structure(state: State, expected: State) -> None:

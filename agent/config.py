@@ -22,6 +22,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+# TensorFlow counts them in 32 bits.
+_MOST_GRADIENT_STEPS = 2**31 - 1
+
+
 @dataclass(frozen=True)
 class PPOConfig:
     """Everything that determines a training run, checked when it is made.
@@ -116,6 +120,12 @@ class PPOConfig:
             if getattr(self, name) is not None:
                 checked_number(name, getattr(self, name), above=0.0)
         checked_number("entropy_coefficient", self.entropy_coefficient, minimum=0.0)
+        for name in ("policy_iterations", "value_iterations"):
+            if getattr(self, name) > _MOST_GRADIENT_STEPS:
+                raise ValueError(
+                    f"{name.replace('iterations', 'update_epochs')} make {getattr(self, name)} gradient steps an "
+                    f"update, at most {_MOST_GRADIENT_STEPS} are possible."
+                )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")

@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 from agent.backend import keras, tf
 from agent.validation import checked_integer
 from fastcartpole import CartPoleVectorEnv
+from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
 Environment = Literal["gymnasium", "fast"]
 
@@ -90,10 +91,13 @@ def evaluate(
         The returns and their statistics.
 
     Raises:
-        TypeError: If ``episodes`` is not an integer.
-        ValueError: If it is less than 1, or there is no such environment.
+        TypeError: If ``episodes`` or ``seed`` is not an integer.
+        ValueError: If one is too small, or there is no such environment.
+        MemoryError: If so many environments cannot fit this machine's memory.
     """
     checked_integer("episodes", episodes, minimum=1)
+    checked_integer("seed", seed, minimum=0)
+    assert_fits_memory(f"{episodes} episodes side by side", episodes * BYTES_PER_ENVIRONMENT)
     if environment not in get_args(Environment):
         raise ValueError(f"environment must be one of {', '.join(get_args(Environment))}, got {environment!r}.")
     environments = _new_environments(environment, episodes)

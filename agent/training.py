@@ -14,10 +14,11 @@ import numpy.typing as npt
 from agent.advantages import advantages_and_returns, explained_variance, normalized
 from agent.backend import keras, use_one_thread_per_network
 from agent.callbacks import Callback
-from agent.checkpoint import State, assert_same_structure, generator_state, restore_generator
+from agent.checkpoint import State, assert_same_structure, generator_state, restored_generator
 from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
 from agent.evaluation import EvaluationResult
+from agent.memory import assert_training_fits_memory
 from agent.metrics import DivergenceError, EpochMetrics
 from agent.networks import OBSERVATION_SIZE, build_actor, build_critic
 from agent.policy import MLPWeights, padded_weights, state_values
@@ -64,7 +65,11 @@ class PPO:
 
         Args:
             config: What to train and how.
+
+        Raises:
+            MemoryError: If a rollout, its minibatches or the networks cannot fit this machine's memory.
         """
+        assert_training_fits_memory(config)
         use_one_thread_per_network()
         self.config = config
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
@@ -135,15 +140,17 @@ class PPO:
             state: What :meth:`get_state` returned.
 
         Raises:
-            ValueError: If an entry is missing, unknown, or an array of another shape or type. Nothing has changed then.
+            ValueError: If an entry is missing, unknown, an array of another shape or type, or no state of a generator.
+                Nothing has changed then.
         """
         assert_same_structure(state, self.get_state())
+        minibatch_generator = restored_generator(state["minibatch_generator"])
         for name, variable in self._variables().items():
             variable.assign(state[name])
         self._collector.set_state(
             {name.removeprefix(_ENVIRONMENTS): state[name] for name in state if name.startswith(_ENVIRONMENTS)}
         )
-        restore_generator(self._minibatch_generator, state["minibatch_generator"])
+        self._minibatch_generator = minibatch_generator
         self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
         self._epoch = int(state["epoch"])
         self._elapsed = float(state["elapsed_s"])
@@ -167,17 +174,16 @@ class PPO:
         """Return the more probable action for each observation, as the greedy policy takes it.
 
         Args:
-            observations: Shape (4,) or (B, 4).
+            observations: Numbers, shape (4,) or (B, 4).
 
         Returns:
             The actions, shape () or (B,).
 
         Raises:
-            ValueError: If the observations have another shape.
+            TypeError: If the observations are not numbers.
+            ValueError: If they have another shape, or are not finite in single precision.
         """
-        rows = np.asarray(observations, dtype=np.float32)
-        if rows.ndim not in (1, 2) or rows.shape[-1] != OBSERVATION_SIZE:
-            raise ValueError(f"observations must have shape (4,) or (B, 4), got {rows.shape}.")
+        rows = _checked_observations(observations)
         logits = self.actor(np.atleast_2d(rows)).numpy()
         return np.asarray(logits.argmax(axis=1).reshape(rows.shape[:-1]), dtype=np.int64)
 
@@ -328,6 +334,23 @@ class PPO:
         cut_off: list[int] = elapsed[elapsed > 0].tolist()
         self._recent_lengths.extend(ended + cut_off)
         return ended + cut_off
+
+
+def _checked_observations(observations: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return observations as float32, shape (4,) or (B, 4)."""
+    try:
+        given = np.asarray(observations)
+    except ValueError:
+        raise ValueError("observations must have shape (4,) or (B, 4), got rows of several lengths.") from None
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
+    if given.ndim not in (1, 2) or given.shape[-1] != OBSERVATION_SIZE:
+        raise ValueError(f"observations must have shape (4,) or (B, 4), got {given.shape}.")
+    with np.errstate(over="ignore"):
+        rows = given.astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise ValueError("observations must be finite in single precision.")
+    return rows
 
 
 def _as_integer(seed: np.random.SeedSequence) -> int:

@@ -42,7 +42,11 @@ def checked_number(
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not math.isfinite(value):
+    try:
+        is_finite = math.isfinite(value)
+    except OverflowError:
+        is_finite = False
+    if not is_finite:
         raise ValueError(f"{name} must be finite, got {value}.")
     if above is not None and not value > above:
         raise ValueError(f"{name} must be greater than {above:g}, got {value}.")

@@ -26,6 +26,7 @@ from fastcartpole.batch import (
     write_observations,
 )
 from fastcartpole.kernels import PARALLEL_LAUNCH, is_forked_child, specialized, usable_threads
+from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import seed_streams_from_integers
 from fastcartpole.rendering import Renderer
@@ -122,8 +123,10 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         Raises:
             TypeError: If an argument has the wrong type.
             ValueError: If an argument is out of its range, or parameter arrays have not N entries.
+            MemoryError: If so many environments cannot fit this machine's memory.
         """
         self.num_envs = checked_integer("num_envs", num_envs, minimum=1)
+        assert_fits_memory(f"num_envs={self.num_envs}", self.num_envs * BYTES_PER_ENVIRONMENT)
         self.max_episode_steps = (
             None if max_episode_steps is None else checked_integer("max_episode_steps", max_episode_steps, minimum=1)
         )

@@ -43,8 +43,8 @@ def evaluate(path: Path, episodes: int, greedy: bool, environment: Environment, 
 
     try:
         result = evaluation.evaluate(actor, episodes=episodes, seed=seed, greedy=greedy, environment=environment)
-    except MemoryError:
-        raise click.ClickException(f"{episodes} episodes side by side need more memory than there is.") from None
+    except MemoryError as error:
+        raise click.ClickException(str(error)) from None
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "returns": list(result.returns)}))
     else:

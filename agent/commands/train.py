@@ -147,6 +147,7 @@ def train(
         raise click.BadParameter(
             "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
         )
+    _check_memory(config)
     if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
         click.echo(
             f"Warning: with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} "
@@ -164,8 +165,8 @@ def train(
         completed = _train(config, run, state, outputs, is_resumed=resume is not None)
     except KeyboardInterrupt:
         completed = False
-    except MemoryError:
-        raise click.ClickException(f"{config.num_envs} environments need more memory than there is.") from None
+    except MemoryError as error:
+        raise click.ClickException(f"not enough memory: {error}") from None
     except DivergenceError as error:
         kept = "The last checkpoint is from before." if run.checkpoint_path.exists() else "Nothing was kept."
         raise click.ClickException(f"{error} {kept}") from None
@@ -221,6 +222,16 @@ def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) ->
     try:
         return make(*arguments, **changes)
     except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _check_memory(config: PPOConfig) -> None:
+    """Refuse what cannot fit the machine's memory."""
+    from agent.memory import assert_training_fits_memory
+
+    try:
+        assert_training_fits_memory(config)
+    except MemoryError as error:
         raise click.UsageError(str(error)) from None
 
 

@@ -39,8 +39,9 @@ def test_a_thousand_epochs_take_no_more_memory_files_or_threads_than_some(tmp_pa
     memory, handles, threads = zip(*samples, strict=True)
     growth = (memory[-1] - memory[1]) / MEBIBYTE
     figure(
-        f"1,000 epochs of preset fast, 8,192,000 steps: {memory[1] / MEBIBYTE:.0f} MiB after 200 epochs, {growth:+.1f} MiB "
-        f"until epoch 900; {handles[1]} and {handles[-1]} file handles, {threads[1]} and {threads[-1]} threads"
+        f"1,000 epochs of preset fast, 8,192,000 steps: {memory[1] / MEBIBYTE:.0f} MiB after 200 epochs, "
+        f"{growth:+.1f} MiB until epoch 900; {handles[1]} and {handles[-1]} file handles, {threads[1]} and "
+        f"{threads[-1]} threads"
     )
     assert growth < 10
     # A file may just be being written.

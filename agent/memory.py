@@ -1,0 +1,33 @@
+"""Whether a training can fit the machine's memory. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import itertools
+
+from agent.config import PPOConfig
+from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
+
+# Least memory in bytes: of a transition, in a rollout and in the batch made of it; of its index in the minibatches of a
+# pass; of a weight, its gradient and Adam's moments, in actor and critic.
+_PER_TRANSITION = 100
+_PER_INDEX = 12
+_PER_WEIGHT = 32
+
+
+def assert_training_fits_memory(config: PPOConfig) -> None:
+    """Check the least memory that environments, rollout, minibatches, networks and optimizers take.
+
+    Args:
+        config: What is to be trained.
+
+    Raises:
+        MemoryError: If the machine has less.
+    """
+    passes = max(config.policy_update_epochs, config.value_update_epochs)
+    num_weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise((4, *config.hidden_sizes)))
+    rollout = f"a rollout of {config.rollout_size} steps"
+    assert_fits_memory(f"num_envs={config.num_envs}", config.num_envs * BYTES_PER_ENVIRONMENT)
+    assert_fits_memory(rollout, config.rollout_size * _PER_TRANSITION)
+    if config.minibatch_size is not None:
+        assert_fits_memory(f"{passes} passes over {rollout}", passes * config.rollout_size * _PER_INDEX)
+    assert_fits_memory(f"hidden_sizes={config.hidden_sizes}", num_weights * _PER_WEIGHT)
