@@ -133,7 +133,7 @@ class PPOConfig:
     @property
     def num_steps(self) -> int:
         """Steps of each environment in one rollout."""
-        return math.ceil(self.steps_per_epoch / self.num_envs)
+        return -(-self.steps_per_epoch // self.num_envs)
 
     @property
     def rollout_size(self) -> int:
