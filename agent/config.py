@@ -280,8 +280,11 @@ def preset_config(name: str, **changes: Any) -> PPOConfig:
     """
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
-    config = PRESETS[name].replace(**changes)
-    return config.replace(**{**_adapted(config, changes), **changes}) if name == "fast" else config
+    if name != "fast":
+        return PRESETS[name].replace(**changes)
+    # Without the preset's minibatches, which a rollout of another size may be too large for.
+    config = PRESETS[name].replace(**{"minibatch_size": None, **changes})
+    return config.replace(**{**_adapted(config, changes), **changes})
 
 
 def _adapted(config: PPOConfig, changes: dict[str, Any]) -> dict[str, int]:

@@ -165,7 +165,10 @@ def test_pieces_of_a_minibatch_are_equal_and_fit_the_cache(size):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not tell the threads' times")
-@pytest.mark.parametrize("changes", [{}, {"max_gradient_norm": 0.5, "entropy_coefficient": 0.01}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param({"max_gradient_norm": 0.5, "entropy_coefficient": 0.01}, marks=pytest.mark.slow)],
+)
 def test_actor_and_critic_are_updated_by_threads_of_their_own(changes):
     # In a process of its own: the threads of TensorFlow are chosen once.
     script = f"""

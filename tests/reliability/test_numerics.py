@@ -26,7 +26,7 @@ def log_probs_of(ppo, observations):
     return logits - np.logaddexp(logits[:, :1], logits[:, 1:])
 
 
-@pytest.mark.parametrize("scale", [1e4, 1e6, 1e8])
+@pytest.mark.parametrize("scale", [1e4, 1e8])
 def test_extreme_logits_give_the_right_actions_log_probabilities_and_losses(scale):
     ppo = PPO(TINY.replace(advantage_normalization="none", policy_learning_rate=1e-6))
     weights = ppo.actor.get_weights()
@@ -132,6 +132,7 @@ def test_a_minibatch_of_the_whole_rollout_is_the_full_batch():
         np.testing.assert_allclose(whole, shuffled, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
