@@ -77,6 +77,17 @@ def test_the_readme_quotes_only_figures_of_the_results():
     assert set(re.findall(r"(\d+\.\d+) s\b", sentence)) <= set(medians)
 
 
+def test_every_test_that_a_promise_refers_to_exists():
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    references = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text))
+    assert len(references) > 30
+    for path, name in references:
+        functions = {node.name for node in ast.parse((ROOT / path).read_text()).body if hasattr(node, "name")}
+        assert not name or name in functions, f"{path}::{name}"
+    mentioned = {path for path, _ in references}
+    assert mentioned >= {f"tests/reliability/{path.name}" for path in (ROOT / "tests/reliability").glob("test_*.py")}
+
+
 def readme_examples():
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
     return [block.split("```")[0] for block in blocks]

@@ -82,8 +82,10 @@ def differences(count, seed, limit):
 @pytest.mark.slow
 @pytest.mark.skipif(exact_method() != ROUNDING_TEST, reason="the rounding test is for glibc")
 @pytest.mark.parametrize("limit", [0.01, 0.25])
-def test_the_rounding_test_agrees_with_the_c_library_for_200_million_angles(limit):
-    assert differences(200_000_000 // BLOCK, np.uint64(7), limit) == 0
+def test_the_rounding_test_agrees_with_the_c_library_for_200_million_angles(limit, figure):
+    differing = differences(200_000_000 // BLOCK, np.uint64(7), limit)
+    figure(f"sines and cosines of 200,000,000 angles up to {limit}: {differing} differ from the C library's")
+    assert differing == 0
 
 
 def test_glibc_is_recognized():
