@@ -14,6 +14,7 @@ from agent.metrics import EpochMetrics
 if TYPE_CHECKING:
     from agent.evaluation import EvaluationResult, evaluate
     from agent.loading import load
+    from agent.sweeps.sweeping import SweepResult, sweep
     from agent.training import PPO
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "EpochMetrics",
     "EvaluationResult",
     "PPOConfig",
+    "SweepResult",
     "evaluate",
     "load",
     "preset_config",
+    "sweep",
 ]
 
 
@@ -42,4 +45,8 @@ def __getattr__(name: str) -> object:
         from agent import evaluation
 
         return getattr(evaluation, name)
+    if name in ("SweepResult", "sweep"):
+        from agent.sweeps import sweeping
+
+        return getattr(sweeping, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ from agent.commands.export import export
 from agent.commands.play import play
 from agent.commands.plot import plot
 from agent.commands.render import render
+from agent.commands.sweep import sweep
 from agent.commands.train import train
 
 
@@ -22,5 +23,5 @@ def main() -> None:
     """Train PPO on CartPole in seconds: Keras networks, a Numba CartPole bit-identical to Gymnasium's."""
 
 
-for _command in (train, evaluate, render, play, plot, export):
+for _command in (train, sweep, evaluate, render, play, plot, export):
     main.add_command(_command)

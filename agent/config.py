@@ -166,6 +166,23 @@ class PPOConfig:
         return self.value_update_epochs * self.num_minibatches
 
     @property
+    def compiled_settings(self) -> tuple[object, ...]:
+        """What the compiled code of a training depends on: trainings that agree in it can share that code."""
+        return (
+            self.num_envs,
+            self.rollout_size,
+            self.gradient_batch_size,
+            self.policy_update_epochs,
+            self.value_update_epochs,
+            self.hidden_sizes,
+            self.clip_ratio,
+            self.target_kl,
+            self.entropy_coefficient,
+            self.advantage_normalization,
+            self.max_gradient_norm,
+        )
+
+    @property
     def kl_threshold(self) -> float:
         """Estimated KL divergence beyond which the policy is not updated further."""
         return math.inf if self.target_kl is None else 1.5 * self.target_kl

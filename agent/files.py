@@ -11,7 +11,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
 _Result = TypeVar("_Result")
+
+
+@contextmanager
+def locked_directory(path: Path) -> Iterator[None]:
+    """Keep other processes from locking the directory; a process that is killed leaves no lock behind.
+
+    Systems without ``fcntl`` (Windows) do without, as do directories that are not there.
+
+    Args:
+        path: The directory.
+
+    Raises:
+        BlockingIOError: If another process holds the lock.
+    """
+    if fcntl is None or not path.is_dir():
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

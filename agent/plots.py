@@ -83,14 +83,24 @@ def _label(setting: dict[str, object], others: Sequence[dict[str, object]]) -> s
     return ", ".join([f"preset {setting['preset']}", *(f"{name} {json.dumps(setting[name])}" for name in differing)])
 
 
+def on_common_grid(curves: Sequence[tuple[Points, Points]], num_points: int) -> tuple[Points, Points]:
+    """Return points x that all curves have reached, shape (K,), and the curves there, shape (curves, K).
+
+    Args:
+        curves: Points x and y of each, ascending in x; one that ends before others goes on with its last value.
+        num_points: K.
+    """
+    start, end = max(x[0] for x, _ in curves), max(x[-1] for x, _ in curves)
+    grid = np.linspace(start, end, num_points)
+    return grid, np.array([np.interp(grid, x, y) for x, y in curves])
+
+
 def _draw(axes: Axes, curves: Sequence[tuple[Points, Points]], label: str) -> None:
     """Draw one run, or the mean of several and how far they spread."""
     if len(curves) == 1:
         axes.plot(*curves[0], label=label)
         return
-    start, end = max(x[0] for x, _ in curves), max(x[-1] for x, _ in curves)
-    grid = np.linspace(start, end, _POINTS_OF_A_MEAN)
-    returns = np.array([np.interp(grid, x, y) for x, y in curves])
+    grid, returns = on_common_grid(curves, _POINTS_OF_A_MEAN)
     mean, deviation = returns.mean(axis=0), returns.std(axis=0)
     (line,) = axes.plot(grid, mean, label=f"{label}: mean and standard deviation of {len(curves)} runs")
     axes.fill_between(grid, mean - deviation, mean + deviation, color=line.get_color(), alpha=0.25, linewidth=0.0)

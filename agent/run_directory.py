@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import math
-import os
 import platform
 import re
 import sys
@@ -19,13 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.callbacks import Callback
 from agent.config import PPOConfig
-from agent.files import errors_named, name_without_process, write_atomically
+from agent.files import errors_named, locked_directory, name_without_process, write_atomically
 from agent.metrics import EpochMetrics
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from agent.backend import keras
@@ -93,22 +87,13 @@ class RunDirectory(Callback):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in the directory; a process that is killed leaves no lock behind.
-
-        Systems without ``fcntl`` (Windows) do without.
+        """Keep other processes from training in the directory.
 
         Raises:
-            BlockingIOError: If another process holds it.
+            BlockingIOError: If another process does.
         """
-        if fcntl is None or not self.path.is_dir():
+        with locked_directory(self.path):
             yield
-            return
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        finally:
-            os.close(descriptor)
 
     def discard_if_unused(self) -> None:
         """Remove everything again if the run was made here and ended before its first epoch did."""

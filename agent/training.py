@@ -44,6 +44,14 @@ class _Seeds(NamedTuple):
     evaluation: np.random.SeedSequence
 
 
+def _new_networks(config: PPOConfig, seeds: _Seeds) -> tuple[keras.Model, keras.Model]:
+    """Return an actor and a critic with their initial weights."""
+    return (
+        build_actor(config.hidden_sizes, _as_integer(seeds.actor), config.initializer),
+        build_critic(config.hidden_sizes, _as_integer(seeds.critic), config.initializer),
+    )
+
+
 class PPO:
     """An actor and a critic that learn CartPole by proximal policy optimization (Schulman et al. 2017).
 
@@ -71,12 +79,15 @@ class PPO:
         """
         assert_training_fits_memory(config)
         use_one_thread_per_network()
-        self.config = config
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
-        self.actor = build_actor(config.hidden_sizes, _as_integer(seeds.actor), config.initializer)
-        self.critic = build_critic(config.hidden_sizes, _as_integer(seeds.critic), config.initializer)
-        self.evaluation_seed = _as_integer(seeds.evaluation)
+        self.actor, self.critic = _new_networks(config, seeds)
         self._update = PPOUpdate(self.actor, self.critic, config)
+        self._begin(config, seeds)
+
+    def _begin(self, config: PPOConfig, seeds: _Seeds) -> None:
+        """Set everything but networks and optimizers to the beginning of a training."""
+        self.config = config
+        self.evaluation_seed = _as_integer(seeds.evaluation)
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
         self._collector = Collector(
             config.num_envs,
@@ -92,6 +103,26 @@ class PPO:
         self._evaluation_seeds = _one_seed_each(seeds.evaluation, _EVALUATION_EPISODES)
         self._epoch = 0
         self._elapsed = 0.0
+
+    def restart(self, config: PPOConfig) -> None:
+        """Begin another training with what has been compiled for this one.
+
+        It is, bit for bit, the training of a new agent, which would take seconds to compile.
+
+        Args:
+            config: What to train; may differ in what is not compiled, such as the seed, the discount factor, the
+                learning rates and the length of the training.
+
+        Raises:
+            ValueError: If it differs in ``compiled_settings``.
+        """
+        if config.compiled_settings != self.config.compiled_settings:
+            raise ValueError("config must agree with that of the agent in its compiled_settings.")
+        seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
+        for network, new in zip((self.actor, self.critic), _new_networks(config, seeds), strict=True):
+            network.set_weights(new.get_weights())
+        self._update.restart(config)
+        self._begin(config, seeds)
 
     def compile_update(self) -> None:
         """Compile what an update needs; :meth:`compile` includes it."""

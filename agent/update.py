@@ -128,6 +128,18 @@ class PPOUpdate:
         indices = minibatch_indices(generator, self._config)
         return self._run(batch, indices, self._config.policy_iterations, self._config.value_iterations)
 
+    def restart(self, config: PPOConfig) -> None:
+        """Put the optimizers where they were at first, with the learning rates of another configuration.
+
+        Args:
+            config: Agrees with the last one in ``compiled_settings``.
+        """
+        self._config = config
+        for optimizer in (self.policy_optimizer, self.value_optimizer):
+            for variable in optimizer.variables:
+                variable.assign(keras.ops.zeros_like(variable))
+        self.scale_learning_rates(1.0)
+
     def scale_learning_rates(self, factor: float) -> None:
         """Set both learning rates to a multiple of the configuration's."""
         self.policy_optimizer.learning_rate = factor * self._config.policy_learning_rate

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import click
 import cloup
 
 from agent.cli import main
-from agent.commands.output import checked_output, write_output
+from agent.commands.output import checked_output, unwritable, write_output
 
 if TYPE_CHECKING:
     from bench.results import Measurement
@@ -35,18 +34,30 @@ _INTERRUPTED = 130
 def run() -> None:
     """Run the ``fastppo`` command, as the console script does.
 
-    The process ends without the interpreter's cleanup: once TensorFlow is loaded, that takes a second.
+    Once TensorFlow is loaded, the interpreter's cleanup takes a second: then the process ends without it.
     """
     code: object = 0
     try:
         main()
     except SystemExit as end:
         code = end.code
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A full disk, where the output goes to a file.
+        code = 1
+        click.echo(f"Error: {unwritable(error)}", err=True)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            with suppress(BrokenPipeError):
+            try:
                 stream.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+            except BrokenPipeError:
+                # What is left is nobody's to read; the interpreter's cleanup would try again.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    status = code if isinstance(code, int) else int(code is not None)
+    if "tensorflow" not in sys.modules:
+        raise SystemExit(status)
+    os._exit(status)
 
 
 def run_family(family: str) -> None:

@@ -58,6 +58,31 @@ def write_output(path: Path, write: Callable[[Path], _Result]) -> _Result:
         raise click.ClickException(unwritable(error)) from None
 
 
+def created_directory(out: Path | None, default_name: str, create: Callable[[Path], _Result]) -> _Result:
+    """Let ``create`` make the directory the user asked for, or one of the default name that nobody has taken.
+
+    Args:
+        out: What ``--out`` says.
+        default_name: Where it says nothing, the name below ``runs``.
+        create: Raises a FileExistsError where something is there already.
+
+    Returns:
+        What ``create`` returned.
+
+    Raises:
+        click.BadParameter: If it cannot be made.
+    """
+    candidates = [out] if out else [Path("runs") / f"{default_name}{suffix}" for suffix in ("", *range(-2, -100, -1))]
+    for candidate in candidates:
+        try:
+            return create(candidate)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _bad("--out", f"'{candidate}' cannot be written: {error.strerror}.") from None
+    raise _bad("--out", f"'{candidates[0]}' exists and is not an empty directory.")
+
+
 def unwritable(error: OSError) -> str:
     """Return as a sentence what could not be written and why."""
     what = "the standard output" if error.filename is None else f"'{error.filename}'"

@@ -14,7 +14,7 @@ import click
 import cloup
 
 from agent.commands.options import NONE, changes_of, configuration_options, integers_of_list, or_none
-from agent.commands.output import unwritable
+from agent.commands.output import created_directory, unwritable
 from agent.config import PRESETS, PPOConfig, preset_config
 from agent.interrupts import interrupt_not_lost, interrupt_stops
 from agent.metrics import DivergenceError
@@ -156,7 +156,7 @@ def train(
             err=True,
         )
     if run is None:
-        run = _new_run_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+        run = created_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}", _new_run)
         _lock(run)
     try:
         if resume is None:
@@ -267,20 +267,10 @@ def _checked_gif_epochs(chosen: Any, config: PPOConfig, first: int = 0) -> tuple
     return epochs
 
 
-def _new_run_directory(out: Path | None, default_name: str) -> RunDirectory:
-    """Make the directory the user asked for, or one of the default name that no other run has taken."""
-    candidates = [out] if out else [Path("runs") / f"{default_name}{suffix}" for suffix in ("", *range(-2, -100, -1))]
-    for candidate in candidates:
-        run = RunDirectory(candidate)
-        try:
-            run.create()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            message = f"'{candidate}' cannot be written: {error.strerror}."
-            raise click.BadParameter(message, param_hint="'--out'") from None
-        return run
-    raise click.BadParameter(f"'{candidates[0]}' exists and is not an empty directory.", param_hint="'--out'")
+def _new_run(path: Path) -> RunDirectory:
+    run = RunDirectory(path)
+    run.create()
+    return run
 
 
 def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _Outputs, *, is_resumed: bool) -> bool:

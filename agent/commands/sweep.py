@@ -1,0 +1,292 @@
+"""The command ``fastppo sweep``."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import cloup
+
+from agent.commands.output import created_directory, unwritable
+from agent.config import PRESETS
+from agent.sweeps.grid import Run, label_of, parsed_seeds, parsed_setting, runs_of
+from agent.sweeps.worker import Failure, Outcome
+
+if TYPE_CHECKING:
+    from agent.sweeps.directory import Key, Plan, SweepDirectory
+    from agent.sweeps.engine import Backend, Workers
+    from agent.sweeps.statistics import Estimate, Summary
+    from agent.sweeps.sweeping import OnResult, Result, SweepResult
+
+_INTERRUPTED = 130
+_WIDTH_OF_A_FILE = 200
+# What --resume takes from the sweep.
+_OF_THE_SWEEP = ("preset", "seeds", "settings", "out")
+_HEADINGS = (
+    "setting",
+    "runs",
+    "interquartile mean",
+    "mean",
+    "median",
+    "optimality gap",
+    "solved",
+    "steps to solve",
+    "seconds to solve",
+)
+
+
+def _seeds(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return parsed_seeds(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    settings: dict[str, tuple[Any, ...]] = {}
+    for text in texts:
+        try:
+            name, values = parsed_setting(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from None
+        if name in settings:
+            raise click.BadParameter(f"{name} is set twice.", context, parameter)
+        settings[name] = values
+    return settings
+
+
+@cloup.command(show_constraints=False)
+@cloup.option_group(
+    "What to train",
+    cloup.option("--preset", type=click.Choice(list(PRESETS)), default="fast", help="Where the settings come from."),
+    cloup.option(
+        "--seeds",
+        default="0:8",
+        metavar="A:B|N,N,...",
+        callback=_seeds,
+        help="Seeds from A to B - 1, as Python's ranges have it, or a list.",
+    ),
+    cloup.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE,...",
+        callback=_settings,
+        help="Values to try for a setting of 'fastppo train', such as gamma=0.98,0.99 or hidden-sizes=64x64,32; lr is "
+        "both learning rates. Several options are combined, each value with each.",
+    ),
+    cloup.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        show_default="runs/sweep-PRESET-TIME",
+        help="Directory to write; must be new or empty.",
+    ),
+    cloup.option(
+        "--resume",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        metavar="DIR",
+        help="Train what is left of the sweep in this directory, and what failed.",
+    ),
+)
+@cloup.option_group(
+    "Where to train",
+    cloup.option(
+        "--jobs", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Trainings side by side."
+    ),
+    cloup.option(
+        "--backend",
+        type=click.Choice(["loky", "ray", "dask"]),
+        default="loky",
+        help="Processes of this machine, or a cluster of Ray or Dask, which need the extras 'ray' and 'dask'.",
+    ),
+    cloup.option(
+        "--address", metavar="HOST:PORT", show_default="one is started on this machine", help="Of the cluster."
+    ),
+)
+def sweep(
+    preset: str,
+    seeds: tuple[int, ...],
+    settings: dict[str, tuple[Any, ...]],
+    out: Path | None,
+    resume: Path | None,
+    jobs: int | None,
+    backend: Backend,
+    address: str | None,
+) -> None:
+    """Train with many seeds and settings, and report what they say together.
+
+    Each combination of settings is trained with each seed; workers compile once. The directory holds results.csv, which
+    grows as runs end, curves.csv, summary.json, learning_curves.png and performance_profile.png. Statistics are those
+    of Agarwal et al. 2021: interquartile mean, mean, median and optimality gap with 95% bootstrap intervals.
+
+    Ctrl-C ends the sweep; --resume goes on. A run that fails is reported and does not end the sweep.
+    """
+    if address is not None and backend == "loky":
+        raise click.UsageError("--address is that of a cluster: it needs --backend ray or --backend dask.")
+    from agent.sweeps.directory import Plan, SweepDirectory
+    from agent.sweeps.engine import Workers, check_workers
+
+    workers = Workers(-1 if jobs is None else jobs, backend, address)
+    try:
+        check_workers(workers)
+    except ImportError as error:
+        raise click.UsageError(f"{error}.") from None
+    with ExitStack() as stack:
+        if resume is None:
+            directory, runs = _new_sweep(Plan(preset, seeds, settings), out)
+            known: dict[Key, Outcome] = {}
+            _lock(directory, stack)
+        else:
+            _refuse_other_settings(click.get_current_context())
+            directory = SweepDirectory(resume)
+            _lock(directory, stack)
+            runs, known = _reopened(directory)
+        _train(runs, known, directory, workers)
+
+
+def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]:
+    """Make the directory of a new sweep, after everything has been checked."""
+    from agent.memory import assert_training_fits_memory
+    from agent.sweeps.directory import SweepDirectory
+
+    try:
+        runs = runs_of(*plan)
+        for run in runs:
+            assert_training_fits_memory(run.config)
+    except (MemoryError, TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+    def create(path: Path) -> SweepDirectory:
+        directory = SweepDirectory(path)
+        directory.create(plan, list(runs[0].settings))
+        return directory
+
+    return created_directory(out, f"sweep-{plan.preset}-{time.strftime('%Y%m%d-%H%M%S')}", create), runs
+
+
+def _refuse_other_settings(context: click.Context) -> None:
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _OF_THE_SWEEP and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--resume takes {parameter.opts[0]} from the sweep; it cannot be given with it.")
+
+
+def _reopened(directory: SweepDirectory) -> tuple[list[Run], dict[Key, Outcome]]:
+    """Return the runs of a sweep and what is known of them, and prepare to go on."""
+    try:
+        runs = runs_of(*directory.read_plan())
+        return runs, directory.reopen(runs)
+    except OSError as error:
+        message = f"'{directory.path}' is no sweep: {error.filename} cannot be read or written: {error.strerror}."
+        raise click.BadParameter(message, param_hint="'--resume'") from None
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="'--resume'") from None
+
+
+def _lock(directory: SweepDirectory, stack: ExitStack) -> None:
+    try:
+        stack.enter_context(directory.locked())
+    except BlockingIOError:
+        raise click.UsageError(f"another process is working at '{directory.path}'.") from None
+
+
+def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory, workers: Workers) -> None:
+    """Train what is left, show what ends, and report the whole."""
+    from agent.sweeps.engine import WorkersLostError, quiet_workers
+    from agent.sweeps.sweeping import report, train_all
+
+    try:
+        with quiet_workers(workers), _shown(len(runs), len(known)) as show:
+            result = train_all(runs, known, directory, workers, show)
+        report(result, directory)
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted; 'fastppo sweep --resume {directory.path}' goes on.", err=True)
+        raise SystemExit(_INTERRUPTED) from None
+    except WorkersLostError as error:
+        raise click.ClickException(f"{error} 'fastppo sweep --resume {directory.path}' goes on.") from None
+    except OSError as error:
+        raise click.ClickException(f"{unwritable(error)} 'fastppo sweep --resume' goes on.") from None
+    _print_table(result)
+    click.echo(f"Saved in {directory.path}")
+    for run, failure in result.failures:
+        click.echo(f"Error: seed {run.config.seed}, {label_of(run)}: {failure.reason}", err=True)
+    if result.failures:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _shown(total: int, ended: int) -> Iterator[OnResult]:
+    """Show each run as it ends: on a terminal beneath a bar of progress, elsewhere line by line."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(highlight=False)
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("runs", total=total, completed=ended)
+
+        def show(result: Result) -> None:
+            progress.advance(task)
+            progress.console.print(_line(result), markup=False, soft_wrap=True)
+
+        yield show
+
+
+def _line(result: Result) -> str:
+    run, outcome = result
+    head = f"seed {run.config.seed:>4}  {label_of(run)}  "
+    if isinstance(outcome, Failure):
+        return f"{head}failed: {outcome.reason}"
+    solved = "solved" if outcome.solved else "not solved"
+    return (
+        f"{head}return {outcome.final_return:6.1f}  {outcome.env_steps:>9,} steps  {outcome.train_s:7.2f} s  {solved}"
+    )
+
+
+def _print_table(result: SweepResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
+    table = Table(box=None, pad_edge=False, caption="With 95% bootstrap intervals.", caption_justify="left")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading == "setting" else "right")
+    for label, summary in result.summaries().items():
+        table.add_row(label, *_cells(summary))
+    console.print(table)
+
+
+def _cells(summary: Summary) -> list[str]:
+    returns = (summary.interquartile_mean, summary.mean, summary.median)
+    return [
+        str(summary.runs),
+        *(_shown_estimate(estimate, ".1f") for estimate in returns),
+        _shown_estimate(summary.optimality_gap, ".3f"),
+        _shown_estimate(summary.solved, ".0%"),
+        _shown_estimate(summary.steps_to_solve, ",.0f"),
+        _shown_estimate(summary.seconds_to_solve, ".2f"),
+    ]
+
+
+def _shown_estimate(estimate: Estimate | None, form: str) -> str:
+    """Return a value and its interval, such as ``498.2 [495.0, 500.0]``."""
+    if estimate is None:
+        return "-"
+    if math.isnan(estimate.low):
+        return f"{estimate.value:{form}}"
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"

@@ -1,0 +1,247 @@
+"""The files of a sweep: nothing else knows their names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.files import errors_named, locked_directory, write_atomically
+from agent.sweeps.grid import Run, as_text
+from agent.sweeps.worker import Failure, Outcome, Point
+
+_RESULT_COLUMNS = ("seed", "final_return", "env_steps", "train_s", "solved", "ended_early", "error")
+_CURVE_COLUMNS = ("seed", "epoch", "env_steps", "mean_return", "train_s")
+_FORMAT = 1
+
+Key = tuple[str, ...]
+
+
+class Plan(NamedTuple):
+    """What a sweep is to train.
+
+    Attributes:
+        preset: Name of the preset.
+        seeds: The seeds.
+        settings: Values to try, by name.
+    """
+
+    preset: str
+    seeds: tuple[int, ...]
+    settings: dict[str, tuple[Any, ...]]
+
+
+class SweepDirectory:
+    """A directory that holds one sweep.
+
+    ``results.csv`` grows by a line for each run that ends, after ``curves.csv`` has grown by its epochs: a run without
+    a line in ``results.csv`` has not ended. The other files are written whole or not at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the directory; nothing is made yet.
+
+        Args:
+            path: Where it is, or is to be.
+        """
+        self.path = path
+        self.plan_path = path / "sweep.json"
+        self.results_path = path / "results.csv"
+        self.curves_path = path / "curves.csv"
+        self.summary_path = path / "summary.json"
+        self.learning_curves_path = path / "learning_curves.png"
+        self.profile_path = path / "performance_profile.png"
+
+    def create(self, plan: Plan, fields: Sequence[str]) -> None:
+        """Make the directory for a new sweep.
+
+        Args:
+            plan: What it is to train.
+            fields: The fields it varies, as columns.
+
+        Raises:
+            FileExistsError: If the path is a file, or a directory that is not empty.
+            OSError: If the directory cannot be made, or nothing can be written into it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if any(self.path.iterdir()):
+            raise FileExistsError(f"{self.path} is not empty")
+        self._write_plan(plan)
+        self._rewrite([], fields)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from working at the same sweep.
+
+        Raises:
+            BlockingIOError: If another process does.
+        """
+        with locked_directory(self.path):
+            yield
+
+    def _write_plan(self, plan: Plan) -> None:
+        content = {
+            "format": _FORMAT,
+            "preset": plan.preset,
+            "seeds": list(plan.seeds),
+            "settings": {name: list(values) for name, values in plan.settings.items()},
+            "versions": {name: version(name) for name in ("fastppo", "tensorflow", "keras", "numba", "numpy")},
+        }
+        _write_text(self.plan_path, json.dumps(content, indent=2) + "\n")
+
+    def read_plan(self) -> Plan:
+        """Return what the sweep is to train.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it is damaged or of another version.
+        """
+        try:
+            content = json.loads(self.plan_path.read_text())
+            if content["format"] != _FORMAT:
+                raise ValueError(f"it has format {content['format']}; this version of fastppo reads {_FORMAT}")
+            settings = {name: tuple(map(_hashable, values)) for name, values in content["settings"].items()}
+            return Plan(content["preset"], tuple(content["seeds"]), settings)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"'{self.plan_path}' is damaged, or of another version: {error}.") from None
+
+    def append(self, run: Run, outcome: Outcome | Failure) -> None:
+        """Record a run that has ended.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        if isinstance(outcome, Outcome):
+            self._append(self.curves_path, _curve_rows(run.key, outcome))
+        self._append(self.results_path, [_result_row(run.key, outcome)])
+
+    def read(self, runs: Sequence[Run]) -> dict[Key, Outcome]:
+        """Return what the runs that have ended without failure came to.
+
+        Args:
+            runs: Those of the plan.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it is damaged, or of another sweep.
+        """
+        fields = list(runs[0].settings)
+        curves: dict[Key, dict[int, Point]] = {run.key: {} for run in runs}
+        try:
+            for row in _rows(self.curves_path, [*fields, *_CURVE_COLUMNS]):
+                point = Point(int(row["env_steps"]), float(row["mean_return"]), float(row["train_s"]))
+                curves[_key(row, fields)][int(row["epoch"])] = point
+            return {
+                _key(row, fields): _outcome_of(row, curves[_key(row, fields)])
+                for row in _rows(self.results_path, [*fields, *_RESULT_COLUMNS])
+                if not row["error"]
+            }
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise ValueError(f"the results in '{self.path}' are damaged, or of another sweep: {error}.") from None
+
+    def reopen(self, runs: Sequence[Run]) -> dict[Key, Outcome]:
+        """Prepare to go on: what is recorded of runs that failed or have not ended is removed.
+
+        Returns:
+            What the others came to.
+
+        Raises:
+            OSError: If a file cannot be read or written.
+            ValueError: If one is damaged, or of another sweep.
+        """
+        known = self.read(runs)
+        self._rewrite([(run, known[run.key]) for run in runs if run.key in known], list(runs[0].settings))
+        return known
+
+    def _rewrite(self, known: Sequence[tuple[Run, Outcome]], fields: Sequence[str]) -> None:
+        curves = [row for run, outcome in known for row in _curve_rows(run.key, outcome)]
+        results = [_result_row(run.key, outcome) for run, outcome in known]
+        for path, columns, rows in (
+            (self.curves_path, _CURVE_COLUMNS, curves),
+            (self.results_path, _RESULT_COLUMNS, results),
+        ):
+            _write_text(path, _csv_text([[*fields, *columns], *rows]))
+
+    @staticmethod
+    def _append(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+        with errors_named(path), path.open("a", newline="") as file:
+            file.write(_csv_text(rows))
+
+    def write_summary(self, content: Mapping[str, Any]) -> None:
+        """Write the statistics as JSON."""
+        _write_text(self.summary_path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+    def write_learning_curves(self, write: Callable[[Path], object]) -> None:
+        """Let ``write`` draw the learning curves at the path it is given."""
+        write_atomically(self.learning_curves_path, write)
+
+    def write_profile(self, write: Callable[[Path], object]) -> None:
+        """Let ``write`` draw the performance profile at the path it is given."""
+        write_atomically(self.profile_path, write)
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _key(row: Mapping[str, str], fields: Sequence[str]) -> Key:
+    return (*(row[field] for field in fields), row["seed"])
+
+
+def _result_row(key: Key, outcome: Outcome | Failure) -> list[Any]:
+    if isinstance(outcome, Failure):
+        return [*key, "", "", "", "", "", outcome.reason]
+    figures = (outcome.final_return, outcome.env_steps, outcome.train_s)
+    return [*key, *figures, as_text(outcome.solved), as_text(outcome.ended_early), ""]
+
+
+def _curve_rows(key: Key, outcome: Outcome) -> list[list[Any]]:
+    return [[*key, epoch, *point] for epoch, point in enumerate(outcome.curve, start=1)]
+
+
+def _outcome_of(row: Mapping[str, str], curve: Mapping[int, Point]) -> Outcome:
+    points = tuple(curve[epoch] for epoch in range(1, len(curve) + 1))
+    outcome = Outcome(
+        float(row["final_return"]),
+        int(row["env_steps"]),
+        float(row["train_s"]),
+        _truth(row["solved"]),
+        _truth(row["ended_early"]),
+        points,
+    )
+    if not points or points[-1].env_steps != outcome.env_steps:
+        raise ValueError(f"the learning curve of seed {row['seed']} is not whole")
+    return outcome
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the rows of a file but for a last line that is not whole, where a sweep was killed."""
+    lines = path.read_text().splitlines(keepends=True)
+    reader = csv.DictReader(line for line in lines if line.endswith("\n"))
+    if list(reader.fieldnames or ()) != list(columns):
+        raise ValueError(f"{path.name} must have the columns {', '.join(columns)}")
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"a line of {path.name} has another number of columns")
+        yield row
+
+
+def _csv_text(rows: Sequence[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

@@ -1,0 +1,212 @@
+"""Trainings side by side: joblib's processes on this machine, or a cluster of Ray or Dask."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from importlib.util import find_spec
+from multiprocessing import parent_process
+from threading import current_thread, main_thread
+from typing import Literal, NamedTuple, get_args
+
+import joblib
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from agent.sweeps.grid import Run
+from agent.sweeps.worker import Failure, Outcome, train_one
+from agent.validation import checked_integer
+
+Backend = Literal["loky", "ray", "dask"]
+
+BACKENDS: tuple[str, ...] = get_args(Backend)
+_PACKAGES = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
+# Runs a job gets at once from a backend that reports results only when all it was given have ended.
+_RUNS_PER_WAVE = 2
+_LOOPBACK = "127.0.0.1"
+# How often in a row workers may be lost before a single run has ended.
+_MOST_LOSSES = 3
+
+
+class Workers(NamedTuple):
+    """Who trains the runs of a sweep.
+
+    Attributes:
+        jobs: Trainings side by side, at least 1; -1 for all cores of the machine or the cluster.
+        backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"``.
+        address: Of a cluster; None starts one on this machine.
+    """
+
+    jobs: int = -1
+    backend: Backend = "loky"
+    address: str | None = None
+
+
+class WorkersLostError(RuntimeError):
+    """Raised where workers end again and again, before any of them has finished a run."""
+
+
+def check_workers(workers: Workers) -> None:
+    """Check what is to train the runs.
+
+    Raises:
+        TypeError: If ``jobs`` is no integer.
+        ValueError: If it is neither -1 nor at least 1, or there is no such backend.
+        ImportError: If the backend's package is not installed.
+    """
+    if workers.jobs != -1:
+        checked_integer("jobs", workers.jobs, minimum=1)
+    if workers.backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {workers.backend!r}.")
+    package = _PACKAGES[workers.backend]
+    if not find_spec(package):
+        raise ImportError(f"backend {workers.backend!r} needs {package}: pip install 'fastppo[{workers.backend}]'")
+
+
+def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:
+    """Train all runs; each is yielded as soon as it is known to have ended, in any order.
+
+    Runs whose worker is killed are trained again by another one: every result is that of a whole training.
+
+    Args:
+        runs: What to train.
+        workers: Who trains them.
+
+    Raises:
+        WorkersLostError: If workers end again and again without a result.
+    """
+    remaining = {run.key: run for run in runs}
+    losses = 0
+    with _connection(workers):
+        while remaining:
+            try:
+                for run, outcome in _parallel_outcomes(list(remaining.values()), workers):
+                    losses = 0
+                    del remaining[run.key]
+                    yield run, outcome
+            except _worker_losses(workers.backend) as error:
+                losses += 1
+                if losses > _MOST_LOSSES:
+                    raise WorkersLostError(f"workers were lost {losses} times in a row: {_first_line(error)}") from None
+
+
+def _parallel_outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:
+    """Train runs until all have ended or a worker is lost."""
+    jobs = _usable_jobs(workers)
+    with joblib.parallel_config(backend=workers.backend, n_jobs=jobs):
+        streams = workers.backend != "ray"
+        return_as = "generator_unordered" if streams else "list"
+        with joblib.Parallel(return_as=return_as, batch_size=1, pre_dispatch="2*n_jobs") as parallel:
+            size = len(runs) if streams else _RUNS_PER_WAVE * joblib.effective_n_jobs(jobs)
+            for start in range(0, len(runs), size):
+                yield from parallel(joblib.delayed(_train)(run, workers) for run in runs[start : start + size])
+
+
+def _train(run: Run, workers: Workers) -> tuple[Run, Outcome | Failure]:
+    if workers.backend == "loky":
+        _leave_interrupts_to_the_parent()
+    else:
+        # As joblib does for processes of its own. Numba reads it when it is imported, with the first run.
+        os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    return run, train_one(run.config)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ignore Ctrl-C in a worker, which a terminal sends to all processes: the sweep's own process ends the workers."""
+    if parent_process() is not None and current_thread() is main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def quiet_workers(workers: Workers) -> Iterator[None]:
+    """End this machine's workers with the sweep, and keep joblib's remarks about that to itself.
+
+    For programs whose only work is the sweep; others may have use for the workers, which end by themselves later.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="joblib")
+        try:
+            yield
+        finally:
+            if workers.backend == "loky" and workers.jobs != 1:
+                get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def _worker_losses(backend: Backend) -> tuple[type[Exception], ...]:
+    """Return what is raised where a worker is lost."""
+    if backend == "ray":
+        from ray.exceptions import RayError
+
+        return (RayError,)
+    if backend == "dask":
+        from distributed import KilledWorker
+
+        return (KilledWorker,)
+    return (TerminatedWorkerError,)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _connection(workers: Workers) -> AbstractContextManager[object]:
+    """Return a connection to the cluster, or to one started on this machine, to be held while the sweep lasts."""
+    if workers.backend == "ray":
+        return _ray(workers.jobs, workers.address)
+    return _dask(workers.jobs, workers.address) if workers.backend == "dask" else nullcontext()
+
+
+@contextmanager
+def _ray(jobs: int, address: str | None) -> Iterator[None]:
+    import ray
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    # What the caller has connected already is the caller's to close.
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        # Without an address, Ray would look for a cluster of somebody else's.
+        options = {} if address else {"num_cpus": _number_of_workers(jobs), "include_dashboard": False}
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+    try:
+        yield
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+@contextmanager
+def _dask(jobs: int, address: str | None) -> Iterator[None]:
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        where = address or stack.enter_context(
+            LocalCluster(
+                n_workers=_number_of_workers(jobs),
+                threads_per_worker=1,
+                host=_LOOPBACK,
+                dashboard_address=f"{_LOOPBACK}:0",
+                silence_logs=logging.ERROR,
+            )
+        )
+        stack.enter_context(Client(where))
+        yield
+
+
+def _usable_jobs(workers: Workers) -> int:
+    """Return how many trainings there can be side by side: on a cluster of Ray, as many as it has cores now."""
+    if workers.backend != "ray":
+        return workers.jobs
+    import ray
+
+    cores = int(ray.cluster_resources().get("CPU", 1))
+    return cores if workers.jobs < 0 else min(workers.jobs, cores)
+
+
+def _number_of_workers(jobs: int) -> int:
+    return joblib.cpu_count() if jobs < 0 else jobs

@@ -1,0 +1,157 @@
+"""Which trainings a sweep consists of. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.config import CHOICES, PPOConfig, preset_config
+
+_NONE = "none"
+_BOOLEANS = {"true": True, "false": False}
+_FIELDS = [field.name for field in dataclasses.fields(PPOConfig) if field.name not in ("preset", "seed")]
+# What users of other libraries write for several fields, or for one.
+_OTHER_NAMES = {
+    "lr": ("policy_learning_rate", "value_learning_rate"),
+    "learning_rate": ("policy_learning_rate", "value_learning_rate"),
+    "envs": ("num_envs",),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a sweep.
+
+    Attributes:
+        settings: The values of the fields that the sweep varies.
+        config: The whole configuration.
+    """
+
+    settings: Mapping[str, Any]
+    config: PPOConfig
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from the other runs of the sweep: its settings and its seed, as results.csv writes them."""
+        return (*map(as_text, self.settings.values()), str(self.config.seed))
+
+
+def runs_of(preset: str, seeds: Iterable[int], settings: Mapping[str, Sequence[Any]]) -> list[Run]:
+    """Return every combination of the settings, each with every seed; runs of the same settings stand together.
+
+    Args:
+        preset: ``fast`` or ``keras``.
+        seeds: At least one; each counts once.
+        settings: The values to try by field of :class:`agent.config.PPOConfig`, or by ``lr``, ``learning_rate`` (both
+            networks') or ``envs``.
+
+    Raises:
+        TypeError: If a seed or a value has the wrong type.
+        ValueError: If there is no seed, no value for a setting, no such field or preset, or a value is out of range.
+    """
+    distinct = list(dict.fromkeys(seeds))
+    if not distinct:
+        raise ValueError("seeds must hold at least one seed.")
+    for name, values in settings.items():
+        if not values:
+            raise ValueError(f"settings must hold at least one value for {name}.")
+    axes = [[(name, value) for value in dict.fromkeys(values)] for name, values in settings.items()]
+    runs = []
+    for combination in itertools.product(*axes):
+        changes = _changes(combination)
+        runs += [Run(changes, preset_config(preset, seed=seed, **changes)) for seed in distinct]
+    return runs
+
+
+def _changes(combination: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for name, value in combination:
+        for field in fields_named(name):
+            if field in changes:
+                raise ValueError(f"{field} is set twice.")
+            changes[field] = value
+    return changes
+
+
+def fields_named(name: str) -> tuple[str, ...]:
+    """Return the fields that a name stands for.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    plain = name.replace("-", "_")
+    if plain in _OTHER_NAMES:
+        return _OTHER_NAMES[plain]
+    if plain not in _FIELDS:
+        raise ValueError(f"{name} is no setting; there are {', '.join([*_FIELDS, *_OTHER_NAMES])}.")
+    return (plain,)
+
+
+def label_of(run: Run) -> str:
+    """Return what tells the run's settings from those of the others, such as ``gamma=0.99``; else its preset."""
+    return ", ".join(f"{field}={as_text(value)}" for field, value in run.settings.items()) or run.config.preset
+
+
+def parsed_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds of a list such as ``0:32`` (half-open, as Python's ranges) or ``1,5,9``; parts may be mixed.
+
+    Raises:
+        ValueError: If it is anything else, or holds no seed.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        numbers = [number.strip() for number in part.split(":")]
+        if len(numbers) > 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
+            raise ValueError(f"{text!r} is neither a range such as 0:32 nor a list such as 1,5,9.")
+        first, *end = map(int, numbers)
+        seeds += range(first, end[0]) if end else [first]
+    if not seeds:
+        raise ValueError(f"{text!r} holds no seed: the end of a range is not part of it.")
+    return tuple(dict.fromkeys(seeds))
+
+
+def parsed_setting(text: str) -> tuple[str, tuple[Any, ...]]:
+    """Return name and values of a setting such as ``gamma=0.98,0.99`` or ``hidden_sizes=64x64,32``.
+
+    Raises:
+        ValueError: If it has another form, or there is no such field.
+    """
+    name, equals, values = text.partition("=")
+    if not equals or not name or not values:
+        raise ValueError(f"{text!r} is not of the form NAME=VALUE,VALUE,...")
+    field = fields_named(name)[0]
+    return name, tuple(_parsed_value(field, value.strip()) for value in values.split(","))
+
+
+def _parsed_value(field: str, text: str) -> Any:
+    """Return a value as the configuration takes it; whether the field allows it is the configuration's to say."""
+    if field in CHOICES:
+        return text
+    if field == "hidden_sizes":
+        return tuple(_parsed_number(size) for size in text.split("x"))
+    if text.lower() == _NONE:
+        return None
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    return _parsed_number(text)
+
+
+def _parsed_number(text: str) -> Any:
+    for parse in (int, float):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    return text
+
+
+def as_text(value: Any) -> str:
+    """Return a value of a field as :func:`parsed_setting` reads it."""
+    if value is None:
+        return _NONE
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

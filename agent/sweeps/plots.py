@@ -1,0 +1,93 @@
+"""Sweeps as images: learning curves and performance profiles, with 95% bootstrap bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from agent.plots import on_common_grid
+from agent.sweeps.statistics import HIGHEST_RETURN, band, interquartile_mean
+from agent.sweeps.worker import Outcome
+
+_POINTS = 200
+_ESTIMATE = "interquartile mean and 95% bootstrap interval"
+
+Groups = Mapping[str, Sequence[Outcome]]
+Statistic = Callable[..., Any]
+
+
+def plot_learning_curves(groups: Groups, path: Path) -> None:
+    """Draw the interquartile mean of the mean returns over environment steps, a line for each setting.
+
+    A run that ended before others of its setting counts with its last value from there on.
+
+    Args:
+        groups: The runs of each setting, by its label; settings in whose runs no episode has ended are left out.
+        path: Where to write, in the format that the suffix names.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    figure, axes = _figure("environment steps", "mean return", f"Learning curves: {_ESTIMATE}")
+    for label, outcomes in groups.items():
+        curves = [curve for curve in map(_curve, outcomes) if len(curve[0])]
+        if curves:
+            grid, returns = on_common_grid(curves, _POINTS)
+            _draw(axes, grid, returns, label, interquartile_mean)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    _save(figure, axes, path)
+
+
+def plot_profile(groups: Groups, path: Path) -> None:
+    """Draw which share of the runs reaches which final return (Agarwal et al. 2021, section 4.2).
+
+    Args:
+        groups: The runs of each setting, by its label.
+        path: Where to write, in the format that the suffix names.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    figure, axes = _figure("final return", "share of runs with at least this return", "Performance profile")
+    thresholds = np.linspace(0.0, HIGHEST_RETURN, _POINTS)
+    for label, outcomes in groups.items():
+        returns = np.array([outcome.final_return for outcome in outcomes])
+        reached = (returns[:, None] >= thresholds).astype(np.float64)
+        _draw(axes, thresholds, reached, label, np.mean)
+    _save(figure, axes, path)
+
+
+def _curve(outcome: Outcome) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return environment steps and mean returns of the epochs by whose end an episode has ended."""
+    points = np.array([(point.env_steps, point.mean_return) for point in outcome.curve], dtype=np.float64)
+    known = points[np.isfinite(points[:, 1])]
+    return known[:, 0], known[:, 1]
+
+
+def _figure(x: str, y: str, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _draw(
+    axes: Axes, x: npt.NDArray[np.float64], samples: npt.NDArray[np.float64], label: str, statistic: Statistic
+) -> None:
+    """Draw a statistic of samples, shape (runs, K), and its band."""
+    value, low, high = band(samples, statistic)
+    (line,) = axes.plot(x, value, label=f"{label}: {len(samples)} runs")
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.25, linewidth=0.0)
+
+
+def _save(figure: Figure, axes: Axes, path: Path) -> None:
+    axes.set_ylim(bottom=0.0)
+    figure.legend(loc="outside lower center")
+    figure.savefig(path, dpi=150)

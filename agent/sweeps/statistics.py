@@ -1,0 +1,143 @@
+"""What the runs of a sweep say together, reported as the field asks for.
+
+Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021): interquartile mean, mean,
+median and optimality gap with 95% intervals from a percentile bootstrap, and performance profiles. Their bootstrap is
+stratified by task; CartPole is one task, so that the strata are the settings: each is resampled by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from agent.sweeps.worker import Outcome
+
+HIGHEST_RETURN = 500.0
+"""Of CartPole-v1: what the optimality gap is measured from."""
+
+_CONFIDENCE = 0.95
+_RESAMPLES = 5000
+_RESAMPLES_OF_A_BAND = 1000
+_SEED = 0
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic and its 95% bootstrap interval.
+
+    Attributes:
+        value: The statistic of the runs.
+        low: Lower end; not a number where there are fewer than two runs.
+        high: Upper end, likewise.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the runs of one setting came to.
+
+    Attributes:
+        runs: How many ended without failure.
+        failed: How many failed; the other figures leave them out.
+        interquartile_mean: Mean of the middle half of the final returns.
+        mean: Mean final return.
+        median: Median final return.
+        optimality_gap: How far runs fall short of the highest return on average, as a share of it.
+        solved: Share of the runs that solved CartPole.
+        steps_to_solve: Median environment steps of the runs that ended because they had solved it; None if none did.
+        seconds_to_solve: Their median training time in s; None if none did.
+    """
+
+    runs: int
+    failed: int
+    interquartile_mean: Estimate
+    mean: Estimate
+    median: Estimate
+    optimality_gap: Estimate
+    solved: Estimate
+    steps_to_solve: Estimate | None
+    seconds_to_solve: Estimate | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values; what is not a number becomes None."""
+        return {name: _without_nan(value) for name, value in asdict(self).items()}
+
+
+def summarize(outcomes: Sequence[Outcome], failed: int = 0) -> Summary:
+    """Return the statistics of the runs of one setting.
+
+    Args:
+        outcomes: At least one.
+        failed: How many runs failed besides.
+    """
+    returns = np.array([outcome.final_return for outcome in outcomes])
+    ended = [outcome for outcome in outcomes if outcome.ended_early]
+    return Summary(
+        runs=len(outcomes),
+        failed=failed,
+        interquartile_mean=estimate(returns, interquartile_mean),
+        mean=estimate(returns, np.mean),
+        median=estimate(returns, np.median),
+        optimality_gap=estimate(returns, optimality_gap),
+        solved=estimate(np.array([float(outcome.solved) for outcome in outcomes]), np.mean),
+        steps_to_solve=estimate(np.array([float(o.env_steps) for o in ended]), np.median) if ended else None,
+        seconds_to_solve=estimate(np.array([o.train_s for o in ended]), np.median) if ended else None,
+    )
+
+
+def interquartile_mean(returns: Points, axis: int = -1) -> Points:
+    """Return the mean of the middle half, where a quarter of the number is rounded down at either end."""
+    return np.asarray(stats.trim_mean(returns, 0.25, axis=axis))
+
+
+def optimality_gap(returns: Points, axis: int = -1) -> Points:
+    """Return how far returns fall short of 500 on average, as a share of it."""
+    return np.asarray(np.mean(np.maximum(0.0, 1.0 - returns / HIGHEST_RETURN), axis=axis))
+
+
+def estimate(samples: Points, statistic: Callable[..., Any]) -> Estimate:
+    """Return a statistic of samples, shape (n,), and its 95% percentile bootstrap interval."""
+    value = float(statistic(samples))
+    if len(samples) < 2:
+        return Estimate(value, math.nan, math.nan)
+    interval = stats.bootstrap(
+        (samples,),
+        statistic,
+        n_resamples=_RESAMPLES,
+        confidence_level=_CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=_SEED,
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
+
+
+def band(samples: Points, statistic: Callable[..., Any]) -> tuple[Points, Points, Points]:
+    """Return a statistic of n runs at K points and its 95% percentile bootstrap interval, shape (K,) each.
+
+    Args:
+        samples: Shape (n, K).
+        statistic: Takes samples and the axis of the runs.
+    """
+    chosen = np.random.default_rng(_SEED).integers(0, len(samples), (_RESAMPLES_OF_A_BAND, len(samples)))
+    resampled = np.array([statistic(column[chosen], axis=1) for column in samples.T])
+    low, high = np.quantile(resampled, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2], axis=1)
+    return np.asarray(statistic(samples, axis=0)), low, high
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    return None if isinstance(content, float) and math.isnan(content) else content

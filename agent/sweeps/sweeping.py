@@ -1,0 +1,146 @@
+"""The sweep itself: train what is left, record what ends, report what it says together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.sweeps.directory import Key, Plan, SweepDirectory
+from agent.sweeps.engine import Backend, Workers, check_workers, outcomes
+from agent.sweeps.grid import Run, label_of, runs_of
+from agent.sweeps.statistics import Summary, summarize
+from agent.sweeps.worker import Failure, Outcome
+
+
+class Result(NamedTuple):
+    """One run and what it came to."""
+
+    run: Run
+    outcome: Outcome | Failure
+
+
+OnResult = Callable[[Result], object]
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep came to.
+
+    Attributes:
+        results: One for each run, in the order of settings and seeds.
+    """
+
+    results: tuple[Result, ...]
+
+    @property
+    def failures(self) -> list[tuple[Run, Failure]]:
+        """The runs that came to nothing, and why."""
+        return [(run, outcome) for run, outcome in self.results if isinstance(outcome, Failure)]
+
+    def groups(self) -> dict[str, list[Outcome]]:
+        """Return the outcomes of each setting that has some, by a label such as ``gamma=0.99``."""
+        groups: dict[str, list[Outcome]] = {}
+        for run, outcome in self.results:
+            if isinstance(outcome, Outcome):
+                groups.setdefault(label_of(run), []).append(outcome)
+        return groups
+
+    def summaries(self) -> dict[str, Summary]:
+        """Return the statistics of each setting of which a run has ended, by its label."""
+        failed = [label_of(run) for run, _ in self.failures]
+        return {label: summarize(members, failed.count(label)) for label, members in self.groups().items()}
+
+
+def sweep(
+    seeds: Iterable[int],
+    settings: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    preset: str = "fast",
+    jobs: int = -1,
+    backend: Backend = "loky",
+    address: str | None = None,
+    out: str | PathLike[str] | None = None,
+    on_result: OnResult | None = None,
+) -> SweepResult:
+    """Train every combination of settings with every seed, side by side.
+
+    The results do not depend on the number of jobs or on the backend, but for the times. A run that fails does not end
+    the sweep; a run whose worker is killed is trained again.
+
+    Args:
+        seeds: Such as ``range(32)``.
+        settings: Values to try by field of :class:`agent.PPOConfig`, such as ``{"gamma": [0.98, 0.99]}``; ``lr``
+            stands for the learning rates of both networks.
+        preset: ``fast`` or ``keras``.
+        jobs: Trainings side by side; -1 for all cores of the machine or the cluster. Processes on this machine import
+            the calling program's main module: a script guards what it does by ``if __name__ == "__main__":``.
+        backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"`` for a cluster of theirs.
+        address: Of the cluster; None starts one on this machine.
+        out: Directory for results.csv, curves.csv, summary.json and two plots; new or empty. None writes nothing.
+        on_result: Is told of each run as it ends.
+
+    Returns:
+        The results.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If one is out of its range.
+        FileExistsError: If ``out`` is no empty directory.
+        ImportError: If the backend's package is not installed.
+        WorkersLostError: If workers end again and again without a result.
+    """
+    plan = Plan(preset, tuple(seeds), {name: tuple(values) for name, values in (settings or {}).items()})
+    runs = runs_of(plan.preset, plan.seeds, plan.settings)
+    workers = Workers(jobs, backend, address)
+    check_workers(workers)
+    if out is None:
+        return train_all(runs, {}, None, workers, on_result)
+    directory = SweepDirectory(Path(out))
+    directory.create(plan, list(runs[0].settings))
+    with directory.locked():
+        result = train_all(runs, {}, directory, workers, on_result)
+        report(result, directory)
+    return result
+
+
+def train_all(
+    runs: Sequence[Run],
+    known: Mapping[Key, Outcome],
+    directory: SweepDirectory | None,
+    workers: Workers,
+    on_result: OnResult | None,
+) -> SweepResult:
+    """Train the runs that are not known yet, and record each as it ends.
+
+    Args:
+        runs: All runs of the sweep.
+        known: What some of them came to before.
+        directory: Where to record; None for nowhere.
+        workers: Who trains.
+        on_result: Is told of each run as it ends.
+
+    Returns:
+        The results of all runs.
+    """
+    found: dict[Key, Outcome | Failure] = dict(known)
+    for run, outcome in outcomes([run for run in runs if run.key not in known], workers):
+        found[run.key] = outcome
+        if directory is not None:
+            directory.append(run, outcome)
+        if on_result is not None:
+            on_result(Result(run, outcome))
+    return SweepResult(tuple(Result(run, found[run.key]) for run in runs))
+
+
+def report(result: SweepResult, directory: SweepDirectory) -> None:
+    """Write the statistics and the plots of a sweep, where any of its runs has ended."""
+    from agent.sweeps.plots import plot_learning_curves, plot_profile
+
+    groups = result.groups()
+    directory.write_summary({label: summary.as_dict() for label, summary in result.summaries().items()})
+    if groups:
+        directory.write_learning_curves(lambda path: plot_learning_curves(groups, path))
+        directory.write_profile(lambda path: plot_profile(groups, path))

@@ -1,0 +1,126 @@
+"""What a worker of a sweep does: one training after the other, with what it has compiled. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent.callbacks import Callback
+from agent.config import PPOConfig
+from agent.metrics import EpochMetrics
+
+if TYPE_CHECKING:
+    from agent.training import PPO
+
+# What CartPole-v1 counts as solved at, where the configuration has no target of its own.
+_SOLVED_RETURN = 475.0
+# Each holds some compiled graphs.
+_MOST_AGENTS = 4
+_AGENTS: OrderedDict[object, PPO] = OrderedDict()
+# A worker of Dask may be a thread beside others.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class Point(NamedTuple):
+    """One epoch of a learning curve.
+
+    Attributes:
+        env_steps: Environment steps so far.
+        mean_return: As ``metrics.csv`` has it.
+        train_s: Training time so far in s.
+    """
+
+    env_steps: int
+    mean_return: float
+    train_s: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        final_return: Mean return of 100 greedy episodes of the last policy.
+        env_steps: Environment steps taken.
+        train_s: Training time in s, without compilation.
+        solved: Whether the final return reaches the configuration's target, or CartPole-v1's (475).
+        ended_early: Whether the training ended because it was solved, so that ``env_steps`` and ``train_s`` tell when.
+        curve: Each epoch.
+    """
+
+    final_return: float
+    env_steps: int
+    train_s: float
+    solved: bool
+    ended_early: bool
+    curve: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a training came to nothing.
+
+    Attributes:
+        reason: One line.
+    """
+
+    reason: str
+
+
+def train_one(config: PPOConfig) -> Outcome | Failure:
+    """Train an agent and evaluate it.
+
+    The result does not depend on what the worker trained before, nor on what else runs.
+
+    Args:
+        config: What to train.
+
+    Returns:
+        What it came to; a failure, whatever it was, instead of an exception.
+    """
+    with _ONE_AT_A_TIME:
+        try:
+            return _outcome(config)
+        except Exception as error:
+            lines = str(error).splitlines()
+            return Failure(lines[0] if lines else type(error).__name__)
+
+
+def _outcome(config: PPOConfig) -> Outcome:
+    ppo, curve = _agent(config), _Curve()
+    ppo.train([curve])
+    final_return = ppo.evaluate().mean
+    last = curve.points[-1]
+    target = _SOLVED_RETURN if config.target_return is None else config.target_return
+    return Outcome(
+        final_return, last.env_steps, last.train_s, final_return >= target, ppo.is_solved, tuple(curve.points)
+    )
+
+
+def _agent(config: PPOConfig) -> PPO:
+    """Return an agent at the beginning of its training: one that has trained before, where its graphs fit."""
+    from agent.quiet import standard_error_held_back
+
+    with standard_error_held_back():
+        from agent.training import PPO
+    key = config.compiled_settings
+    ppo = _AGENTS.pop(key, None)
+    if ppo is None:
+        ppo = PPO(config)
+        ppo.compile()
+    else:
+        ppo.restart(config)
+    _AGENTS[key] = ppo
+    while len(_AGENTS) > _MOST_AGENTS:
+        _AGENTS.popitem(last=False)
+    return ppo
+
+
+class _Curve(Callback):
+    def __init__(self) -> None:
+        self.points: list[Point] = []
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        self.points.append(Point(metrics.env_steps, metrics.mean_return, metrics.elapsed_s))

@@ -1,0 +1,281 @@
+"""Sweeps: the same results however they are trained, and nothing is trained twice or lost."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+from runs import FASTPPO, files_of, invoke, message_of
+from sweeps import SETTINGS, SHORT, SMALL, comparable, rows_of
+
+from agent import PPO, preset_config, sweep
+from agent.sweeps import worker
+from agent.sweeps.directory import SweepDirectory
+from agent.sweeps.worker import Failure, train_one
+
+COLUMNS = "num_envs,steps_per_epoch,hidden_sizes,target_return,epochs,seed,final_return,env_steps,train_s,solved"
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """Return the directory of a sweep trained by one job."""
+    directory = tmp_path_factory.mktemp("sweeps") / "serial"
+    result = invoke("sweep", "--seeds", "0:4", *SHORT, "--set", "gamma=0.9,0.99", "--jobs", 1, "--out", directory)
+    assert result.exit_code == 0, result.output
+    return directory
+
+
+def test_a_sweep_writes_a_row_for_each_run_statistics_and_plots(serial):
+    assert {path.name for path in serial.iterdir()} == {
+        "sweep.json",
+        "results.csv",
+        "curves.csv",
+        "summary.json",
+        "learning_curves.png",
+        "performance_profile.png",
+    }
+    assert (serial / "results.csv").read_text().startswith(COLUMNS.replace("epochs,", "epochs,gamma,"))
+    rows = rows_of(serial)
+    assert [(row["gamma"], row["seed"]) for row in rows] == [(g, str(s)) for g in ("0.9", "0.99") for s in range(4)]
+    assert {row["env_steps"] for row in rows} == {"768"}
+    summary = json.loads((serial / "summary.json").read_text())
+    assert len(summary) == 2
+    for label, figures in summary.items():
+        gamma = label.rsplit("gamma=")[-1]
+        returns = [float(row["final_return"]) for row in rows if row["gamma"] == gamma]
+        assert figures["mean"]["value"] == pytest.approx(sum(returns) / 4)
+        assert figures["mean"]["low"] <= figures["mean"]["value"] <= figures["mean"]["high"]
+        assert (figures["runs"], figures["failed"], figures["steps_to_solve"]) == (4, 0, None)
+    for name in ("learning_curves.png", "performance_profile.png"):
+        assert (serial / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_run_is_the_training_of_its_seed_and_settings(serial):
+    for row in rows_of(serial)[::3]:
+        ppo = PPO(
+            preset_config(
+                "fast",
+                num_envs=8,
+                steps_per_epoch=256,
+                hidden_sizes=(8,),
+                epochs=3,
+                target_return=None,
+                gamma=float(row["gamma"]),
+                seed=int(row["seed"]),
+            )
+        )
+        ppo.train()
+        assert float(row["final_return"]) == ppo.evaluate().mean
+
+
+def test_two_jobs_give_the_same_results(serial, tmp_path):
+    directory = tmp_path / "parallel"
+    arguments = ("--seeds", "0:4", *SHORT, "--set", "gamma=0.9,0.99", "--jobs", 2, "--out", directory)
+    result = invoke("sweep", *arguments)
+    assert result.exit_code == 0, result.output
+    assert rows_of(directory) == rows_of(serial)
+    assert rows_of(directory, "curves.csv") == rows_of(serial, "curves.csv")
+
+
+def test_from_python_it_is_the_same_and_tells_of_every_run(serial):
+    told = []
+    result = sweep(range(4), {**SETTINGS, "gamma": [0.9, 0.99]}, jobs=1, on_result=told.append)
+    assert tuple(told) == result.results
+    rows = rows_of(serial)
+    assert [outcome.final_return for _, outcome in result.results] == [float(row["final_return"]) for row in rows]
+    assert len(result.summaries()) == 2
+    assert result.failures == []
+
+
+def test_a_run_that_is_lost_with_its_worker_is_trained_by_another():
+    serial = sweep(range(6), SETTINGS, jobs=1)
+    killed = []
+
+    def kill_a_worker(_):
+        if not killed:
+            children = psutil.Process().children(recursive=True)
+            workers = [child for child in children if "loky" in " ".join(child.cmdline())]
+            killed.append(next(child for child in workers if "resource_tracker" not in " ".join(child.cmdline())))
+            killed[0].kill()
+
+    assert comparable(sweep(range(6), SETTINGS, jobs=2, on_result=kill_a_worker)) == comparable(serial)
+    assert killed
+
+
+def test_a_run_that_fails_is_reported_and_ends_nothing(tmp_path):
+    directory = tmp_path / "sweep"
+    arguments = ("--seeds", "0:2", *SHORT, "--set", "value_learning_rate=1e-3,1e25", "--jobs", 1)
+    result = invoke("sweep", *arguments, "--out", directory)
+    assert result.exit_code == 1
+    errors = result.stderr.splitlines()
+    assert len(errors) == 2
+    for seed, line in enumerate(errors):
+        assert line.startswith(f"Error: seed {seed}, ")
+        assert "value_learning_rate=1e+25: The training has diverged: in epoch " in line
+    rows = rows_of(directory)
+    assert [bool(row["error"]) for row in rows] == [False, False, True, True]
+    assert [row["failed"] for row in json.loads((directory / "summary.json").read_text()).values()] == [0]
+    # What failed is trained again, what ended is not.
+    again = invoke("sweep", "--resume", directory, "--jobs", 1)
+    assert again.exit_code == 1
+    assert sum(line.startswith("seed ") for line in again.stdout.splitlines()) == 2
+    assert rows_of(directory) == rows
+
+
+def wait_for_rows(directory, number, process):
+    while not (directory / "results.csv").exists() or len(rows_of(directory)) < number:
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_sweep_that_was_ended_goes_on_where_it_stopped(serial, tmp_path, ending):
+    directory = tmp_path / "sweep"
+    arguments = ["sweep", "--seeds", "0:4", *SHORT, "--set", "gamma=0.9,0.99", "--jobs", "2", "--out", str(directory)]
+    process = subprocess.Popen(
+        [FASTPPO, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_rows(directory, 1, process)
+    # As a terminal does it: to the workers, too.
+    os.killpg(process.pid, ending)
+    _, errors = process.communicate(timeout=60)
+    if ending == signal.SIGINT:
+        assert process.returncode == 130
+        assert errors == f"Interrupted; 'fastppo sweep --resume {directory}' goes on.\n"
+    ended = rows_of(directory)
+    assert 1 <= len(ended) < 8
+    result = invoke("sweep", "--resume", directory, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert sum(line.startswith("seed ") for line in result.stdout.splitlines()) == 8 - len(ended)
+    assert rows_of(directory) == rows_of(serial)
+    assert rows_of(directory, "curves.csv") == rows_of(serial, "curves.csv")
+    assert (
+        json.loads((directory / "summary.json").read_text()).keys()
+        == json.loads((serial / "summary.json").read_text()).keys()
+    )
+
+
+def test_a_line_that_is_not_whole_is_no_result(serial, tmp_path):
+    directory = tmp_path / "sweep"
+    directory.mkdir()
+    for name, content in files_of(serial).items():
+        (directory / name).write_bytes(content)
+    for name in ("results.csv", "curves.csv"):
+        text = (directory / name).read_text()
+        (directory / name).write_text(text[:-4])
+    result = invoke("sweep", "--resume", directory, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert rows_of(directory) == rows_of(serial)
+    assert rows_of(directory, "curves.csv") == rows_of(serial, "curves.csv")
+
+
+def test_two_processes_do_not_work_at_one_sweep(serial):
+    before = files_of(serial)
+    with SweepDirectory(serial).locked():
+        message = message_of(invoke("sweep", "--resume", serial))
+    assert f"another process is working at '{serial}'." in message
+    assert files_of(serial) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("sweep.json", None, "is no sweep: "),
+        ("sweep.json", "{", "sweep.json' is damaged, or of another version: "),
+        ("sweep.json", '{"format": 9}', "it has format 9; this version of fastppo reads 1."),
+        (
+            "sweep.json",
+            '{"format": 1, "preset": "fast", "seeds": [0], "settings": {"speed": [1]}}',
+            "speed is no setting",
+        ),
+        ("results.csv", None, "is no sweep: "),
+        ("results.csv", "a,b\n1,2\n", "damaged, or of another sweep: results.csv must have the columns num_envs, "),
+        ("curves.csv", "", "curves.csv must have the columns num_envs, "),
+    ],
+)
+def test_a_damaged_sweep_is_named_and_left_alone(serial, tmp_path, name, content, message):
+    directory = tmp_path / "sweep"
+    directory.mkdir()
+    for path, bytes_ in files_of(serial).items():
+        (directory / path).write_bytes(bytes_)
+    (directory / name).unlink()
+    if content is not None:
+        (directory / name).write_text(content)
+    before = files_of(directory)
+    said = message_of(invoke("sweep", "--resume", directory))
+    assert "Invalid value for '--resume': " in said
+    assert message in said
+    assert files_of(directory) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--seeds", "4:4"), "Invalid value for '--seeds': '4:4' holds no seed"),
+        (("--set", "speed=1"), "Invalid value for '--set': speed is no setting; there are "),
+        (("--set", "gamma=2"), "gamma must be at most 1, got 2."),
+        (("--set", "gamma=0.9", "--set", "gamma=0.8"), "Invalid value for '--set': gamma is set twice."),
+        (("--set", "envs=1000000000000"), "num_envs=1000000000000 would take at least 139,698 GiB of memory"),
+        (("--jobs", "0"), "Invalid value for '--jobs': 0 is not in the range x>=1."),
+        (("--backend", "slurm"), "'slurm' is not one of 'loky', 'ray', 'dask'."),
+        (("--address", "localhost:1"), "--address is that of a cluster: it needs --backend ray or --backend dask."),
+        (("--resume", "nothing"), "Directory 'nothing' does not exist."),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_and_leaves_nothing(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in message_of(invoke("sweep", *arguments))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_belongs_to_the_sweep_cannot_be_changed(serial):
+    before = files_of(serial)
+    for option, value in (("--seeds", "0:9"), ("--set", "gamma=0.5"), ("--preset", "keras"), ("--out", "x")):
+        message = message_of(invoke("sweep", "--resume", serial, option, value))
+        assert f"--resume takes {option} from the sweep; it cannot be given with it." in message
+    assert f"'{serial}' exists and is not an empty directory." in message_of(invoke("sweep", "--out", serial))
+    assert files_of(serial) == before
+
+
+def test_wrong_arguments_of_the_function_are_named(tmp_path):
+    for arguments, error, message in (
+        ({"seeds": []}, ValueError, "seeds must hold at least one seed"),
+        ({"jobs": 0}, ValueError, "jobs must be at least 1, got 0"),
+        ({"backend": "slurm"}, ValueError, "backend must be one of loky, ray, dask, got 'slurm'"),
+        ({"settings": {"gamma": [3]}}, ValueError, "gamma must be at most 1"),
+    ):
+        with pytest.raises(error, match=message):
+            sweep(**{"seeds": [0], "out": tmp_path / "out", **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_compiles_once_for_trainings_that_can_share():
+    worker._AGENTS.clear()
+    config = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), epochs=2, target_return=None)
+    for changes in ({"seed": 1}, {"gamma": 0.9}, {"policy_learning_rate": 1e-4}, {"epochs": 3}):
+        train_one(config.replace(**changes))
+    (agent,) = worker._AGENTS.values()
+    assert agent._update._update_policy.experimental_get_tracing_count() == 1
+    for size in range(6):
+        train_one(config.replace(hidden_sizes=(size + 1,)))
+    assert len(worker._AGENTS) <= 4
+
+
+def test_whatever_a_training_raises_is_a_failure(monkeypatch):
+    monkeypatch.setattr(PPO, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("first\nsecond")))
+    assert train_one(preset_config("fast", num_envs=8)) == Failure("first")
+
+
+def test_without_a_name_sweeps_get_directories_below_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        arguments = ("--preset", "keras", "--seeds", "3", *SMALL[2:6], "--set", "epochs=1", "--jobs", 1)
+        result = invoke("sweep", *arguments)
+        assert result.exit_code == 0, result.output
+    directories = sorted((tmp_path / "runs").iterdir())
+    assert len(directories) == 2
+    assert all(path.name.startswith("sweep-keras-2") for path in directories)
+    assert rows_of(directories[0]) == rows_of(directories[1])

@@ -1,0 +1,89 @@
+"""The statistics of Agarwal et al. 2021 against plain formulas."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from agent.sweeps.statistics import band, estimate, interquartile_mean, optimality_gap, summarize
+from agent.sweeps.worker import Outcome, Point
+
+
+def outcome(final_return, *, ended_early=True, env_steps=1000, train_s=0.5):
+    points = (Point(env_steps, final_return, train_s),)
+    return Outcome(final_return, env_steps, train_s, final_return >= 475, ended_early, points)
+
+
+@given(st.lists(st.floats(0, 500), min_size=1, max_size=40))
+def test_the_interquartile_mean_is_that_of_the_sorted_middle(returns):
+    cut = len(returns) // 4
+    expected = np.mean(sorted(returns)[cut : len(returns) - cut])
+    assert interquartile_mean(np.array(returns)) == pytest.approx(expected, rel=1e-12, abs=1e-9)
+
+
+def test_the_optimality_gap_is_the_mean_shortfall_from_500():
+    assert optimality_gap(np.array([500.0, 250.0, 0.0, 600.0])) == pytest.approx((0 + 0.5 + 1 + 0) / 4)
+
+
+@pytest.mark.parametrize("statistic", [np.mean, interquartile_mean])
+def test_an_interval_holds_the_truth_in_about_95_of_100_samples(statistic):
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(300):
+        found = estimate(generator.normal(300.0, 50.0, 40), statistic)
+        assert found.low <= found.value <= found.high
+        held += found.low <= 300.0 <= found.high
+    # A percentile bootstrap of 40 samples is a little narrow.
+    assert 0.88 <= held / 300 <= 0.98
+
+
+def test_the_interval_of_a_mean_is_near_that_of_the_normal_distribution():
+    samples = np.random.default_rng(1).normal(100.0, 10.0, 2000)
+    found = estimate(samples, np.mean)
+    low, high = stats.norm.interval(0.95, samples.mean(), samples.std(ddof=1) / math.sqrt(2000))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
+
+
+def test_one_run_has_no_interval_and_equal_runs_a_point():
+    single = estimate(np.array([3.0]), np.median)
+    assert single.value == 3.0
+    assert math.isnan(single.low)
+    assert math.isnan(single.high)
+    same = estimate(np.full(5, 3.0), np.mean)
+    assert (same.low, same.value, same.high) == (3.0, 3.0, 3.0)
+
+
+def test_a_band_is_the_interval_at_every_point():
+    samples = np.random.default_rng(0).normal(size=(30, 4)) + np.arange(4)
+    value, low, high = band(samples, interquartile_mean)
+    for k in range(4):
+        found = estimate(samples[:, k], interquartile_mean)
+        assert value[k] == pytest.approx(found.value)
+        assert (low[k], high[k]) == pytest.approx((found.low, found.high), abs=0.05)
+
+
+def test_a_summary_counts_runs_failures_and_what_solved_runs_took():
+    outcomes = [
+        outcome(500.0, env_steps=100, train_s=0.1),
+        outcome(480.0, env_steps=300, train_s=0.3),
+        outcome(490.0, ended_early=False, env_steps=900, train_s=0.9),
+        outcome(100.0, ended_early=False, env_steps=900, train_s=0.9),
+    ]
+    summary = summarize(outcomes, failed=2)
+    assert (summary.runs, summary.failed) == (4, 2)
+    assert summary.solved.value == 0.75
+    assert summary.mean.value == pytest.approx(392.5)
+    assert summary.median.value == pytest.approx(485.0)
+    assert summary.interquartile_mean.value == pytest.approx(485.0)
+    assert summary.optimality_gap.value == pytest.approx((0 + 20 + 10 + 400) / 500 / 4)
+    assert summary.steps_to_solve.value == 200
+    assert summary.seconds_to_solve.value == pytest.approx(0.2)
+
+
+def test_what_is_unknown_is_null_in_the_summary():
+    content = summarize([outcome(100.0, ended_early=False)]).as_dict()
+    assert content["steps_to_solve"] is None
+    assert content["mean"] == {"value": 100.0, "low": None, "high": None}
