@@ -135,6 +135,8 @@ def sweep(
     workers = Workers(-1 if jobs is None else jobs, backend, address)
     try:
         check_workers(workers)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--address'") from None
     except ImportError as error:
         raise click.UsageError(f"{error}.") from None
     with ExitStack() as stack:

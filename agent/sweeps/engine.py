@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -28,6 +30,8 @@ _PACKAGES = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
 # Runs a job gets at once from a backend that reports results only when all it was given have ended.
 _RUNS_PER_WAVE = 2
 _LOOPBACK = "127.0.0.1"
+# The libraries themselves try for minutes.
+_SECONDS_TO_ANSWER = 5.0
 # How often in a row workers may be lost before a single run has ended.
 _MOST_LOSSES = 3
 
@@ -55,7 +59,7 @@ def check_workers(workers: Workers) -> None:
 
     Raises:
         TypeError: If ``jobs`` is no integer.
-        ValueError: If it is neither -1 nor at least 1, or there is no such backend.
+        ValueError: If it is neither -1 nor at least 1, there is no such backend, or nothing answers at the address.
         ImportError: If the backend's package is not installed.
     """
     if workers.jobs != -1:
@@ -63,8 +67,22 @@ def check_workers(workers: Workers) -> None:
     if workers.backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {workers.backend!r}.")
     package = _PACKAGES[workers.backend]
+    if workers.address is not None and not _is_reachable(workers.address):
+        raise ValueError(f"address must be that of a cluster; nothing answers at {workers.address!r}.")
     if not find_spec(package):
         raise ImportError(f"backend {workers.backend!r} needs {package}: pip install 'fastppo[{workers.backend}]'")
+
+
+def _is_reachable(address: str) -> bool:
+    """Return whether something answers, or whether the address, such as ``auto``, is the library's to resolve."""
+    match = re.search(r"([^/@]+):(\d+)$", address)
+    if match is None:
+        return True
+    try:
+        socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=_SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:

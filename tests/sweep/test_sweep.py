@@ -222,6 +222,10 @@ def test_a_damaged_sweep_is_named_and_left_alone(serial, tmp_path, name, content
         (("--jobs", "0"), "Invalid value for '--jobs': 0 is not in the range x>=1."),
         (("--backend", "slurm"), "'slurm' is not one of 'loky', 'ray', 'dask'."),
         (("--address", "localhost:1"), "--address is that of a cluster: it needs --backend ray or --backend dask."),
+        (
+            ("--backend", "dask", "--address", "127.0.0.1:1"),
+            "Invalid value for '--address': address must be that of a cluster; nothing answers at '127.0.0.1:1'.",
+        ),
         (("--resume", "nothing"), "Directory 'nothing' does not exist."),
     ],
 )
