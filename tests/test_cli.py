@@ -289,6 +289,7 @@ def test_a_start_that_fails_is_one_sentence_and_leaves_nothing(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_runs_without_a_name_that_start_together_get_directories_of_their_own(tmp_path):
     processes = [start(tmp_path, "train", "--envs", "16", "--epochs", "1") for _ in range(2)]
     for process in processes:

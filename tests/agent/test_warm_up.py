@@ -14,6 +14,7 @@ CONFIG = PRESETS["fast"].replace(num_envs=3)
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_another_process_compiles_the_rollout_kernel_for_this_one(tmp_path):
     script = """
 from agent import PRESETS

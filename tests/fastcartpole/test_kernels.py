@@ -50,6 +50,7 @@ def test_a_changed_equation_is_never_answered_by_a_kernel_compiled_before(tmp_pa
     assert run(PRINT_ONE_STEP, source_tree=tree, cache=cache) == "0.02"
 
 
+@pytest.mark.slow
 def test_without_a_directory_to_write_kernels_are_compiled_in_memory(tmp_path):
     a_file = tmp_path / "file"
     a_file.touch()

@@ -26,8 +26,13 @@ def wrong_for_leaning_poles(observation, _):
     return 2 if abs(observation[2]) > 0.1 else 1
 
 
-@pytest.mark.parametrize("options", KINDS)
-@pytest.mark.parametrize("policy", ["random", steadying])
+# A policy is compiled anew for each kind.
+@pytest.mark.parametrize(
+    ("policy", "options"),
+    [("random", kind) for kind in KINDS]
+    + [(steadying, KINDS[0])]
+    + [pytest.param(steadying, kind, marks=pytest.mark.slow) for kind in KINDS[1:]],
+)
 @pytest.mark.parametrize(("num_envs", "num_threads"), [(3, 1), (700, 2)])
 def test_the_trajectories_are_those_of_stepping_by_hand(options, policy, num_envs, num_threads):
     inside = CartPoleVectorEnv(num_envs, max_episode_steps=60, num_threads=num_threads, **options)

@@ -74,8 +74,10 @@ def kill_one_after_the_first_result(directory, process, is_worker):
     while not (directory / "results.csv").exists() or not rows_of(directory):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
-    workers = [candidate for candidate in psutil.process_iter() if is_worker(command_of(candidate))]
-    assert workers
+    # The clusters are children of the tests' process.
+    children = psutil.Process().children(recursive=True)
+    workers = [candidate for candidate in children if is_worker(command_of(candidate))]
+    assert len(workers) == 2
     workers[0].kill()
     assert len(rows_of(directory)) < 8
 
@@ -98,7 +100,7 @@ def test_two_workers_of_dask_give_the_results_of_one_process(dask_cluster, seria
 
 def test_a_worker_of_dask_that_is_killed_is_replaced(dask_cluster, serial, tmp_path):
     process = start(tmp_path / "sweep", "--backend", "dask", "--address", dask_cluster)
-    kill_one_after_the_first_result(tmp_path / "sweep", process, lambda command: "multiprocessing.spawn" in command)
+    kill_one_after_the_first_result(tmp_path / "sweep", process, lambda command: "spawn_main" in command)
     assert_ends_as(serial, tmp_path / "sweep", process)
 
 
