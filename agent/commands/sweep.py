@@ -30,13 +30,13 @@ _OF_THE_SWEEP = ("preset", "seeds", "settings", "out")
 _HEADINGS = (
     "setting",
     "runs",
-    "interquartile mean",
+    "interquartile\nmean",
     "mean",
     "median",
-    "optimality gap",
+    "optimality\ngap",
     "solved",
-    "steps to solve",
-    "seconds to solve",
+    "steps\nto solve",
+    "seconds\nto solve",
 )
 
 
@@ -267,7 +267,7 @@ def _print_table(result: SweepResult) -> None:
         console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
     table = Table(box=None, pad_edge=False, caption="With 95% bootstrap intervals.", caption_justify="left")
     for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading == "setting" else "right")
+        table.add_column(heading, justify="left" if heading == "setting" else "right", vertical="top")
     for label, summary in result.summaries().items():
         table.add_row(label, *_cells(summary))
     console.print(table)
@@ -286,9 +286,9 @@ def _cells(summary: Summary) -> list[str]:
 
 
 def _shown_estimate(estimate: Estimate | None, form: str) -> str:
-    """Return a value and its interval, such as ``498.2 [495.0, 500.0]``."""
+    """Return a value and, below it, its interval, such as ``[495.0, 500.0]``."""
     if estimate is None:
         return "-"
     if math.isnan(estimate.low):
         return f"{estimate.value:{form}}"
-    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+    return f"{estimate.value:{form}}\n[{estimate.low:{form}}, {estimate.high:{form}}]"
