@@ -27,8 +27,6 @@ Backend = Literal["loky", "ray", "dask"]
 
 BACKENDS: tuple[str, ...] = get_args(Backend)
 _PACKAGES = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
-# Runs a job gets at once from a backend that reports results only when all it was given have ended.
-_RUNS_PER_WAVE = 2
 _LOOPBACK = "127.0.0.1"
 # The libraries themselves try for minutes.
 _SECONDS_TO_ANSWER = 5.0
@@ -114,18 +112,15 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
 
 def _parallel_outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:
     """Train runs until all have ended or a worker is lost."""
-    jobs = _usable_jobs(workers)
-    with joblib.parallel_config(backend=workers.backend, n_jobs=jobs):
-        streams = workers.backend != "ray"
-        return_as = "generator_unordered" if streams else "list"
-        with joblib.Parallel(return_as=return_as, batch_size=1, pre_dispatch="2*n_jobs") as parallel:
-            size = len(runs) if streams else _RUNS_PER_WAVE * joblib.effective_n_jobs(jobs)
-            for start in range(0, len(runs), size):
-                yield from parallel(joblib.delayed(_train)(run, workers) for run in runs[start : start + size])
+    with (
+        joblib.parallel_config(backend=workers.backend, n_jobs=_usable_jobs(workers)),
+        joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs") as parallel,
+    ):
+        yield from parallel(joblib.delayed(_train)(run, workers.backend) for run in runs)
 
 
-def _train(run: Run, workers: Workers) -> tuple[Run, Outcome | Failure]:
-    if workers.backend == "loky":
+def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
+    if backend == "loky":
         _leave_interrupts_to_the_parent()
     else:
         # As joblib does for processes of its own. Numba reads it when it is imported, with the first run.
@@ -182,9 +177,13 @@ def _connection(workers: Workers) -> AbstractContextManager[object]:
 @contextmanager
 def _ray(jobs: int, address: str | None) -> Iterator[None]:
     import ray
-    from ray.util.joblib import register_ray
+    from ray.util.joblib.ray_backend import RayBackend
 
-    register_ray()
+    class StreamingRayBackend(RayBackend):  # type: ignore[misc]
+        # Inherited from joblib's backend for multiprocessing, which cannot; Ray's reports each result as it comes.
+        supports_return_generator = True
+
+    joblib.register_parallel_backend("ray", StreamingRayBackend)
     # What the caller has connected already is the caller's to close.
     is_ours = not ray.is_initialized()
     if is_ours:
