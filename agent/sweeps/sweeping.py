@@ -75,8 +75,8 @@ def sweep(
         settings: Values to try by field of :class:`agent.PPOConfig`, such as ``{"gamma": [0.98, 0.99]}``; ``lr``
             stands for the learning rates of both networks.
         preset: ``fast`` or ``keras``.
-        jobs: Trainings side by side; -1 for all cores of the machine or the cluster. Processes on this machine import
-            the calling program's main module: a script guards what it does by ``if __name__ == "__main__":``.
+        jobs: Trainings side by side; -1 for all cores of the machine or the cluster; 1 trains in this process, where
+            the backend is ``"loky"``.
         backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"`` for a cluster of theirs.
         address: Of the cluster; None starts one on this machine.
         out: Directory for results.csv, curves.csv, summary.json and two plots; new or empty. None writes nothing.
