@@ -21,6 +21,7 @@ def test_train_and_evaluate_solves_cartpole_and_saves_the_networks(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["actor.keras", "critic.keras"]
 
 
+@pytest.mark.slow
 def test_own_callback_ends_the_training_early(tmp_path):
     highest, epoch, epochs = re.findall(r"[\d.]+", output_of("own_callback.py", tmp_path))
     assert float(highest) > 400

@@ -59,7 +59,12 @@ def test_the_last_policy_is_shown_in_real_time_frame_by_frame(copied_run):
 
 
 @pytest.mark.parametrize(
-    "epochs", [("--epoch", "0", "2", "4"), ("--epoch", "0,2,4"), ("--epoch", "0", "--epoch", "2,4")]
+    "epochs",
+    [
+        ("--epoch", "0", "2", "4"),
+        pytest.param(("--epoch", "0,2,4"), marks=pytest.mark.slow),
+        pytest.param(("--epoch", "0", "--epoch", "2,4"), marks=pytest.mark.slow),
+    ],
 )
 def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs):
     result = invoke("render", copied_run, *epochs)

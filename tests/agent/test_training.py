@@ -50,7 +50,7 @@ def weights(ppo):
     return b"".join(w.tobytes() for w in ppo.actor.get_weights() + ppo.critic.get_weights())
 
 
-@pytest.mark.parametrize("preset", ["fast", "keras"])
+@pytest.mark.parametrize("preset", ["fast", pytest.param("keras", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(preset):
     config = SHORT[preset]
     first, first_figures = train(config)

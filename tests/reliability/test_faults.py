@@ -50,11 +50,11 @@ def whole(trained, tmp_path_factory):
 @pytest.mark.parametrize(
     ("size", "unwritten"),
     [
-        (100, "metrics.csv"),
         (1_000, "metrics.csv"),
         (5_000, "checkpoint.npz"),
-        (13_000, "actor.keras"),
-        (25_000, "learning_curve.png"),
+        pytest.param(100, "metrics.csv", marks=pytest.mark.slow),
+        pytest.param(13_000, "actor.keras", marks=pytest.mark.slow),
+        pytest.param(25_000, "learning_curve.png", marks=pytest.mark.slow),
     ],
 )
 def test_where_a_file_cannot_be_written_the_run_goes_on_later_as_if_nothing_had_been(
