@@ -17,13 +17,15 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 _Result = TypeVar("_Result")
+_NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 
 
 @contextmanager
 def locked_directory(path: Path) -> Iterator[None]:
     """Keep other processes from locking the directory; a process that is killed leaves no lock behind.
 
-    Systems without ``fcntl`` (Windows) do without, as do directories that are not there.
+    Systems without ``fcntl`` (Windows) do without, as do directories that are not there, and file systems that lock no
+    directories.
 
     Args:
         path: The directory.
@@ -36,7 +38,11 @@ def locked_directory(path: Path) -> Iterator[None]:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS_HERE:
+                raise
         yield
     finally:
         os.close(descriptor)

@@ -85,6 +85,9 @@ def created_directory(out: Path | None, default_name: str, create: Callable[[Pat
 
 def unwritable(error: OSError) -> str:
     """Return as a sentence what could not be written and why."""
+    if error.filename is None and error.errno is None:
+        # Not of the system: a library's word on a connection.
+        return f"{error}"
     what = "the standard output" if error.filename is None else f"'{error.filename}'"
     return f"{what} cannot be written: {error.strerror or error}."
 

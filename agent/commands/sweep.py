@@ -14,11 +14,11 @@ import cloup
 
 from agent.commands.output import created_directory, unwritable
 from agent.config import PRESETS
-from agent.sweeps.grid import Run, label_of, parsed_seeds, parsed_setting, runs_of
+from agent.sweeps.grid import Key, Run, label_of, parsed_seeds, parsed_setting, runs_of
 from agent.sweeps.worker import Failure, Outcome
 
 if TYPE_CHECKING:
-    from agent.sweeps.directory import Key, Plan, SweepDirectory
+    from agent.sweeps.directory import Plan, SweepDirectory
     from agent.sweeps.engine import Backend, Workers
     from agent.sweeps.statistics import Estimate, Summary
     from agent.sweeps.sweeping import OnResult, Result, SweepResult
@@ -27,6 +27,10 @@ _INTERRUPTED = 130
 _WIDTH_OF_A_FILE = 200
 # What --resume takes from the sweep.
 _OF_THE_SWEEP = ("preset", "seeds", "settings", "out")
+_CAPTION = (
+    "With 95% bootstrap intervals. Failed runs count with a return of 0; steps and seconds are those of the runs "
+)
+_CAPTION += "that ended because they had solved CartPole."
 _HEADINGS = (
     "setting",
     "runs",
@@ -200,20 +204,21 @@ def _lock(directory: SweepDirectory, stack: ExitStack) -> None:
 
 def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory, workers: Workers) -> None:
     """Train what is left, show what ends, and report the whole."""
-    from agent.sweeps.engine import WorkersLostError, quiet_workers
+    from agent.sweeps.engine import ClusterError, quiet_workers
     from agent.sweeps.sweeping import report, train_all
 
+    goes_on = f"'fastppo sweep --resume {directory.path}' goes on."
     try:
         with quiet_workers(workers), _shown(len(runs), len(known)) as show:
             result = train_all(runs, known, directory, workers, show)
         report(result, directory)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; 'fastppo sweep --resume {directory.path}' goes on.", err=True)
+        click.echo(f"Interrupted; {goes_on}", err=True)
         raise SystemExit(_INTERRUPTED) from None
-    except WorkersLostError as error:
-        raise click.ClickException(f"{error} 'fastppo sweep --resume {directory.path}' goes on.") from None
+    except ClusterError as error:
+        raise click.ClickException(f"{error} {goes_on}") from None
     except OSError as error:
-        raise click.ClickException(f"{unwritable(error)} 'fastppo sweep --resume' goes on.") from None
+        raise click.ClickException(f"{unwritable(error)} {goes_on}") from None
     _print_table(result)
     click.echo(f"Saved in {directory.path}")
     for run, failure in result.failures:
@@ -265,7 +270,7 @@ def _print_table(result: SweepResult) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
-    table = Table(box=None, pad_edge=False, caption="With 95% bootstrap intervals.", caption_justify="left")
+    table = Table(box=None, pad_edge=False, caption=_CAPTION, caption_justify="left")
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "setting" else "right", vertical="top")
     for label, summary in result.summaries().items():
@@ -275,13 +280,16 @@ def _print_table(result: SweepResult) -> None:
 
 def _cells(summary: Summary) -> list[str]:
     returns = (summary.interquartile_mean, summary.mean, summary.median)
+    of_how_many = (
+        "" if summary.ended_early in (0, summary.runs) else f"\n({summary.ended_early} of {summary.runs} runs)"
+    )
     return [
-        str(summary.runs),
+        f"{summary.runs}\n({summary.failed} failed)" if summary.failed else str(summary.runs),
         *(_shown_estimate(estimate, ".1f") for estimate in returns),
         _shown_estimate(summary.optimality_gap, ".3f"),
         _shown_estimate(summary.solved, ".0%"),
-        _shown_estimate(summary.steps_to_solve, ",.0f"),
-        _shown_estimate(summary.seconds_to_solve, ".2f"),
+        _shown_estimate(summary.steps_to_solve, ",.0f") + of_how_many,
+        _shown_estimate(summary.seconds_to_solve, ".2f") + of_how_many,
     ]
 
 

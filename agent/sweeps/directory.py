@@ -6,20 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.files import errors_named, locked_directory, write_atomically
-from agent.sweeps.grid import Run, as_text
+from agent.sweeps.grid import Key, Run, as_text
 from agent.sweeps.worker import Failure, Outcome, Point
 
 _RESULT_COLUMNS = ("seed", "final_return", "env_steps", "train_s", "solved", "ended_early", "error")
 _CURVE_COLUMNS = ("seed", "epoch", "env_steps", "mean_return", "train_s")
 _FORMAT = 1
-
-Key = tuple[str, ...]
 
 
 class Plan(NamedTuple):
@@ -33,7 +31,7 @@ class Plan(NamedTuple):
 
     preset: str
     seeds: tuple[int, ...]
-    settings: dict[str, tuple[Any, ...]]
+    settings: Mapping[str, Sequence[Any]]
 
 
 class SweepDirectory:
@@ -68,11 +66,22 @@ class SweepDirectory:
             FileExistsError: If the path is a file, or a directory that is not empty.
             OSError: If the directory cannot be made, or nothing can be written into it.
         """
+        new_parents = [parent for parent in (self.path, *self.path.parents) if not parent.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
-        self._write_plan(plan)
-        self._rewrite([], fields)
+        # Of two sweeps that come this far, only one creates the file.
+        self.results_path.open("x").close()
+        try:
+            self._write_plan(plan)
+            self._rewrite([], fields)
+        except OSError:
+            for path in (self.plan_path, self.curves_path, self.results_path):
+                path.unlink(missing_ok=True)
+            for directory in new_parents:
+                with suppress(OSError):
+                    directory.rmdir()
+            raise
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -105,8 +114,7 @@ class SweepDirectory:
             content = json.loads(self.plan_path.read_text())
             if content["format"] != _FORMAT:
                 raise ValueError(f"it has format {content['format']}; this version of fastppo reads {_FORMAT}")
-            settings = {name: tuple(map(_hashable, values)) for name, values in content["settings"].items()}
-            return Plan(content["preset"], tuple(content["seeds"]), settings)
+            return Plan(content["preset"], tuple(content["seeds"]), dict(content["settings"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"'{self.plan_path}' is damaged, or of another version: {error}.") from None
 
@@ -187,10 +195,6 @@ class SweepDirectory:
 
 def _write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text))
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _key(row: Mapping[str, str], fields: Sequence[str]) -> Key:

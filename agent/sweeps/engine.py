@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from agent.sweeps.grid import Run
+from agent.sweeps.grid import Key, Run
 from agent.sweeps.worker import Failure, Outcome, train_one
 from agent.validation import checked_integer
 
@@ -30,7 +31,7 @@ _PACKAGES = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
 _LOOPBACK = "127.0.0.1"
 # The libraries themselves try for minutes.
 _SECONDS_TO_ANSWER = 5.0
-# How often in a row workers may be lost before a single run has ended.
+# How often a run may lose its worker; from the second time on it is trained alone.
 _MOST_LOSSES = 3
 
 
@@ -48,8 +49,8 @@ class Workers(NamedTuple):
     address: str | None = None
 
 
-class WorkersLostError(RuntimeError):
-    """Raised where workers end again and again, before any of them has finished a run."""
+class ClusterError(RuntimeError):
+    """Raised where a cluster cannot be connected to, or started."""
 
 
 def check_workers(workers: Workers) -> None:
@@ -65,6 +66,8 @@ def check_workers(workers: Workers) -> None:
     if workers.backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {workers.backend!r}.")
     package = _PACKAGES[workers.backend]
+    if workers.address is not None and workers.backend == "loky":
+        raise ValueError("address is that of a cluster: it needs the backend 'ray' or 'dask'.")
     if workers.address is not None and not _is_reachable(workers.address):
         raise ValueError(f"address must be that of a cluster; nothing answers at {workers.address!r}.")
     if not find_spec(package):
@@ -86,28 +89,40 @@ def _is_reachable(address: str) -> bool:
 def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:
     """Train all runs; each is yielded as soon as it is known to have ended, in any order.
 
-    Runs whose worker is killed are trained again by another one: every result is that of a whole training.
+    Runs whose worker is lost are trained again by another one: every result is that of a whole training. A run that
+    loses its worker again and again, alone too, is a failure.
 
     Args:
         runs: What to train.
         workers: Who trains them.
-
-    Raises:
-        WorkersLostError: If workers end again and again without a result.
     """
     remaining = {run.key: run for run in runs}
-    losses = 0
-    with _connection(workers):
+    losses: Counter[Key] = Counter()
+    with _connected(workers):
         while remaining:
+            batch = _next_batch(list(remaining.values()), losses)
+            unfinished = {run.key for run in batch}
             try:
-                for run, outcome in _parallel_outcomes(list(remaining.values()), workers):
-                    losses = 0
+                for run, outcome in _parallel_outcomes(batch, workers):
+                    unfinished.remove(run.key)
                     del remaining[run.key]
                     yield run, outcome
-            except _worker_losses(workers.backend) as error:
-                losses += 1
-                if losses > _MOST_LOSSES:
-                    raise WorkersLostError(f"workers were lost {losses} times in a row: {_first_line(error)}") from None
+            except _worker_losses(workers.backend):
+                # Runs begin in order: those that were being trained, or about to be, are among the first.
+                in_flight = [run for run in batch if run.key in unfinished][: 2 * _number_of_workers(workers.jobs)]
+                losses.update(run.key for run in in_flight)
+            for run in [run for run in batch if run.key in remaining and losses[run.key] > _MOST_LOSSES]:
+                del remaining[run.key]
+                yield run, Failure(f"its worker was lost {losses[run.key]} times")
+
+
+def _next_batch(remaining: Sequence[Run], losses: Counter[Key]) -> Sequence[Run]:
+    """Return what to train next: all runs that have lost no worker; where there are none, one of the others alone.
+
+    A run that ends its worker, for want of memory, would otherwise take others down with it again and again.
+    """
+    innocent = [run for run in remaining if not losses[run.key]]
+    return innocent or remaining[:1]
 
 
 def _parallel_outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:
@@ -162,9 +177,18 @@ def _worker_losses(backend: Backend) -> tuple[type[Exception], ...]:
     return (TerminatedWorkerError,)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+@contextmanager
+def _connected(workers: Workers) -> Iterator[None]:
+    """Hold the connection to the cluster; what the libraries raise where there is none becomes a ClusterError."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_connection(workers))
+        except Exception as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise ClusterError(
+                f"no connection to the cluster: {lines[0] if lines else type(error).__name__}"
+            ) from error
+        yield
 
 
 def _connection(workers: Workers) -> AbstractContextManager[object]:

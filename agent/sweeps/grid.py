@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent.config import CHOICES, PPOConfig, preset_config
+
+MOST_RUNS = 1_000_000
+"""Of one sweep: what is kept of each takes memory."""
 
 _NONE = "none"
 _BOOLEANS = {"true": True, "false": False}
@@ -19,6 +24,9 @@ _OTHER_NAMES = {
     "learning_rate": ("policy_learning_rate", "value_learning_rate"),
     "envs": ("num_envs",),
 }
+
+
+Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Run:
     config: PPOConfig
 
     @property
-    def key(self) -> tuple[str, ...]:
+    def key(self) -> Key:
         """What tells it from the other runs of the sweep: its settings and its seed, as results.csv writes them."""
         return (*map(as_text, self.settings.values()), str(self.config.seed))
 
@@ -52,18 +60,27 @@ def runs_of(preset: str, seeds: Iterable[int], settings: Mapping[str, Sequence[A
         TypeError: If a seed or a value has the wrong type.
         ValueError: If there is no seed, no value for a setting, no such field or preset, or a value is out of range.
     """
-    distinct = list(dict.fromkeys(seeds))
+    distinct = [operator.index(seed) if hasattr(seed, "__index__") else seed for seed in dict.fromkeys(seeds)]
     if not distinct:
         raise ValueError("seeds must hold at least one seed.")
-    for name, values in settings.items():
-        if not values:
-            raise ValueError(f"settings must hold at least one value for {name}.")
-    axes = [[(name, value) for value in dict.fromkeys(values)] for name, values in settings.items()]
+    axes = [[(name, value) for value in _distinct_values(name, values)] for name, values in settings.items()]
+    number = math.prod(map(len, axes)) * len(distinct)
+    if number > MOST_RUNS:
+        raise ValueError(f"seeds and settings make {number:,} runs, at most {MOST_RUNS:,} are possible.")
     runs = []
     for combination in itertools.product(*axes):
         changes = _changes(combination)
         runs += [Run(changes, preset_config(preset, seed=seed, **changes)) for seed in distinct]
     return runs
+
+
+def _distinct_values(name: str, values: Sequence[Any]) -> list[Any]:
+    """Return the values to try for a setting; a list of sizes becomes the tuple that the configuration takes."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(f"settings must hold a list of values for {name}, got {values!r}.")
+    if not values:
+        raise ValueError(f"settings must hold at least one value for {name}.")
+    return list(dict.fromkeys(tuple(value) if isinstance(value, list) else value for value in values))
 
 
 def _changes(combination: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,7 +124,10 @@ def parsed_seeds(text: str) -> tuple[int, ...]:
         if len(numbers) > 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
             raise ValueError(f"{text!r} is neither a range such as 0:32 nor a list such as 1,5,9.")
         first, *end = map(int, numbers)
-        seeds += range(first, end[0]) if end else [first]
+        part_seeds = range(first, end[0]) if end else range(first, first + 1)
+        if part_seeds.stop - part_seeds.start > MOST_RUNS:
+            raise ValueError(f"{text!r} are more than {MOST_RUNS:,} seeds.")
+        seeds += part_seeds
     if not seeds:
         raise ValueError(f"{text!r} holds no seed: the end of a range is not part of it.")
     return tuple(dict.fromkeys(seeds))

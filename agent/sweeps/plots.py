@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agent.plots import on_common_grid
-from agent.sweeps.statistics import HIGHEST_RETURN, band, interquartile_mean
+from agent.sweeps.statistics import HIGHEST_RETURN, band, final_returns, interquartile_mean
 from agent.sweeps.worker import Outcome
 
 _POINTS = 200
 _ESTIMATE = "interquartile mean and 95% bootstrap interval"
 
-Groups = Mapping[str, Sequence[Outcome]]
+Groups = Mapping[str, tuple[Sequence[Outcome], int]]
 Statistic = Callable[..., Any]
 
 
@@ -28,14 +28,15 @@ def plot_learning_curves(groups: Groups, path: Path) -> None:
     A run that ended before others of its setting counts with its last value from there on.
 
     Args:
-        groups: The runs of each setting, by its label; settings in whose runs no episode has ended are left out.
+        groups: The outcomes of each setting and its number of failed runs, by its label. Settings in whose runs no
+            episode has ended are left out, as are failed runs.
         path: Where to write, in the format that the suffix names.
 
     Raises:
         OSError: If it cannot be written.
     """
     figure, axes = _figure("environment steps", "mean return", f"Learning curves: {_ESTIMATE}")
-    for label, outcomes in groups.items():
+    for label, (outcomes, _) in groups.items():
         curves = [curve for curve in map(_curve, outcomes) if len(curve[0])]
         if curves:
             grid, returns = on_common_grid(curves, _POINTS)
@@ -48,17 +49,16 @@ def plot_profile(groups: Groups, path: Path) -> None:
     """Draw which share of the runs reaches which final return (Agarwal et al. 2021, section 4.2).
 
     Args:
-        groups: The runs of each setting, by its label.
+        groups: The outcomes of each setting and its number of failed runs, which reach nothing, by its label.
         path: Where to write, in the format that the suffix names.
 
     Raises:
         OSError: If it cannot be written.
     """
     figure, axes = _figure("final return", "share of runs with at least this return", "Performance profile")
-    thresholds = np.linspace(0.0, HIGHEST_RETURN, _POINTS)
-    for label, outcomes in groups.items():
-        returns = np.array([outcome.final_return for outcome in outcomes])
-        reached = (returns[:, None] >= thresholds).astype(np.float64)
+    thresholds = np.linspace(1.0, HIGHEST_RETURN, _POINTS)
+    for label, (outcomes, failed) in groups.items():
+        reached = (final_returns(outcomes, failed)[:, None] >= thresholds).astype(np.float64)
         _draw(axes, thresholds, reached, label, np.mean)
     _save(figure, axes, path)
 
@@ -89,5 +89,6 @@ def _draw(
 
 def _save(figure: Figure, axes: Axes, path: Path) -> None:
     axes.set_ylim(bottom=0.0)
-    figure.legend(loc="outside lower center")
+    if axes.lines:
+        figure.legend(loc="outside lower center")
     figure.savefig(path, dpi=150)

@@ -49,19 +49,21 @@ class Summary:
     """What the runs of one setting came to.
 
     Attributes:
-        runs: How many ended without failure.
-        failed: How many failed; the other figures leave them out.
+        runs: How many there are.
+        failed: How many of them failed; they count with a return of 0, and as not solved.
+        ended_early: How many ended because they had solved CartPole.
         interquartile_mean: Mean of the middle half of the final returns.
         mean: Mean final return.
         median: Median final return.
         optimality_gap: How far runs fall short of the highest return on average, as a share of it.
         solved: Share of the runs that solved CartPole.
-        steps_to_solve: Median environment steps of the runs that ended because they had solved it; None if none did.
-        seconds_to_solve: Their median training time in s; None if none did.
+        steps_to_solve: Median environment steps of those alone; None if there are none.
+        seconds_to_solve: Their median training time in s; None if there are none.
     """
 
     runs: int
     failed: int
+    ended_early: int
     interquartile_mean: Estimate
     mean: Estimate
     median: Estimate
@@ -79,22 +81,29 @@ def summarize(outcomes: Sequence[Outcome], failed: int = 0) -> Summary:
     """Return the statistics of the runs of one setting.
 
     Args:
-        outcomes: At least one.
-        failed: How many runs failed besides.
+        outcomes: Of the runs that ended without failure.
+        failed: How many runs failed besides; together at least one.
     """
-    returns = np.array([outcome.final_return for outcome in outcomes])
+    returns = final_returns(outcomes, failed)
+    solved = np.array([float(outcome.solved) for outcome in outcomes] + [0.0] * failed)
     ended = [outcome for outcome in outcomes if outcome.ended_early]
     return Summary(
-        runs=len(outcomes),
+        runs=len(outcomes) + failed,
         failed=failed,
+        ended_early=len(ended),
         interquartile_mean=estimate(returns, interquartile_mean),
         mean=estimate(returns, np.mean),
         median=estimate(returns, np.median),
         optimality_gap=estimate(returns, optimality_gap),
-        solved=estimate(np.array([float(outcome.solved) for outcome in outcomes]), np.mean),
+        solved=estimate(solved, np.mean),
         steps_to_solve=estimate(np.array([float(o.env_steps) for o in ended]), np.median) if ended else None,
         seconds_to_solve=estimate(np.array([o.train_s for o in ended]), np.median) if ended else None,
     )
+
+
+def final_returns(outcomes: Sequence[Outcome], failed: int) -> Points:
+    """Return the final returns of runs, 0 for those that failed: their settings let most of them diverge."""
+    return np.array([outcome.final_return for outcome in outcomes] + [0.0] * failed)
 
 
 def interquartile_mean(returns: Points, axis: int = -1) -> Points:

@@ -8,9 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.sweeps.directory import Key, Plan, SweepDirectory
+from agent.sweeps.directory import Plan, SweepDirectory
 from agent.sweeps.engine import Backend, Workers, check_workers, outcomes
-from agent.sweeps.grid import Run, label_of, runs_of
+from agent.sweeps.grid import Key, Run, label_of, runs_of
 from agent.sweeps.statistics import Summary, summarize
 from agent.sweeps.worker import Failure, Outcome
 
@@ -40,18 +40,20 @@ class SweepResult:
         """The runs that came to nothing, and why."""
         return [(run, outcome) for run, outcome in self.results if isinstance(outcome, Failure)]
 
-    def groups(self) -> dict[str, list[Outcome]]:
-        """Return the outcomes of each setting that has some, by a label such as ``gamma=0.99``."""
-        groups: dict[str, list[Outcome]] = {}
+    def groups(self) -> dict[str, tuple[list[Outcome], int]]:
+        """Return outcomes and number of failed runs of each setting, by a label such as ``gamma=0.99``."""
+        groups: dict[str, tuple[list[Outcome], int]] = {}
         for run, outcome in self.results:
+            outcomes, failed = groups.setdefault(label_of(run), ([], 0))
             if isinstance(outcome, Outcome):
-                groups.setdefault(label_of(run), []).append(outcome)
+                outcomes.append(outcome)
+            else:
+                groups[label_of(run)] = outcomes, failed + 1
         return groups
 
     def summaries(self) -> dict[str, Summary]:
-        """Return the statistics of each setting of which a run has ended, by its label."""
-        failed = [label_of(run) for run, _ in self.failures]
-        return {label: summarize(members, failed.count(label)) for label, members in self.groups().items()}
+        """Return the statistics of each setting, by its label."""
+        return {label: summarize(*members) for label, members in self.groups().items()}
 
 
 def sweep(
@@ -90,10 +92,9 @@ def sweep(
         ValueError: If one is out of its range.
         FileExistsError: If ``out`` is no empty directory.
         ImportError: If the backend's package is not installed.
-        WorkersLostError: If workers end again and again without a result.
     """
-    plan = Plan(preset, tuple(seeds), {name: tuple(values) for name, values in (settings or {}).items()})
-    runs = runs_of(plan.preset, plan.seeds, plan.settings)
+    plan = Plan(preset, tuple(seeds), dict(settings or {}))
+    runs = runs_of(*plan)
     workers = Workers(jobs, backend, address)
     check_workers(workers)
     if out is None:
@@ -136,11 +137,10 @@ def train_all(
 
 
 def report(result: SweepResult, directory: SweepDirectory) -> None:
-    """Write the statistics and the plots of a sweep, where any of its runs has ended."""
+    """Write the statistics and the plots of a sweep."""
     from agent.sweeps.plots import plot_learning_curves, plot_profile
 
     groups = result.groups()
     directory.write_summary({label: summary.as_dict() for label, summary in result.summaries().items()})
-    if groups:
-        directory.write_learning_curves(lambda path: plot_learning_curves(groups, path))
-        directory.write_profile(lambda path: plot_profile(groups, path))
+    directory.write_learning_curves(lambda path: plot_learning_curves(groups, path))
+    directory.write_profile(lambda path: plot_profile(groups, path))

@@ -84,8 +84,8 @@ def train_one(config: PPOConfig) -> Outcome | Failure:
         try:
             return _outcome(config)
         except Exception as error:
-            lines = str(error).splitlines()
-            return Failure(lines[0] if lines else type(error).__name__)
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            return Failure(lines[0].strip() if lines else type(error).__name__)
 
 
 def _outcome(config: PPOConfig) -> Outcome:

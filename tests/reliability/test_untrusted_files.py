@@ -106,6 +106,23 @@ def test_a_model_that_would_run_something_is_refused_and_does_not_run_it(harmles
         load_actor(with_config(harmless, payloads(left_behind)["marshalled code"]))
 
 
+def test_a_model_with_working_code_is_refused_although_it_would_run(tmp_path):
+    left_behind = tmp_path / "left_behind"
+    path = tmp_path / "malicious.keras"
+    source = f"lambda x: (__import__('os').makedirs({str(left_behind)!r}, exist_ok=True), x)[1]"
+    keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(2), keras.layers.Lambda(eval(source), output_shape=(2,))]
+    ).save(path)
+    assert not left_behind.exists()
+    with pytest.raises(ValueError, match="cannot be loaded as a Keras model"):
+        load_actor(path)
+    assert "cannot be loaded as a Keras model" in message_of(invoke("eval", path))
+    assert not left_behind.exists()
+    # What protects is the safe mode: without it, the code runs.
+    keras.saving.load_model(path, safe_mode=False)(np.zeros((1, 4), dtype=np.float32))
+    assert left_behind.exists()
+
+
 @pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.pkl", "model"])
 def test_other_formats_that_could_hold_code_are_not_even_opened(tmp_path, name):
     path = tmp_path / name

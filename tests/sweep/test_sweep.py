@@ -12,8 +12,9 @@ from runs import FASTPPO, files_of, invoke, message_of
 from sweeps import SETTINGS, SHORT, SMALL, comparable, rows_of
 
 from agent import PPO, preset_config, sweep
-from agent.sweeps import worker
+from agent.sweeps import engine, worker
 from agent.sweeps.directory import SweepDirectory
+from agent.sweeps.grid import label_of
 from agent.sweeps.worker import Failure, train_one
 
 COLUMNS = "num_envs,steps_per_epoch,hidden_sizes,target_return,epochs,seed,final_return,env_steps,train_s,solved"
@@ -106,6 +107,24 @@ def test_a_run_that_is_lost_with_its_worker_is_trained_by_another():
     assert killed
 
 
+def ending_its_worker(run, _):
+    """Train a run, but for seed 0, which ends its process: for a while as a run that takes all memory."""
+    if run.config.seed == 0:
+        time.sleep(0.3)
+        os._exit(9)
+    return run, train_one(run.config)
+
+
+@pytest.mark.slow
+def test_a_run_that_always_ends_its_worker_is_a_failure_and_takes_no_other_down(monkeypatch):
+    monkeypatch.setattr(engine, "_train", ending_its_worker)
+    result = sweep(range(6), SETTINGS, jobs=2)
+    ((run, failure),) = result.failures
+    assert run.config.seed == 0
+    assert failure.reason == "its worker was lost 4 times"
+    assert len(result.groups()[label_of(run)][0]) == 5
+
+
 def test_a_run_that_fails_is_reported_and_ends_nothing(tmp_path):
     directory = tmp_path / "sweep"
     arguments = ("--seeds", "0:2", *SHORT, "--set", "value_learning_rate=1e-3,1e25", "--jobs", 1)
@@ -118,12 +137,27 @@ def test_a_run_that_fails_is_reported_and_ends_nothing(tmp_path):
         assert "value_learning_rate=1e+25: The training has diverged: in epoch " in line
     rows = rows_of(directory)
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
-    assert [row["failed"] for row in json.loads((directory / "summary.json").read_text()).values()] == [0]
+    whole, failed = json.loads((directory / "summary.json").read_text()).values()
+    assert (whole["runs"], whole["failed"]) == (2, 0)
+    assert (failed["runs"], failed["failed"], failed["mean"]["value"], failed["solved"]["value"]) == (2, 2, 0.0, 0.0)
+    assert "(2 failed)" in result.stdout
     # What failed is trained again, what ended is not.
     again = invoke("sweep", "--resume", directory, "--jobs", 1)
     assert again.exit_code == 1
     assert sum(line.startswith("seed ") for line in again.stdout.splitlines()) == 2
     assert rows_of(directory) == rows
+
+
+def test_a_new_sweep_that_cannot_be_written_leaves_nothing(tmp_path):
+    resource = pytest.importorskip("resource")
+    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, previous[1]))
+    try:
+        message = message_of(invoke("sweep", *SHORT, "--jobs", 1, "--out", tmp_path / "new" / "sweep"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous)
+    assert "cannot be written: File too large." in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def wait_for_rows(directory, number, process):
@@ -216,6 +250,11 @@ def test_a_damaged_sweep_is_named_and_left_alone(serial, tmp_path, name, content
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--seeds", "0:1" + "0" * 30), "are more than 1,000,000 seeds."),
+        (
+            ("--seeds", "0:1000000", "--set", "gamma=0.9,0.8"),
+            "seeds and settings make 2,000,000 runs, at most 1,000,000",
+        ),
         (("--seeds", "4:4"), "Invalid value for '--seeds': '4:4' holds no seed"),
         (("--set", "speed=1"), "Invalid value for '--set': speed is no setting; there are "),
         (("--set", "gamma=2"), "gamma must be at most 1, got 2."),
@@ -250,6 +289,8 @@ def test_wrong_arguments_of_the_function_are_named(tmp_path):
     for arguments, error, message in (
         ({"seeds": []}, ValueError, "seeds must hold at least one seed"),
         ({"jobs": 0}, ValueError, "jobs must be at least 1, got 0"),
+        ({"settings": {"gamma": 0.9}}, TypeError, "settings must hold a list of values for gamma, got 0.9"),
+        ({"address": "localhost:1"}, ValueError, "address is that of a cluster: it needs the backend 'ray' or 'dask'"),
         ({"backend": "slurm"}, ValueError, "backend must be one of loky, ray, dask, got 'slurm'"),
         ({"settings": {"gamma": [3]}}, ValueError, "gamma must be at most 1"),
     ):

@@ -73,12 +73,13 @@ def test_a_summary_counts_runs_failures_and_what_solved_runs_took():
         outcome(100.0, ended_early=False, env_steps=900, train_s=0.9),
     ]
     summary = summarize(outcomes, failed=2)
-    assert (summary.runs, summary.failed) == (4, 2)
-    assert summary.solved.value == 0.75
-    assert summary.mean.value == pytest.approx(392.5)
-    assert summary.median.value == pytest.approx(485.0)
-    assert summary.interquartile_mean.value == pytest.approx(485.0)
-    assert summary.optimality_gap.value == pytest.approx((0 + 20 + 10 + 400) / 500 / 4)
+    # A run that failed returned nothing.
+    assert (summary.runs, summary.failed, summary.ended_early) == (6, 2, 2)
+    assert summary.solved.value == 0.5
+    assert summary.mean.value == pytest.approx(1570 / 6)
+    assert summary.median.value == pytest.approx(290.0)
+    assert summary.interquartile_mean.value == pytest.approx((0 + 100 + 480 + 490) / 4)
+    assert summary.optimality_gap.value == pytest.approx((0 + 20 + 10 + 400 + 1000) / 500 / 6)
     assert summary.steps_to_solve.value == 200
     assert summary.seconds_to_solve.value == pytest.approx(0.2)
 
