@@ -37,6 +37,11 @@ for _id, _max_episode_steps, _reward_threshold in (("v0", 200, 195.0), ("v1", 50
 
 
 def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(_MODULES[name])
+    except AttributeError as error:
+        # As it is, Python would take it for a missing name of this package.
+        raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
+    return getattr(module, name)

@@ -10,15 +10,22 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import re
+import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import numba
 import platformdirs
+
+if numba.config.DISABLE_JIT:
+    raise ImportError("fastcartpole is compiled by Numba, which NUMBA_DISABLE_JIT switches off: unset it.")
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -27,6 +34,7 @@ Result = TypeVar("Result")
 PARALLEL_LAUNCH = threading.Lock()
 
 _FORKED_CHILD = False
+_THREAD_LIMIT: ContextVar[int | None] = ContextVar("_THREAD_LIMIT", default=None)
 
 
 def _mark_forked_child() -> None:
@@ -61,7 +69,7 @@ def kernel(
         if cached:
             # Numba tells kernels apart by their source alone: serial and parallel ones of one source must not meet.
             variant = "-".join(["parallel" if parallel else "serial", *sorted(fastmath)])
-            directory = _cache_directory(_sources_digest(Path(inspect.getfile(function)).parent), variant)
+            directory = _cache_directory(_package_of(function), variant)
         previous = numba.config.CACHE_DIR
         # Numba reads the directory while it decorates, and only then: the caller's own setting is put back at once.
         numba.config.CACHE_DIR = directory or previous
@@ -130,6 +138,16 @@ def is_forked_child() -> bool:
     return _FORKED_CHILD
 
 
+@contextmanager
+def thread_limit(most: int) -> Iterator[None]:
+    """Let batches that are made within choose at most so many threads; the process's settings stay as they are."""
+    token = _THREAD_LIMIT.set(most)
+    try:
+        yield
+    finally:
+        _THREAD_LIMIT.reset(token)
+
+
 def usable_threads(requested: int | None, num_items: int, items_per_thread: int) -> int:
     """Return how many threads to give a batch; in a forked child always one.
 
@@ -146,7 +164,19 @@ def usable_threads(requested: int | None, num_items: int, items_per_thread: int)
     if requested is not None:
         return min(requested, num_items)
     most: int = numba.config.NUMBA_NUM_THREADS
-    return max(1, min(most, num_items // items_per_thread))
+    limit = _THREAD_LIMIT.get()
+    return max(1, min(most if limit is None else min(most, limit), num_items // items_per_thread))
+
+
+def _package_of(function: Callable[..., Any]) -> Path:
+    """Return the directory of the package that a function's module belongs to, at the top level where it has several.
+
+    A module of no package has the directory it stands in.
+    """
+    directory = Path(inspect.getfile(function)).parent
+    while (directory.parent / "__init__.py").exists():
+        directory = directory.parent
+    return directory
 
 
 @cache
@@ -154,20 +184,35 @@ def _sources_digest(package: Path) -> str:
     """Return a digest of this package's sources and of those of ``package``, whose kernels may inline ours."""
     digest = hashlib.sha256()
     for directory in sorted({Path(__file__).parent, package}):
-        for source in sorted(directory.glob("*.py")):
-            digest.update(source.name.encode())
+        for source in sorted(directory.rglob("*.py")):
+            digest.update(source.relative_to(directory).as_posix().encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
 @cache
-def _cache_directory(digest: str, variant: str) -> str | None:
-    """Return the directory for machine code compiled from these sources, or None where none can be written."""
-    base = numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False)
-    directory = Path(base) / f"kernels-{digest}" / variant
+def _cache_directory(package: Path, variant: str) -> str | None:
+    """Return the directory for machine code compiled from a package's sources, or None where none can be written."""
+    base = Path(numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False))
+    sources = base / f"kernels-{package.name}-{_sources_digest(package)}"
+    directory = sources / variant
     try:
+        is_new = not sources.exists()
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
     except OSError:
         return None
+    if is_new:
+        _remove_older_kernels(package.name, sources)
     return str(directory)
+
+
+def _remove_older_kernels(package: str, current: Path) -> None:
+    """Remove what was compiled from other versions of a package's sources.
+
+    Where two versions are used in turn, each compiles anew; so does, at worst, a process that runs another one now.
+    """
+    for directory in current.parent.iterdir():
+        # Without the package's name: those of versions that did not note it.
+        if directory != current and re.fullmatch(rf"kernels-({re.escape(package)}-)?[0-9a-f]{{16}}", directory.name):
+            shutil.rmtree(directory, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Compiled code on disk is never stale, and its absence or a fork never breaks anything."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -48,6 +49,64 @@ def test_a_changed_equation_is_never_answered_by_a_kernel_compiled_before(tmp_pa
     assert run(PRINT_ONE_STEP, source_tree=tree, cache=cache) == "0.04"
     physics.write_text(source)
     assert run(PRINT_ONE_STEP, source_tree=tree, cache=cache) == "0.02"
+
+
+def test_what_older_versions_compiled_is_removed_when_something_newer_is_written(tmp_path):
+    older = [f"kernels-fastcartpole-{'0' * 16}", f"kernels-{'1' * 16}"]
+    others = [f"kernels-agent-{'2' * 16}", "kernels-mine", "kernels-fastcartpole-notes", "matrix"]
+    for name in (*older, *others):
+        (tmp_path / name / "serial").mkdir(parents=True)
+    code = "import fastcartpole.kernels as k; print(k._cache_directory(k.Path(k.__file__).parent, 'serial'))"
+    directory = Path(run(code, source_tree=PACKAGE.parent, cache=tmp_path))
+    assert directory.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {*others, directory.parent.name}
+    # What is there already removes nothing: it may have been another version's turn in between.
+    (tmp_path / older[0]).mkdir()
+    assert Path(run(code, source_tree=PACKAGE.parent, cache=tmp_path)) == directory
+    assert (tmp_path / older[0]).exists()
+
+
+def test_kernels_of_a_package_are_named_by_all_its_sources(tmp_path):
+    code = (
+        "import pathlib, sys\n"
+        "from fastcartpole.kernels import _sources_digest\n"
+        "print(_sources_digest(pathlib.Path(sys.argv[1])))\n"
+    )
+    digests = set()
+    for name in ("a.py", "room/b.py", "room/deeper/c.py"):
+        path = tmp_path / "p" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for content in ("X = 1", "X = 2"):
+            path.write_text(content)
+            completed = subprocess.run(
+                [sys.executable, "-c", code, tmp_path / "p"],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            digests.add(completed.stdout)
+    assert len(digests) == 6
+
+
+def test_where_numba_compiles_nothing_the_import_says_why():
+    code = "try:\n    from fastcartpole import CartPoleVectorEnv\nexcept ImportError as error:\n    print(error)\n"
+    cache = os.environ.get("NUMBA_CACHE_DIR", "")
+    expected = "fastcartpole is compiled by Numba, which NUMBA_DISABLE_JIT switches off: unset it."
+    assert run(code, source_tree=PACKAGE.parent, cache=cache, NUMBA_DISABLE_JIT="1") == expected
+
+
+@pytest.mark.parametrize("package", ["fastcartpole", "agent"])
+def test_an_attribute_error_within_an_import_is_not_taken_for_a_missing_name(package, monkeypatch):
+    def fail(module):
+        raise AttributeError(f"{module} is broken")
+
+    module = importlib.import_module(package)
+    monkeypatch.setattr(module, "import_module", fail)
+    name = next(iter(module._MODULES))
+    with pytest.raises(ImportError, match=r"cannot be imported: \w+\.\w+ is broken"):
+        getattr(module, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
 
 
 @pytest.mark.slow
