@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+from agent.errors import DeviceError
+from agent.surroundings import matplotlib_backend_left_out
+
+# Keras takes an empty name for none.
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
 # TensorFlow's remarks on the machine (no GPU found, and the like) would spoil the display; failures raise exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -20,12 +26,62 @@ def _assert_tensorflow(backend: str) -> None:
 
 _assert_tensorflow(os.environ["KERAS_BACKEND"])
 
-import keras
-import tensorflow as tf
+try:
+    # Keras imports matplotlib where it finds it.
+    with matplotlib_backend_left_out():
+        import keras
+        import tensorflow as tf
+except ImportError:
+    raise
+except Exception as error:
+    # Keras raises exceptions of several kinds where it cannot take its configuration.
+    raise ImportError(
+        f"Keras and TensorFlow cannot be imported: {type(error).__name__}: {error} Keras' configuration is read from "
+        "keras.json, in the folder that KERAS_HOME names or in ~/.keras."
+    ) from error
 
 _assert_tensorflow(keras.backend.backend())
 
-__all__ = ["keras", "tf", "use_one_thread_per_network"]
+__all__ = ["computing_on", "hide_gpus", "keras", "tf", "use_one_thread_per_network"]
+
+_DEVICES = {"cpu": "/device:CPU:0", "gpu": "/device:GPU:0"}
+
+
+@contextmanager
+def computing_on(device: str) -> Iterator[None]:
+    """Place what is computed or created within on a device, in single precision unless something else is asked for.
+
+    The settings of the process stay as they are: the devices TensorFlow sees, and the precision that Keras takes from
+    its configuration file ``keras.json``.
+
+    Args:
+        device: ``"cpu"`` or ``"gpu"``: the first that TensorFlow sees.
+
+    Raises:
+        DeviceError: If there is no such device.
+    """
+    if device == "gpu" and not tf.config.get_visible_devices("GPU"):
+        raise DeviceError("device must be 'cpu' where TensorFlow sees no GPU, got 'gpu'.")
+    precision = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        with tf.device(_DEVICES[device]):
+            yield
+    finally:
+        keras.config.set_floatx(precision)
+
+
+def hide_gpus() -> None:
+    """Keep TensorFlow from taking the memory of the machine's GPUs, which it does with its first operation.
+
+    A setting of the whole process: for processes of this project's own, the command line and a sweep's workers. Where
+    TensorFlow has been used before, nothing changes.
+    """
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        # The GPUs have been initialized: their memory is taken.
+        return
 
 
 def use_one_thread_per_network() -> None:

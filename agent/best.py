@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class BestPolicy(Callback):
-    """Evaluates the policy every few epochs and at the end, and keeps the one with the highest mean return.
+    """Validates the policy every few epochs and at the end, and keeps the one with the highest mean return.
 
-    Of several with the same mean return the first is kept. A resumed run compares with what was kept before.
+    Of several with the same mean return the first is kept. A resumed run compares with what was kept before. What is
+    reported of the policy that is kept are other episodes than those it was chosen by.
     """
 
     def __init__(self, run: RunDirectory, every: int) -> None:
@@ -23,7 +24,7 @@ class BestPolicy(Callback):
 
         Args:
             run: Where the best actor and its evaluation go.
-            every: Epochs from one evaluation to the next, at least 1.
+            every: Epochs from one validation to the next, at least 1.
 
         Raises:
             OSError: If what is kept cannot be read.
@@ -32,21 +33,21 @@ class BestPolicy(Callback):
         self._run = run
         self._every = every
         self._highest = run.read_best_mean()
-        self._evaluated_epoch = 0
+        self._validated_epoch = 0
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Evaluate, if it is time."""
+        """Validate, if it is time."""
         if metrics.epoch % self._every == 0:
-            self._evaluate(ppo)
+            self._validate(ppo)
 
     def on_train_end(self, ppo: PPO) -> None:
-        """Evaluate the last policy."""
-        if ppo.epoch > self._evaluated_epoch:
-            self._evaluate(ppo)
+        """Validate the last policy."""
+        if ppo.epoch > self._validated_epoch:
+            self._validate(ppo)
 
-    def _evaluate(self, ppo: PPO) -> None:
-        result = ppo.evaluate()
-        self._evaluated_epoch = ppo.epoch
-        if result.mean > self._highest:
-            self._highest = result.mean
-            self._run.write_best(ppo.actor, {"epoch": ppo.epoch, **result.as_dict()})
+    def _validate(self, ppo: PPO) -> None:
+        mean = ppo.validate().mean
+        self._validated_epoch = ppo.epoch
+        if mean > self._highest:
+            self._highest = mean
+            self._run.write_best(ppo.actor, mean, {"epoch": ppo.epoch, **ppo.evaluate().as_dict()})

@@ -7,18 +7,20 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.validation import checked_integer, checked_number
+from agent.validation import checked_integer, checked_number, plain_number
 
 ValueTarget = Literal["rewards_to_go", "lambda_returns"]
 Initializer = Literal["glorot_uniform", "orthogonal"]
 LearningRateSchedule = Literal["constant", "linear"]
 AdvantageNormalization = Literal["rollout", "minibatch", "none"]
+Device = Literal["cpu", "gpu"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": get_args(Initializer),
     "value_target": get_args(ValueTarget),
     "advantage_normalization": get_args(AdvantageNormalization),
     "learning_rate_schedule": get_args(LearningRateSchedule),
+    "device": get_args(Device),
 }
 
 
@@ -64,6 +66,8 @@ class PPOConfig:
         minibatch_size: Transitions of one gradient step; None takes the whole rollout. What does not fill a minibatch
             is left out of that pass.
         value_target: What the critic learns: discounted rewards-to-go, or the lambda-returns (advantage + value).
+        device: Where the networks are updated. Networks as small as these are updated faster by the CPU, whatever GPU
+            there is; rollouts are always the CPU's.
     """
 
     preset: str
@@ -90,14 +94,17 @@ class PPOConfig:
     value_update_epochs: int
     minibatch_size: int | None
     value_target: ValueTarget
+    device: Device = "cpu"
 
     def __post_init__(self) -> None:
-        """Check every field.
+        """Check every field, and make NumPy's numbers Python's.
 
         Raises:
             TypeError: If a field has the wrong type.
             ValueError: If a field is out of its range.
         """
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         if not isinstance(self.preset, str):
             raise TypeError(f"preset must be a string, got {self.preset!r}.")
         if not isinstance(self.reset_each_epoch, bool):
@@ -180,6 +187,7 @@ class PPOConfig:
             self.entropy_coefficient,
             self.advantage_normalization,
             self.max_gradient_norm,
+            self.device,
         )
 
     @property
@@ -203,7 +211,8 @@ class PPOConfig:
             ValueError: If a field is missing, unknown or out of its range.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        if missing := [name for name in names if name not in fields]:
+        required = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+        if missing := [name for name in required if name not in fields]:
             raise ValueError(f"the configuration lacks {', '.join(missing)}.")
         if unknown := [name for name in fields if name not in names]:
             raise ValueError(f"the configuration holds {', '.join(unknown)}, which this version does not know.")
@@ -213,6 +222,11 @@ class PPOConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serializable values."""
         return dataclasses.asdict(self)
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers, alone or in a tuple, as Python's; anything else as it is."""
+    return tuple(map(plain_number, value)) if isinstance(value, tuple) else plain_number(value)
 
 
 PRESETS: dict[str, PPOConfig] = {

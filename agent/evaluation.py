@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
-from agent.backend import keras, tf
+from agent.backend import computing_on, keras, tf
 from agent.validation import checked_integer
 from fastcartpole import CartPoleVectorEnv
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
@@ -95,8 +95,8 @@ def evaluate(
         ValueError: If one is too small, or there is no such environment.
         MemoryError: If so many environments cannot fit this machine's memory.
     """
-    checked_integer("episodes", episodes, minimum=1)
-    checked_integer("seed", seed, minimum=0)
+    episodes = checked_integer("episodes", episodes, minimum=1)
+    seed = checked_integer("seed", seed, minimum=0)
     assert_fits_memory(f"{episodes} episodes side by side", episodes * BYTES_PER_ENVIRONMENT)
     if environment not in get_args(Environment):
         raise ValueError(f"environment must be one of {', '.join(get_args(Environment))}, got {environment!r}.")
@@ -108,7 +108,8 @@ def evaluate(
     returns = np.zeros(episodes)
     playing = np.ones(episodes, dtype=np.bool_)
     while playing.any():
-        logits = logits_of(tf.constant(observations)).numpy()
+        with computing_on("cpu"):
+            logits = logits_of(tf.constant(observations)).numpy()
         actions = logits.argmax(axis=1) if greedy else _drawn_actions(logits, generator)
         observations, rewards, terminated, truncated, _ = environments.step(actions)
         returns += np.where(playing, rewards, 0.0)

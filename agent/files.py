@@ -17,6 +17,7 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 _Result = TypeVar("_Result")
+_CANNOT_WAIT = frozenset({errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -67,6 +68,8 @@ def errors_named(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bool = False) -> _Result:
     """Let ``write`` fill a temporary file or directory beside ``path``, then rename it.
 
+    What is renamed is on the disk before: a power cut leaves the old file or the new one, as a kill does.
+
     Args:
         path: Where it goes, in place of the file that may be there. On failure that file stays as it was.
         write: Is given the temporary path, which has the same suffix.
@@ -85,12 +88,53 @@ def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bo
             result = write(temporary)
             if is_new and path.exists():
                 raise FileExistsError(errno.EEXIST, "It exists by now")
+            write_through(temporary)
             os.replace(temporary, path)
+            _write_through_one(path.parent)
         finally:
             if temporary.is_dir():
                 shutil.rmtree(temporary)
             temporary.unlink(missing_ok=True)
     return result
+
+
+def append_lines(path: Path, text: str) -> None:
+    """Append whole lines to a file, in one write.
+
+    Raises:
+        OSError: If they cannot be written; it names the file.
+    """
+    with errors_named(path), path.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+
+
+def write_through(path: Path) -> None:
+    """Wait until a file, or a directory with everything below it, is on the disk.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if path.is_dir():
+        for entry in path.iterdir():
+            write_through(entry)
+    _write_through_one(path)
+
+
+def _write_through_one(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
+    is_directory = path.is_dir()
+    if is_directory and os.name == "nt":
+        # Windows opens no directories, and writes their entries by itself.
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems, of networks above all, cannot do this for directories.
+        if not (is_directory and error.errno in _CANNOT_WAIT):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def name_without_process(name: str) -> str | None:

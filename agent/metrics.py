@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-class DivergenceError(ArithmeticError):
-    """Raised where a loss is infinite or not a number: the networks can learn no more."""
-
-
 @dataclass(frozen=True)
 class EpochMetrics:
     """The figures of one epoch; the field names are the columns of ``metrics.csv``.
@@ -20,7 +16,8 @@ class EpochMetrics:
             this epoch, those it cut off included; else of the last 100 that ended. Not a number before the first ended.
         mean_length: Mean length of the same episodes in steps.
         kl: Estimated KL divergence between the policy that acted and the updated one, from the last minibatch.
-        policy_loss: What the actor's optimizer minimizes, likewise.
+        policy_loss: Negative clipped objective (Schulman et al. 2017, equation 7), likewise; the entropy bonus, which
+            the actor's optimizer adds to it, is not part of it.
         entropy: Mean entropy of the updated policy in nats, likewise; ln 2 where both actions are equally probable.
         clip_fraction: Share of the transitions whose probability ratio is clipped, likewise.
         policy_iterations: Gradient steps the actor took.

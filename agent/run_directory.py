@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from agent.callbacks import Callback
 from agent.config import PPOConfig
-from agent.files import errors_named, locked_directory, name_without_process, write_atomically
+from agent.files import (
+    append_lines,
+    errors_named,
+    locked_directory,
+    name_without_process,
+    write_atomically,
+    write_through,
+)
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -31,6 +38,8 @@ _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 # What config.json holds besides the configuration.
 _MADE_BY = frozenset({"command_line", "versions", "python"})
+# The entry of best_evaluation.json that a better policy has to exceed.
+_VALIDATION_MEAN = "validation_mean"
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 _INTEGERS = {field.name for field in dataclasses.fields(EpochMetrics) if field.type == "int"}
 
@@ -76,7 +85,7 @@ class RunDirectory(Callback):
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
         # Of two runs that come this far, only one creates the file.
-        file = self.metrics_path.open("x", newline="")
+        file = self.metrics_path.open("x", newline="", encoding="utf-8")
         self._is_new = True
         try:
             with errors_named(self.metrics_path), file:
@@ -118,9 +127,9 @@ class RunDirectory(Callback):
             name = name_without_process(path.name)
             if name is not None and (name in self._names or _GIF_NAME.fullmatch(name)):
                 path.unlink(missing_ok=True)
-        lines = self.metrics_path.read_text().splitlines(keepends=True)[1 : epochs + 1]
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)[1 : epochs + 1]
         text = "".join([_csv_line(_COLUMNS), *lines])
-        write_atomically(self.metrics_path, lambda temporary: temporary.write_text(text))
+        write_atomically(self.metrics_path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def write_config(self, config: PPOConfig) -> None:
         """Write the configuration as JSON, with what the run was made by."""
@@ -153,7 +162,7 @@ class RunDirectory(Callback):
             ValueError: If they are damaged.
         """
         try:
-            lines = self.metrics_path.read_text().splitlines(keepends=True)
+            lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
             rows = csv.DictReader(line for line in lines if line.endswith("\n"))
             return [_metrics_of(row) for row in rows]
         except (KeyError, TypeError, ValueError, csv.Error):
@@ -162,6 +171,11 @@ class RunDirectory(Callback):
     def write_checkpoint(self, state: State) -> None:
         """Write the state of the training, in place of the last checkpoint and of the evaluation of that policy."""
         from agent.checkpoint import write_checkpoint
+
+        # After a power cut there must be no checkpoint of epochs that are not recorded.
+        if self.metrics_path.exists():
+            with errors_named(self.metrics_path):
+                write_through(self.metrics_path)
 
         def write(temporary: Path) -> None:
             write_checkpoint(temporary, state)
@@ -185,13 +199,19 @@ class RunDirectory(Callback):
         """Write the result of an evaluation as JSON."""
         _write_json(self.evaluation_path, result)
 
-    def write_best(self, actor: keras.Model, evaluation: dict[str, Any]) -> None:
-        """Write the best actor so far, and after it the evaluation that says so, in place of the last best one."""
+    def write_best(self, actor: keras.Model, validation_mean: float, evaluation: dict[str, Any]) -> None:
+        """Write the best actor so far, and after it its evaluation, in place of the last best one.
+
+        Args:
+            actor: The actor.
+            validation_mean: The mean return that it was chosen by.
+            evaluation: What other episodes say of it.
+        """
         write_atomically(self.best_actor_path, actor.save)
-        _write_json(self.best_evaluation_path, evaluation)
+        _write_json(self.best_evaluation_path, {**evaluation, _VALIDATION_MEAN: validation_mean})
 
     def read_best_mean(self) -> float:
-        """Return the mean return of the best actor so far; minus infinity if there is none.
+        """Return the mean return by which the best actor so far was chosen; minus infinity if there is none.
 
         Raises:
             OSError: If it cannot be read.
@@ -199,9 +219,9 @@ class RunDirectory(Callback):
         """
         if not self.best_evaluation_path.exists():
             return -math.inf
-        mean = _read_json(self.best_evaluation_path).get("mean")
+        mean = _read_json(self.best_evaluation_path).get(_VALIDATION_MEAN)
         if not isinstance(mean, float):
-            raise ValueError(f"'{self.best_evaluation_path}' is damaged: it holds no mean.")
+            raise ValueError(f"'{self.best_evaluation_path}' is damaged: it holds no {_VALIDATION_MEAN}.")
         return mean
 
     def write_learning_curve(self, write: Callable[[Path], object]) -> None:
@@ -231,9 +251,7 @@ class RunDirectory(Callback):
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Append one line to ``metrics.csv``."""
-        line = _csv_line([getattr(metrics, column) for column in _COLUMNS])
-        with errors_named(self.metrics_path), self.metrics_path.open("a", newline="") as file:
-            file.write(line)
+        append_lines(self.metrics_path, _csv_line([getattr(metrics, column) for column in _COLUMNS]))
         self.last_epoch = metrics.epoch
 
 
@@ -283,7 +301,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         ValueError: If it holds anything else.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"'{path}' is damaged: {error}.") from None
     if not isinstance(content, dict):
@@ -292,4 +310,5 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

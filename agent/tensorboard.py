@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.backend import tf
 from agent.callbacks import Callback
+from agent.files import write_atomically
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -26,6 +28,42 @@ TAGS = {
     "train/policy_gradient_loss": "policy_loss",
     "train/value_loss": "value_loss",
 }
+
+
+def cut_events(directory: Path, last_step: int) -> None:
+    """Remove what event files say of later steps: a run that goes on from there writes it again.
+
+    Args:
+        directory: Where the event files are; other files are left alone, as are event files that end before.
+        last_step: The step of the last events to keep.
+
+    Raises:
+        OSError: If a file cannot be read or written.
+    """
+    for path in sorted(directory.glob("events.out.tfevents.*")):
+        records, is_whole = _records(path)
+        kept = [record for record in records if tf.compat.v1.Event.FromString(record).step <= last_step]
+        if not is_whole or len(kept) < len(records):
+            write_atomically(path, partial(_write_records, kept))
+
+
+def _records(path: Path) -> tuple[list[bytes], bool]:
+    """Return the records of an event file, and whether that is all: a killed run leaves the last one broken."""
+    records: list[bytes] = []
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            records.append(record)
+    except tf.errors.DataLossError:
+        return records, False
+    except tf.errors.OpError as error:
+        raise OSError(None, error.message, str(path)) from None
+    return records, True
+
+
+def _write_records(records: list[bytes], path: Path) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
 
 
 class TensorBoardWriter(Callback):

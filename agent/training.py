@@ -6,20 +6,21 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.advantages import advantages_and_returns, explained_variance, normalized
-from agent.backend import keras, use_one_thread_per_network
+from agent.backend import computing_on, keras, use_one_thread_per_network
 from agent.callbacks import Callback
 from agent.checkpoint import State, assert_same_structure, generator_state, restored_generator
 from agent.collect import Collector, Rollout, greedy_episode_lengths
 from agent.config import PPOConfig
+from agent.errors import DivergenceError
 from agent.evaluation import EvaluationResult
 from agent.memory import assert_training_fits_memory
-from agent.metrics import DivergenceError, EpochMetrics
+from agent.metrics import EpochMetrics
 from agent.networks import OBSERVATION_SIZE, build_actor, build_critic
 from agent.policy import MLPWeights, padded_weights, state_values
 from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
@@ -31,6 +32,14 @@ _ENVIRONMENTS = "environments/"
 # Episodes of an evaluation, and their limit: that of CartPole-v1.
 _EVALUATION_EPISODES = 100
 _EVALUATION_EPISODE_STEPS = 500
+# Attributes of an agent that a copy makes anew, from the configuration and the state.
+_REBUILT = frozenset(
+    {
+        *("actor", "critic", "evaluation_seed", "is_solved"),
+        *("_collector", "_elapsed", "_epoch", "_evaluation_seeds", "_minibatch_generator", "_recent_lengths"),
+        *("_update", "_validation_seeds"),
+    }
+)
 
 
 class _Seeds(NamedTuple):
@@ -41,6 +50,7 @@ class _Seeds(NamedTuple):
     environments: np.random.SeedSequence
     actions: np.random.SeedSequence
     minibatches: np.random.SeedSequence
+    validation: np.random.SeedSequence
     evaluation: np.random.SeedSequence
 
 
@@ -55,12 +65,15 @@ def _new_networks(config: PPOConfig, seeds: _Seeds) -> tuple[keras.Model, keras.
 class PPO:
     """An actor and a critic that learn CartPole by proximal policy optimization (Schulman et al. 2017).
 
+    An agent can be copied and pickled, trained or not: the copy goes on bit for bit as the original does.
+
     Attributes:
         config: The configuration.
         actor: Keras model, observations (B, 4) to logits (B, 2).
         critic: Keras model, observations (B, 4) to values (B, 1).
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
-        stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch.
+        stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
+            holds for one call of :meth:`train`, which takes it back at its end.
         is_solved: Whether the target return was reached and an evaluation confirmed it.
         is_between_epochs: Whether the last epoch that was begun has been completed. What interrupts an epoch leaves an
             agent whose state is that of no run.
@@ -76,13 +89,26 @@ class PPO:
 
         Raises:
             MemoryError: If a rollout, its minibatches or the networks cannot fit this machine's memory.
+            DeviceError: If the configuration asks for a GPU and there is none.
         """
         assert_training_fits_memory(config)
         use_one_thread_per_network()
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
-        self.actor, self.critic = _new_networks(config, seeds)
-        self._update = PPOUpdate(self.actor, self.critic, config)
+        with computing_on(config.device):
+            self.actor, self.critic = _new_networks(config, seeds)
+            self._update = PPOUpdate(self.actor, self.critic, config)
         self._begin(config, seeds)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs. What TensorFlow has compiled cannot be copied: the copy compiles it again."""
+        attributes = {name: value for name, value in vars(self).items() if name not in _REBUILT}
+        return {"attributes": attributes, "state": self.get_state()}
+
+    def __setstate__(self, content: dict[str, Any]) -> None:
+        attributes = content["attributes"]
+        PPO.__init__(self, attributes["config"])
+        self.set_state(content["state"])
+        vars(self).update(attributes)
 
     def _begin(self, config: PPOConfig, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
@@ -100,6 +126,7 @@ class PPO:
         self.stop_training = False
         self.is_solved = False
         self.is_between_epochs = True
+        self._validation_seeds = _one_seed_each(seeds.validation, _EVALUATION_EPISODES)
         self._evaluation_seeds = _one_seed_each(seeds.evaluation, _EVALUATION_EPISODES)
         self._epoch = 0
         self._elapsed = 0.0
@@ -119,14 +146,16 @@ class PPO:
         if config.compiled_settings != self.config.compiled_settings:
             raise ValueError("config must agree with that of the agent in its compiled_settings.")
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
-        for network, new in zip((self.actor, self.critic), _new_networks(config, seeds), strict=True):
-            network.set_weights(new.get_weights())
-        self._update.restart(config)
+        with computing_on(config.device):
+            for network, new in zip((self.actor, self.critic), _new_networks(config, seeds), strict=True):
+                network.set_weights(new.get_weights())
+            self._update.restart(config)
         self._begin(config, seeds)
 
     def compile_update(self) -> None:
         """Compile what an update needs; :meth:`compile` includes it."""
-        self._update.compile()
+        with computing_on(self.config.device):
+            self._update.compile()
         compile_kernels_of_updates(self.config.num_envs)
 
     def compile(self) -> None:
@@ -176,8 +205,9 @@ class PPO:
         """
         assert_same_structure(state, self.get_state())
         minibatch_generator = restored_generator(state["minibatch_generator"])
-        for name, variable in self._variables().items():
-            variable.assign(state[name])
+        with computing_on(self.config.device):
+            for name, variable in self._variables().items():
+                variable.assign(state[name])
         self._collector.set_state(
             {name.removeprefix(_ENVIRONMENTS): state[name] for name in state if name.startswith(_ENVIRONMENTS)}
         )
@@ -215,33 +245,51 @@ class PPO:
             ValueError: If they have another shape, or are not finite in single precision.
         """
         rows = _checked_observations(observations)
-        logits = self.actor(np.atleast_2d(rows)).numpy()
+        with computing_on(self.config.device):
+            logits = self.actor(np.atleast_2d(rows)).numpy()
         return np.asarray(logits.argmax(axis=1).reshape(rows.shape[:-1]), dtype=np.int64)
 
     def evaluate(self) -> EvaluationResult:
         """Play 100 episodes of at most 500 steps with the greedy policy, from the same initial states every time.
 
-        The kernel that plays the rollouts plays them; ``agent.evaluate`` plays in Gymnasium.
+        These episodes are used for nothing else, so that their mean return is that of any episodes. The kernel that
+        plays the rollouts plays them; ``agent.evaluate`` plays in Gymnasium.
         """
+        return self._greedy_episodes(self._evaluation_seeds)
+
+    def validate(self) -> EvaluationResult:
+        """Play 100 other episodes: those by which a policy is chosen, or the training ended.
+
+        A policy that was chosen by its return in these episodes does a little better in them than in others; report
+        :meth:`evaluate` instead.
+        """
+        return self._greedy_episodes(self._validation_seeds)
+
+    def _greedy_episodes(self, seeds: npt.NDArray[np.uint64]) -> EvaluationResult:
         lengths = greedy_episode_lengths(
-            self._actor_weights(), self._evaluation_seeds, _EVALUATION_EPISODE_STEPS, self._collector.num_threads
+            self._actor_weights(), seeds, _EVALUATION_EPISODE_STEPS, self._collector.num_threads
         )
         return EvaluationResult(tuple(lengths.astype(float).tolist()))
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train until CartPole is solved, for as many epochs as are left, or until ``stop_training`` is set.
 
+        A training that was stopped goes on when this is called again.
+
         Args:
             callbacks: Each is told of the beginning, of every epoch and, unless an exception comes first, of the end.
         """
-        for callback in callbacks:
-            callback.on_train_begin(self)
-        while self._epoch < self.config.epochs and not self.stop_training and not self.is_solved:
-            metrics = self.train_epoch()
+        try:
             for callback in callbacks:
-                callback.on_epoch_end(self, metrics)
-        for callback in callbacks:
-            callback.on_train_end(self)
+                callback.on_train_begin(self)
+            while self._epoch < self.config.epochs and not self.stop_training and not self.is_solved:
+                metrics = self.train_epoch()
+                for callback in callbacks:
+                    callback.on_epoch_end(self, metrics)
+            for callback in callbacks:
+                callback.on_train_end(self)
+        finally:
+            self.stop_training = False
 
     def train_epoch(self) -> EpochMetrics:
         """Collect one rollout and update both networks from it.
@@ -255,7 +303,8 @@ class PPO:
         start = time.perf_counter()
         self.is_between_epochs = False
         if self.config.learning_rate_schedule == "linear":
-            self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
+            with computing_on(self.config.device):
+                self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
         rollout = self.collect()
         lengths = self._episode_lengths(rollout)
         if self.config.reset_each_epoch:
@@ -283,7 +332,7 @@ class PPO:
 
     def _check_losses(self, update: UpdateMetrics) -> None:
         """Raise a DivergenceError if the networks can learn no more."""
-        for name in ("policy_loss", "value_loss", "kl"):
+        for name in ("policy_loss", "value_loss", "kl", "entropy"):
             value = getattr(update, name)
             if not math.isfinite(value):
                 raise DivergenceError(f"The training has diverged: in epoch {self._epoch + 1} {name} is {value}.")
@@ -335,7 +384,8 @@ class PPO:
         Returns:
             KL divergence and number of policy iterations.
         """
-        return self._update(batch, self._minibatch_generator)
+        with computing_on(self.config.device):
+            return self._update(batch, self._minibatch_generator)
 
     def _actor_weights(self) -> MLPWeights:
         return padded_weights(self.actor.get_weights())
@@ -353,7 +403,7 @@ class PPO:
         target, lengths = self.config.target_return, self._recent_lengths
         if target is None or len(lengths) < _EPISODE_WINDOW or np.mean(lengths) < target:
             return False
-        return self.evaluate().mean >= target
+        return self.validate().mean >= target
 
     def _episode_lengths(self, rollout: Rollout) -> Sequence[int]:
         """Return the lengths of the episodes this epoch reports on, in the order they ended."""

@@ -43,7 +43,7 @@ class UpdateMetrics(NamedTuple):
     Attributes:
         kl: Estimated KL divergence between the policy that acted and the updated one: the mean of the log-probability
             ratios.
-        policy_loss: What the actor's optimizer minimizes: the negative clipped objective and entropy bonus.
+        policy_loss: Negative clipped objective, without the entropy bonus.
         entropy: Mean entropy of the policy in nats.
         clip_fraction: Share of the transitions whose probability ratio is outside the clip range.
         policy_iterations: Gradient steps the actor took.
@@ -111,9 +111,10 @@ class PPOUpdate:
         )
         self.policy_optimizer.build([self._actor_weights.vector])
         self.value_optimizer.build([self._critic_weights.vector])
-        self._update_policy = tf.function(self._policy_loop, jit_compile=True)
-        self._update_value = tf.function(self._value_loop, jit_compile=True)
-        self._update_side_by_side = tf.function(self._both_loops)
+        # Written with TensorFlow's own control flow: AutoGraph would leave a temporary file for every function.
+        self._update_policy = tf.function(self._policy_loop, jit_compile=True, autograph=False)
+        self._update_value = tf.function(self._value_loop, jit_compile=True, autograph=False)
+        self._update_side_by_side = tf.function(self._both_loops, autograph=False)
 
     def __call__(self, batch: UpdateBatch, generator: np.random.Generator) -> UpdateMetrics:
         """Run one whole update.
@@ -186,10 +187,12 @@ class PPOUpdate:
             figures, gradient = mean_over_pieces(self._policy_gradient, minibatch, [(4,), weights.vector.shape])
             # A KL divergence that is not a number compares false and ends the loop too.
             goes_on = (iteration < num_iterations) & (figures[0] <= self._config.kl_threshold)
-            if goes_on:
+
+            def take_step() -> tf.Tensor:
                 self.policy_optimizer.apply([gradient], [weights.vector])
-                iteration += 1
-            return iteration, figures, goes_on
+                return iteration + 1
+
+            return tf.cond(goes_on, take_step, lambda: iteration), figures, goes_on
 
         iterations, figures, _ = tf.while_loop(
             lambda _, __, goes_on: goes_on, step, (tf.constant(0), tf.zeros(4), tf.constant(True))
@@ -206,13 +209,14 @@ class PPOUpdate:
             log_probs = action_log_probs(logits, batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
             entropy = mean_entropy(logits)
-            loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
+            policy_loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
+            loss = policy_loss
             if self._config.entropy_coefficient > 0.0:
                 loss -= self._config.entropy_coefficient * entropy
         gradient = FlatWeights.flattened(tape.gradient(loss, weights))
         is_clipped = tf.cast(tf.abs(ratios - 1.0) > self._config.clip_ratio, tf.float32)
         kl = tf.reduce_mean(batch.log_probs - log_probs)
-        return [tf.stack([kl, loss, entropy, tf.reduce_mean(is_clipped)]), gradient]
+        return [tf.stack([kl, policy_loss, entropy, tf.reduce_mean(is_clipped)]), gradient]
 
     def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
         if self._config.advantage_normalization != "minibatch":

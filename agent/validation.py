@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
+
+
+def plain_number(value: object) -> Any:
+    """Return a number of NumPy as the Python number it is; anything else as it is."""
+    is_numpy_scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item")
+    return value.item() if is_numpy_scalar else value  # type: ignore[attr-defined]
 
 
 def checked_integer(name: str, value: object, *, minimum: int) -> int:
-    """Return ``value`` if it is an int.
+    """Return ``value`` as an int; NumPy's integers count, booleans do not.
 
     Args:
         name: What the argument is called, for the message.
@@ -17,17 +24,18 @@ def checked_integer(name: str, value: object, *, minimum: int) -> int:
         TypeError: If it is not an integer.
         ValueError: If it is less than ``minimum``.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
+    number = plain_number(value)
+    if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
-    if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value}.")
-    return value
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}.")
+    return number
 
 
 def checked_number(
     name: str, value: object, *, above: float | None = None, minimum: float | None = None, maximum: float | None = None
 ) -> float:
-    """Return ``value`` as a float.
+    """Return ``value`` as a float; NumPy's numbers count, booleans do not.
 
     Args:
         name: What the argument is called, for the message.
@@ -40,18 +48,19 @@ def checked_number(
         TypeError: If it is not a real number.
         ValueError: If it is not finite or out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    number = plain_number(value)
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise TypeError(f"{name} must be a number, got {value!r}.")
     try:
-        is_finite = math.isfinite(value)
+        is_finite = math.isfinite(number)
     except OverflowError:
         is_finite = False
     if not is_finite:
-        raise ValueError(f"{name} must be finite, got {value}.")
-    if above is not None and not value > above:
-        raise ValueError(f"{name} must be greater than {above:g}, got {value}.")
-    if minimum is not None and value < minimum:
-        raise ValueError(f"{name} must be at least {minimum:g}, got {value}.")
-    if maximum is not None and value > maximum:
-        raise ValueError(f"{name} must be at most {maximum:g}, got {value}.")
-    return float(value)
+        raise ValueError(f"{name} must be finite, got {number}.")
+    if above is not None and not number > above:
+        raise ValueError(f"{name} must be greater than {above:g}, got {number}.")
+    if minimum is not None and number < minimum:
+        raise ValueError(f"{name} must be at least {minimum:g}, got {number}.")
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum:g}, got {number}.")
+    return float(number)

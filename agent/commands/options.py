@@ -179,6 +179,7 @@ OPTIMIZATION: Decorator = cloup.option_group(
     _optional_integer(
         "--minibatch-size", "minibatch_size", "Transitions of one gradient step; none: the whole rollout."
     ),
+    _choice("--device", "device", "Where the networks are updated; networks this small are faster on the CPU."),
 )
 
 

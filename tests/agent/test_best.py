@@ -8,22 +8,38 @@ import pytest
 from agent import PPO, EvaluationResult, preset_config
 from agent.backend import keras
 from agent.best import BestPolicy
+from agent.metrics import EpochMetrics
 from agent.run_directory import RunDirectory
 
 CONFIG = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), target_return=None, epochs=5)
 
 
+def drawn(epoch):
+    """Return the figures of an epoch."""
+    return EpochMetrics(**{**dict.fromkeys(EpochMetrics.__annotations__, 0.0), "epoch": epoch})
+
+
 class Scored(PPO):
-    """An agent whose evaluations are given, and which notes the weights it had in each."""
+    """An agent whose validations are given, and which notes the weights it had in each."""
 
     def __init__(self, means):
         super().__init__(CONFIG)
         self.means = means
-        self.evaluated = {}
+        self.validated = {}
+
+    def train_epoch(self):
+        # Nothing is learned: the weights tell of the epoch.
+        self._epoch += 1
+        for variable in self.actor.weights:
+            variable.assign(variable + self._epoch)
+        return drawn(self._epoch)
+
+    def validate(self):
+        self.validated[self.epoch] = self.actor.get_weights()
+        return EvaluationResult((self.means[self.epoch], self.means[self.epoch]))
 
     def evaluate(self):
-        self.evaluated[self.epoch] = self.actor.get_weights()
-        return EvaluationResult((self.means[self.epoch], self.means[self.epoch]))
+        return EvaluationResult((1000.0 + self.epoch,))
 
 
 def kept_of(run):
@@ -44,10 +60,12 @@ def test_the_first_policy_with_the_highest_mean_of_those_evaluated_is_kept(tmp_p
     run = RunDirectory(tmp_path)
     ppo = Scored(means)
     ppo.train([BestPolicy(run, every)])
-    assert ppo.evaluated.keys() == means.keys()
+    assert ppo.validated.keys() == means.keys()
     evaluation, weights = kept_of(run)
-    assert (evaluation["epoch"], evaluation["mean"]) == (best, means[best])
-    assert all(np.array_equal(*pair) for pair in zip(weights, ppo.evaluated[best], strict=True))
+    # Reported are other episodes than those the policy was chosen by.
+    assert (evaluation["epoch"], evaluation["validation_mean"]) == (best, means[best])
+    assert evaluation["mean"] == 1000.0 + best
+    assert all(np.array_equal(*pair) for pair in zip(weights, ppo.validated[best], strict=True))
 
 
 def test_a_better_policy_of_an_earlier_session_stays(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from agent import PRESETS, PPOConfig, preset_config
@@ -85,6 +86,7 @@ def test_what_is_set_by_hand_is_not_adapted():
         ("initializer", "zeros", ValueError),
         ("learning_rate_schedule", "cosine", ValueError),
         ("advantage_normalization", None, ValueError),
+        ("device", "tpu", ValueError),
         ("max_gradient_norm", 0.0, ValueError),
         ("entropy_coefficient", -0.1, ValueError),
         ("target_return", float("nan"), ValueError),
@@ -93,6 +95,59 @@ def test_what_is_set_by_hand_is_not_adapted():
 def test_a_wrong_field_is_named(field, value, error):
     with pytest.raises(error, match=f"{field} must be"):
         FAST.replace(**{field: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = preset_config(
+        "fast",
+        seed=np.int64(3),
+        num_envs=np.uint8(8),
+        epochs=np.array(5),
+        hidden_sizes=(np.int32(16), 8),
+        gamma=np.float32(0.98),
+        gae_lambda=np.float64(0.5),
+        reset_each_epoch=np.bool_(True),
+        target_return=np.int16(300),
+        max_episode_steps=None,
+    )
+    plain = preset_config(
+        "fast",
+        seed=3,
+        num_envs=8,
+        epochs=5,
+        hidden_sizes=(16, 8),
+        gamma=float(np.float32(0.98)),
+        gae_lambda=0.5,
+        reset_each_epoch=True,
+        target_return=300,
+        max_episode_steps=None,
+    )
+    assert config == plain
+    assert json.dumps(config.as_dict()) == json.dumps(plain.as_dict())
+    assert {type(value) for value in config.as_dict().values()} <= {str, int, float, bool, tuple, type(None)}
+    assert {type(size) for size in config.hidden_sizes} == {int}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", np.bool_(True)),
+        ("seed", np.float64(3.0)),
+        ("gamma", np.bool_(True)),
+        ("gamma", np.array([0.5])),
+        ("gamma", np.str_("0.5")),
+        ("num_envs", np.array([8])),
+        ("gamma", np.complex64(0.5)),
+    ],
+)
+def test_other_things_of_numpy_are_not(field, value):
+    with pytest.raises(TypeError, match=f"{field} must be"):
+        FAST.replace(**{field: value})
+
+
+def test_a_configuration_from_before_there_was_a_choice_of_devices_is_read():
+    fields = {name: value for name, value in FAST.as_dict().items() if name != "device"}
+    assert PPOConfig.from_dict(fields) == FAST
 
 
 def test_a_configuration_survives_json():

@@ -28,6 +28,11 @@ def test_the_returns_are_those_of_single_episodes_in_gymnasium():
     assert evaluate(actor, episodes=20, seed=6) == EvaluationResult(tuple(expected))
 
 
+def test_numbers_of_numpy_are_numbers():
+    actor = build_actor((8,), seed=0)
+    assert evaluate(actor, episodes=np.int64(3), seed=np.uint8(2)) == evaluate(actor, episodes=3, seed=2)
+
+
 @pytest.mark.parametrize(("episodes", "error"), [(0, ValueError), (2.5, TypeError)])
 def test_a_wrong_number_of_episodes_is_named(episodes, error):
     with pytest.raises(error, match="episodes must be"):

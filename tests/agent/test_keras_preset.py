@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from runs import BALANCING, TO_THE_RIGHT, let_act_by
 
 from agent import PPO, PRESETS
 from agent.backend import keras, tf
-from agent.callbacks import Callback
+from agent.networks import copy_of
 
 CONFIG = PRESETS["keras"]
 
@@ -89,19 +90,17 @@ def test_actor_and_critic_have_plain_adam_optimizers_of_their_own(ppo):
 
 
 def test_a_rollout_is_4000_steps_from_a_fresh_reset_without_a_time_limit():
-    agent = PPO(CONFIG.replace(seed=5))
-    lengths = []
-
-    class Watcher(Callback):
-        def on_epoch_end(self, ppo, metrics):
-            lengths.append(metrics.mean_length)
-            assert np.all(ppo._collector.state.elapsed_steps == 0)
-            assert np.all(np.abs(ppo._collector.state.physics) <= 0.05)
-            ppo.stop_training = metrics.mean_length > 600 or metrics.epoch == 25
-
-    agent.train([Watcher()])
-    assert max(lengths) > 600, "no episode went beyond 500 steps"
-    assert all(4000 / length == pytest.approx(round(4000 / length)) for length in lengths)
+    agent = PPO(CONFIG.replace(seed=5, policy_update_epochs=1, value_update_epochs=1))
+    let_act_by(agent.actor, BALANCING)
+    metrics = agent.train_epoch()
+    assert metrics.mean_length == 4000, "an episode of 4,000 steps, beyond the limit of 500"
+    for _ in range(2):
+        assert np.all(agent._collector.state.elapsed_steps == 0)
+        assert np.all(np.abs(agent._collector.state.physics) <= 0.05)
+        let_act_by(agent.actor, TO_THE_RIGHT)
+        lengths = agent.train_epoch().mean_length
+        assert lengths < 20
+        assert 4000 / lengths == pytest.approx(round(4000 / lengths))
 
 
 @pytest.mark.parametrize(("num_envs", "num_steps"), [(1, 4000), (8, 500), (256, 16)])
@@ -183,16 +182,16 @@ def plain_value_update(critic, optimizer, batch):
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_first_update_agrees_with_plain_loops(seed):
-    ours = PPO(CONFIG.replace(seed=seed))
-    batch = ours.update_batch(ours.collect())
-    actor, critic = keras.models.clone_model(ours.actor), keras.models.clone_model(ours.critic)
-    actor.set_weights(ours.actor.get_weights())
-    critic.set_weights(ours.critic.get_weights())
-    iterations, divergences = plain_policy_update(actor, keras.optimizers.Adam(3e-4), batch)
+def test_the_first_update_agrees_with_plain_loops():
+    for seed in range(5):
+        ours = PPO(CONFIG.replace(seed=seed))
+        batch = ours.update_batch(ours.collect())
+        actor, critic = copy_of(ours.actor), copy_of(ours.critic)
+        iterations, divergences = plain_policy_update(actor, keras.optimizers.Adam(3e-4), batch)
+        # Where a divergence grazes the threshold, roundings decide: the next seed's do not.
+        if np.min(np.abs(np.array(divergences) - 0.015)) > 1e-5:
+            break
     plain_value_update(critic, keras.optimizers.Adam(1e-3), batch)
-    assert np.min(np.abs(np.array(divergences) - 0.015)) > 1e-6, "the data grazes the threshold: choose another seed"
 
     metrics = ours.update(batch)
 

@@ -1,15 +1,21 @@
 """Event files as TensorBoard's own reader sees them."""
 
 import csv
+import math
+import subprocess
+import time
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from runs import FASTPPO, invoke, number_of_rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agent import PPO, preset_config
 from agent.cli import main
 from agent.commands import train
 from agent.metrics import EpochMetrics
+from agent.run_directory import RunDirectory
 from agent.tensorboard import TAGS, TensorBoardWriter
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -17,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 def scalars_of(directory):
     """Return ``{tag: [(step, value), ...]}``."""
-    events = EventAccumulator(str(directory))
+    events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
     events.Reload()
     return {
         tag: [
@@ -43,6 +49,49 @@ def test_the_event_file_holds_the_figures_of_metrics_csv(tmp_path):
     for tag, field in TAGS.items():
         expected = [(int(row["env_steps"]), pytest.approx(float(row[field]), rel=1e-5, abs=1e-6)) for row in rows]
         assert scalars[tag] == expected, tag
+
+
+def test_the_policy_gradient_loss_is_that_of_the_field_without_the_entropy_bonus():
+    ppo = PPO(
+        preset_config("fast", num_envs=8, steps_per_epoch=64, hidden_sizes=(8,), minibatch_size=None).replace(
+            entropy_coefficient=0.7, policy_update_epochs=3, advantage_normalization="none", policy_learning_rate=0.05
+        )
+    )
+    batch = ppo.update_batch(ppo.collect())
+    metrics = ppo.update(batch)
+    logits = ppo.actor(batch.observations).numpy().astype(np.float64)
+    log_probs = logits - np.logaddexp(logits[:, :1], logits[:, 1:])
+    ratios = np.exp(log_probs[np.arange(64), batch.actions] - batch.log_probs)
+    losses = -np.minimum(ratios * batch.advantages, np.clip(ratios, 0.8, 1.2) * batch.advantages)
+    assert TAGS["train/policy_gradient_loss"] == "policy_loss"
+    assert metrics.policy_loss == pytest.approx(losses.mean(), abs=1e-4)
+    assert metrics.entropy > 0.1
+
+
+def test_a_run_that_was_killed_shows_each_epoch_once_when_it_is_resumed(tmp_path):
+    small = ["--envs", "8", "--steps-per-epoch", "64", "--hidden-sizes", "8", "--no-early-stop"]
+    run = tmp_path / "run"
+    options = ["--epochs", "100000", "--checkpoint-every", "10", "--tensorboard", "--out", run]
+    process = subprocess.Popen([FASTPPO, "train", *small, *options], stdout=subprocess.DEVNULL)
+    while number_of_rows(run) < 17:
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    (event_file,) = (run / "tensorboard").iterdir()
+    # As if it had been killed while an event was written.
+    event_file.write_bytes(event_file.read_bytes()[:-3])
+    (run / "tensorboard" / "notes.txt").write_text("mine")
+    epochs = int(RunDirectory(run).read_checkpoint()["epoch"]) + 15
+    before = scalars_of(run / "tensorboard")
+    assert invoke("train", "--resume", run, "--tensorboard", "--epochs", epochs).exit_code == 0
+    rows = RunDirectory(run).read_metrics()
+    assert [row.epoch for row in rows] == list(range(1, epochs + 1))
+    for tag, points in scalars_of(run / "tensorboard").items():
+        known = [row.env_steps for row in rows if math.isfinite(getattr(row, TAGS[tag]))]
+        assert [step for step, _ in points] == known, tag
+        assert points[:5] == before[tag][:5]
+    assert (run / "tensorboard" / "notes.txt").read_text() == "mine"
 
 
 def test_what_is_not_a_number_is_left_out(tmp_path):

@@ -1,9 +1,5 @@
 """The compiled update against plain eager Keras loops."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,7 +65,7 @@ def eager_policy_update(actor, batch, minibatches, config, optimizer=None):
 
 
 def eager_figures(actor, batch, config):
-    """Return policy loss, entropy and clip fraction of a policy, from plain formulas."""
+    """Return policy loss, without the entropy bonus, entropy and clip fraction of a policy, from plain formulas."""
     logits = actor(batch.observations).numpy().astype(np.float64)
     log_probs = logits - np.logaddexp(logits[:, :1], logits[:, 1:])
     ratios = np.exp(log_probs[np.arange(len(logits)), batch.actions] - batch.log_probs)
@@ -79,7 +75,7 @@ def eager_figures(actor, batch, config):
     clipped = np.clip(ratios, 1 - config.clip_ratio, 1 + config.clip_ratio)
     entropy = -np.mean(np.sum(np.exp(log_probs) * log_probs, axis=1))
     objective = np.mean(np.minimum(ratios * advantages, clipped * advantages))
-    return -objective - config.entropy_coefficient * entropy, entropy, np.mean(ratios != clipped)
+    return -objective, entropy, np.mean(ratios != clipped)
 
 
 def eager_value_update(critic, batch, minibatches, config, optimizer=None):
@@ -164,31 +160,32 @@ def test_pieces_of_a_minibatch_are_equal_and_fit_the_cache(size):
     assert pieces == 1 or 512 <= size // pieces <= 1024
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not tell the threads' times")
-@pytest.mark.parametrize(
-    "changes",
-    [{}, pytest.param({"max_gradient_norm": 0.5, "entropy_coefficient": 0.01}, marks=pytest.mark.slow)],
-)
-def test_actor_and_critic_are_updated_by_threads_of_their_own(changes):
-    # In a process of its own: the threads of TensorFlow are chosen once.
-    script = f"""
-import numpy as np
-from pathlib import Path
-from agent import PPO, PRESETS
-ppo = PPO(PRESETS["fast"].replace(policy_update_epochs=100, value_update_epochs=100, **{changes}))
-ppo.compile()
-batch = ppo.update_batch(ppo.collect())
-def ticks():
-    stats = {{task.name: (task / "stat").read_text() for task in Path("/proc/self/task").iterdir()}}
-    return {{name: sum(map(int, stat.rpartition(")")[2].split()[11:13])) for name, stat in stats.items()}}
-before = ticks()
-ppo.update(batch)
-after = ticks()
-print(*sorted(after[name] - before.get(name, 0) for name in after))
-"""
-    completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    *others, most = map(int, completed.stdout.split())
-    assert most < 0.8 * (sum(others) + most)
+def operations_before(operation):
+    """Return all operations whose results, or whose end, an operation waits for."""
+    waiting, found = [operation], set()
+    while waiting:
+        current = waiting.pop()
+        for earlier in [*(tensor.op for tensor in current.inputs), *current.control_inputs]:
+            if earlier not in found:
+                found.add(earlier)
+                waiting.append(earlier)
+    return found
+
+
+@pytest.mark.parametrize("changes", [{}, {"max_gradient_norm": 0.5, "entropy_coefficient": 0.01, "minibatch_size": 50}])
+def test_actor_and_critic_are_updated_side_by_side(changes):
+    config = SMALL.replace(**changes)
+    actor, critic = networks()
+    update = PPOUpdate(actor, critic, config)
+    batch = UpdateBatch(*(tf.constant(array) for array in batch_of(config.rollout_size, actor)))
+    indices = tf.constant(minibatch_indices(np.random.default_rng(0), config))
+    graph = update._update_side_by_side.get_concrete_function(batch, indices, tf.constant(1), tf.constant(1)).graph
+    loops = [operation for operation in graph.get_operations() if "PartitionedCall" in operation.type]
+    assert len(loops) == 2, "one compiled loop for each network"
+    # Neither waits for the other, and there is a thread for each.
+    assert all(loop not in operations_before(other) for loop in loops for other in loops)
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 2
 
 
 def test_compiling_changes_no_weight_and_later_updates_are_not_traced_again():

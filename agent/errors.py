@@ -1,0 +1,17 @@
+"""Exceptions of a training, and how those of libraries are told. Imports the standard library only."""
+
+from __future__ import annotations
+
+
+class DivergenceError(ArithmeticError):
+    """Raised where a loss is infinite or not a number: the networks can learn no more."""
+
+
+class DeviceError(ValueError):
+    """Raised where a configuration asks for a device that the machine does not have."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception says, as one line; its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
