@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.files import errors_named, locked_directory, write_atomically
+from agent.files import append_lines, locked_directory, write_atomically, write_through
 from agent.sweeps.grid import Key, Run, as_text
 from agent.sweeps.worker import Failure, Outcome, Point
 
@@ -111,7 +111,7 @@ class SweepDirectory:
             ValueError: If it is damaged or of another version.
         """
         try:
-            content = json.loads(self.plan_path.read_text())
+            content = json.loads(self.plan_path.read_text(encoding="utf-8"))
             if content["format"] != _FORMAT:
                 raise ValueError(f"it has format {content['format']}; this version of fastppo reads {_FORMAT}")
             return Plan(content["preset"], tuple(content["seeds"]), dict(content["settings"]))
@@ -125,8 +125,10 @@ class SweepDirectory:
             OSError: If it cannot be written.
         """
         if isinstance(outcome, Outcome):
-            self._append(self.curves_path, _curve_rows(run.key, outcome))
-        self._append(self.results_path, [_result_row(run.key, outcome)])
+            append_lines(self.curves_path, _csv_text(_curve_rows(run.key, outcome)))
+            # After a power cut there must be no result without its curve.
+            write_through(self.curves_path)
+        append_lines(self.results_path, _csv_text([_result_row(run.key, outcome)]))
 
     def read(self, runs: Sequence[Run]) -> dict[Key, Outcome]:
         """Return what the runs that have ended without failure came to.
@@ -175,11 +177,6 @@ class SweepDirectory:
         ):
             _write_text(path, _csv_text([[*fields, *columns], *rows]))
 
-    @staticmethod
-    def _append(path: Path, rows: Sequence[Sequence[Any]]) -> None:
-        with errors_named(path), path.open("a", newline="") as file:
-            file.write(_csv_text(rows))
-
     def write_summary(self, content: Mapping[str, Any]) -> None:
         """Write the statistics as JSON."""
         _write_text(self.summary_path, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -194,7 +191,7 @@ class SweepDirectory:
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _key(row: Mapping[str, str], fields: Sequence[str]) -> Key:
@@ -235,7 +232,7 @@ def _truth(text: str) -> bool:
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """Yield the rows of a file but for a last line that is not whole, where a sweep was killed."""
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     reader = csv.DictReader(line for line in lines if line.endswith("\n"))
     if list(reader.fieldnames or ()) != list(columns):
         raise ValueError(f"{path.name} must have the columns {', '.join(columns)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import signal
 import socket
@@ -20,6 +19,8 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from agent.errors import reason_of
+from agent.surroundings import children_with_safe_path
 from agent.sweeps.grid import Key, Run
 from agent.sweeps.worker import Failure, Outcome, train_one
 from agent.validation import checked_integer
@@ -31,8 +32,9 @@ _PACKAGES = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
 _LOOPBACK = "127.0.0.1"
 # The libraries themselves try for minutes.
 _SECONDS_TO_ANSWER = 5.0
-# How often a run may lose its worker; from the second time on it is trained alone.
+# How often a run may lose its worker: once beside others, by accident as it may be, then alone.
 _MOST_LOSSES = 3
+_LOSSES_BESIDE_OTHERS = 1
 
 
 class Workers(NamedTuple):
@@ -98,49 +100,54 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
     """
     remaining = {run.key: run for run in runs}
     losses: Counter[Key] = Counter()
-    with _connected(workers):
+    with children_with_safe_path(), _connected(workers):
         while remaining:
             batch = _next_batch(list(remaining.values()), losses)
+            jobs = _number_of_jobs(workers)
             unfinished = {run.key for run in batch}
             try:
-                for run, outcome in _parallel_outcomes(batch, workers):
+                for run, outcome in _parallel_outcomes(batch, workers.backend, jobs):
                     unfinished.remove(run.key)
                     del remaining[run.key]
                     yield run, outcome
             except _worker_losses(workers.backend):
-                # Runs begin in order: those that were being trained, or about to be, are among the first.
-                in_flight = [run for run in batch if run.key in unfinished][: 2 * _number_of_workers(workers.jobs)]
-                losses.update(run.key for run in in_flight)
+                # Runs begin in order, each when another ends: those that were being trained are the first.
+                losses.update([run.key for run in batch if run.key in unfinished][:jobs])
             for run in [run for run in batch if run.key in remaining and losses[run.key] > _MOST_LOSSES]:
                 del remaining[run.key]
                 yield run, Failure(f"its worker was lost {losses[run.key]} times")
 
 
 def _next_batch(remaining: Sequence[Run], losses: Counter[Key]) -> Sequence[Run]:
-    """Return what to train next: all runs that have lost no worker; where there are none, one of the others alone.
+    """Return what to train next: all runs that have lost no worker; then those that lost one; then one alone.
 
-    A run that ends its worker, for want of memory, would otherwise take others down with it again and again.
+    Most workers are lost by accident. A run that ends its worker, for want of memory, would otherwise take others down
+    with it again and again.
     """
-    innocent = [run for run in remaining if not losses[run.key]]
-    return innocent or remaining[:1]
+    for most in range(_LOSSES_BESIDE_OTHERS + 1):
+        if innocent := [run for run in remaining if losses[run.key] <= most]:
+            return innocent
+    return remaining[:1]
 
 
-def _parallel_outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:
+def _parallel_outcomes(runs: Sequence[Run], backend: Backend, jobs: int) -> Iterator[tuple[Run, Outcome | Failure]]:
     """Train runs until all have ended or a worker is lost."""
     with (
-        joblib.parallel_config(backend=workers.backend, n_jobs=_usable_jobs(workers)),
-        joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs") as parallel,
+        joblib.parallel_config(backend=backend, n_jobs=jobs),
+        joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs") as parallel,
     ):
-        yield from parallel(joblib.delayed(_train)(run, workers.backend) for run in runs)
+        yield from parallel(joblib.delayed(_train)(run, backend) for run in runs)
 
 
 def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
     if backend == "loky":
         _leave_interrupts_to_the_parent()
-    else:
-        # As joblib does for processes of its own. Numba reads it when it is imported, with the first run.
-        os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    return run, train_one(run.config)
+        return run, train_one(run.config)
+    # A cluster's processes may be others' too: their settings stay as they are.
+    from fastcartpole.kernels import thread_limit
+
+    with thread_limit(1):
+        return run, train_one(run.config)
 
 
 def _leave_interrupts_to_the_parent() -> None:
@@ -184,10 +191,7 @@ def _connected(workers: Workers) -> Iterator[None]:
         try:
             stack.enter_context(_connection(workers))
         except Exception as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise ClusterError(
-                f"no connection to the cluster: {lines[0] if lines else type(error).__name__}"
-            ) from error
+            raise ClusterError(f"no connection to the cluster: {reason_of(error)}") from error
         yield
 
 
@@ -212,7 +216,7 @@ def _ray(jobs: int, address: str | None) -> Iterator[None]:
     is_ours = not ray.is_initialized()
     if is_ours:
         # Without an address, Ray would look for a cluster of somebody else's.
-        options = {} if address else {"num_cpus": _number_of_workers(jobs), "include_dashboard": False}
+        options = {} if address else {"num_cpus": _jobs_here(jobs), "include_dashboard": False}
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
     try:
         yield
@@ -228,7 +232,7 @@ def _dask(jobs: int, address: str | None) -> Iterator[None]:
     with ExitStack() as stack:
         where = address or stack.enter_context(
             LocalCluster(
-                n_workers=_number_of_workers(jobs),
+                n_workers=_jobs_here(jobs),
                 threads_per_worker=1,
                 host=_LOOPBACK,
                 dashboard_address=f"{_LOOPBACK}:0",
@@ -239,15 +243,27 @@ def _dask(jobs: int, address: str | None) -> Iterator[None]:
         yield
 
 
-def _usable_jobs(workers: Workers) -> int:
-    """Return how many trainings there can be side by side: on a cluster of Ray, as many as it has cores now."""
-    if workers.backend != "ray":
-        return workers.jobs
-    import ray
-
-    cores = int(ray.cluster_resources().get("CPU", 1))
+def _number_of_jobs(workers: Workers) -> int:
+    """Return how many trainings there are side by side: on a cluster at most as many as it has cores now."""
+    if workers.backend == "loky":
+        return _jobs_here(workers.jobs)
+    cores = _cores_of_ray() if workers.backend == "ray" else _cores_of_dask()
     return cores if workers.jobs < 0 else min(workers.jobs, cores)
 
 
-def _number_of_workers(jobs: int) -> int:
-    return joblib.cpu_count() if jobs < 0 else jobs
+def _cores_of_ray() -> int:
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _cores_of_dask() -> int:
+    from distributed import get_client
+
+    threads: dict[str, int] = get_client().nthreads()
+    return max(1, sum(threads.values()))
+
+
+def _jobs_here(jobs: int) -> int:
+    cores: int = joblib.cpu_count()
+    return cores if jobs < 0 else jobs

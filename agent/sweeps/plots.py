@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from agent.figures import Axes, Figure, own_settings
 from agent.plots import on_common_grid
 from agent.sweeps.statistics import HIGHEST_RETURN, band, final_returns, interquartile_mean
 from agent.sweeps.worker import Outcome
@@ -22,6 +21,7 @@ Groups = Mapping[str, tuple[Sequence[Outcome], int]]
 Statistic = Callable[..., Any]
 
 
+@own_settings()
 def plot_learning_curves(groups: Groups, path: Path) -> None:
     """Draw the interquartile mean of the mean returns over environment steps, a line for each setting.
 
@@ -36,30 +36,33 @@ def plot_learning_curves(groups: Groups, path: Path) -> None:
         OSError: If it cannot be written.
     """
     figure, axes = _figure("environment steps", "mean return", f"Learning curves: {_ESTIMATE}")
-    for label, (outcomes, _) in groups.items():
+    for label, (outcomes, failed) in groups.items():
         curves = [curve for curve in map(_curve, outcomes) if len(curve[0])]
         if curves:
             grid, returns = on_common_grid(curves, _POINTS)
-            _draw(axes, grid, returns, label, interquartile_mean)
+            _draw(axes, grid, returns, label, failed, interquartile_mean)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     _save(figure, axes, path)
 
 
+@own_settings()
 def plot_profile(groups: Groups, path: Path) -> None:
-    """Draw which share of the runs reaches which final return (Agarwal et al. 2021, section 4.2).
+    """Draw which share of the runs that ended reaches which final return (Agarwal et al. 2021, section 4.2).
 
     Args:
-        groups: The outcomes of each setting and its number of failed runs, which reach nothing, by its label.
+        groups: The outcomes of each setting and its number of failed runs, by its label. The legend tells how many
+            failed; settings of which no run ended are left out.
         path: Where to write, in the format that the suffix names.
 
     Raises:
         OSError: If it cannot be written.
     """
-    figure, axes = _figure("final return", "share of runs with at least this return", "Performance profile")
     thresholds = np.linspace(1.0, HIGHEST_RETURN, _POINTS)
+    figure, axes = _figure("final return", "share of runs with at least this return", "Performance profile")
     for label, (outcomes, failed) in groups.items():
-        reached = (final_returns(outcomes, failed)[:, None] >= thresholds).astype(np.float64)
-        _draw(axes, thresholds, reached, label, np.mean)
+        if outcomes:
+            reached = (final_returns(outcomes)[:, None] >= thresholds).astype(np.float64)
+            _draw(axes, thresholds, reached, label, failed, np.mean)
     _save(figure, axes, path)
 
 
@@ -79,11 +82,17 @@ def _figure(x: str, y: str, title: str) -> tuple[Figure, Axes]:
 
 
 def _draw(
-    axes: Axes, x: npt.NDArray[np.float64], samples: npt.NDArray[np.float64], label: str, statistic: Statistic
+    axes: Axes,
+    x: npt.NDArray[np.float64],
+    samples: npt.NDArray[np.float64],
+    label: str,
+    failed: int,
+    statistic: Statistic,
 ) -> None:
     """Draw a statistic of samples, shape (runs, K), and its band."""
     value, low, high = band(samples, statistic)
-    (line,) = axes.plot(x, value, label=f"{label}: {len(samples)} runs")
+    failures = f", {failed} failed" if failed else ""
+    (line,) = axes.plot(x, value, label=f"{label}: {len(samples)} runs{failures}")
     axes.fill_between(x, low, high, color=line.get_color(), alpha=0.25, linewidth=0.0)
 
 

@@ -46,29 +46,31 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the runs of one setting came to.
+    """What the runs of one setting came to. Statistics are over the runs that ended; None where none did.
 
     Attributes:
-        runs: How many there are.
-        failed: How many of them failed; they count with a return of 0, and as not solved.
+        runs: How many there are, those that failed included.
+        failed: How many of them failed.
+        failed_share: Share of the runs that failed.
         ended_early: How many ended because they had solved CartPole.
         interquartile_mean: Mean of the middle half of the final returns.
         mean: Mean final return.
         median: Median final return.
         optimality_gap: How far runs fall short of the highest return on average, as a share of it.
         solved: Share of the runs that solved CartPole.
-        steps_to_solve: Median environment steps of those alone; None if there are none.
+        steps_to_solve: Median environment steps of those that ended early alone; None if there are none.
         seconds_to_solve: Their median training time in s; None if there are none.
     """
 
     runs: int
     failed: int
+    failed_share: float
     ended_early: int
-    interquartile_mean: Estimate
-    mean: Estimate
-    median: Estimate
-    optimality_gap: Estimate
-    solved: Estimate
+    interquartile_mean: Estimate | None
+    mean: Estimate | None
+    median: Estimate | None
+    optimality_gap: Estimate | None
+    solved: Estimate | None
     steps_to_solve: Estimate | None
     seconds_to_solve: Estimate | None
 
@@ -80,30 +82,35 @@ class Summary:
 def summarize(outcomes: Sequence[Outcome], failed: int = 0) -> Summary:
     """Return the statistics of the runs of one setting.
 
+    A run that failed has no return: lost workers and settings that diverge are counted beside the statistics, not in
+    them.
+
     Args:
         outcomes: Of the runs that ended without failure.
         failed: How many runs failed besides; together at least one.
     """
-    returns = final_returns(outcomes, failed)
-    solved = np.array([float(outcome.solved) for outcome in outcomes] + [0.0] * failed)
+    runs = len(outcomes) + failed
+    returns = final_returns(outcomes)
+    solved = np.array([float(outcome.solved) for outcome in outcomes])
     ended = [outcome for outcome in outcomes if outcome.ended_early]
     return Summary(
-        runs=len(outcomes) + failed,
+        runs=runs,
         failed=failed,
+        failed_share=failed / runs,
         ended_early=len(ended),
-        interquartile_mean=estimate(returns, interquartile_mean),
-        mean=estimate(returns, np.mean),
-        median=estimate(returns, np.median),
-        optimality_gap=estimate(returns, optimality_gap),
-        solved=estimate(solved, np.mean),
-        steps_to_solve=estimate(np.array([float(o.env_steps) for o in ended]), np.median) if ended else None,
-        seconds_to_solve=estimate(np.array([o.train_s for o in ended]), np.median) if ended else None,
+        interquartile_mean=_estimate_if_any(returns, interquartile_mean),
+        mean=_estimate_if_any(returns, np.mean),
+        median=_estimate_if_any(returns, np.median),
+        optimality_gap=_estimate_if_any(returns, optimality_gap),
+        solved=_estimate_if_any(solved, np.mean),
+        steps_to_solve=_estimate_if_any(np.array([float(outcome.env_steps) for outcome in ended]), np.median),
+        seconds_to_solve=_estimate_if_any(np.array([outcome.train_s for outcome in ended]), np.median),
     )
 
 
-def final_returns(outcomes: Sequence[Outcome], failed: int) -> Points:
-    """Return the final returns of runs, 0 for those that failed: their settings let most of them diverge."""
-    return np.array([outcome.final_return for outcome in outcomes] + [0.0] * failed)
+def final_returns(outcomes: Sequence[Outcome]) -> Points:
+    """Return the final returns of runs, shape (runs,)."""
+    return np.array([outcome.final_return for outcome in outcomes], dtype=np.float64)
 
 
 def interquartile_mean(returns: Points, axis: int = -1) -> Points:
@@ -131,6 +138,10 @@ def estimate(samples: Points, statistic: Callable[..., Any]) -> Estimate:
         rng=_SEED,
     ).confidence_interval
     return Estimate(value, float(interval.low), float(interval.high))
+
+
+def _estimate_if_any(samples: Points, statistic: Callable[..., Any]) -> Estimate | None:
+    return estimate(samples, statistic) if len(samples) else None
 
 
 def band(samples: Points, statistic: Callable[..., Any]) -> tuple[Points, Points, Points]:

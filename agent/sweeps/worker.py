@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.callbacks import Callback
 from agent.config import PPOConfig
+from agent.errors import reason_of
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -63,7 +67,7 @@ class Failure:
     """Why a training came to nothing.
 
     Attributes:
-        reason: One line.
+        reason: One line; of an exception its type, where it was raised, and what it says.
     """
 
     reason: str
@@ -84,8 +88,14 @@ def train_one(config: PPOConfig) -> Outcome | Failure:
         try:
             return _outcome(config)
         except Exception as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            return Failure(lines[0].strip() if lines else type(error).__name__)
+            return Failure(_described(error))
+
+
+def _described(error: Exception) -> str:
+    """Return an exception as one line, such as ``ValueError in training.py, line 12: gamma must be ...``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}: {reason_of(error)}"
 
 
 def _outcome(config: PPOConfig) -> Outcome:
@@ -103,8 +113,13 @@ def _agent(config: PPOConfig) -> PPO:
     """Return an agent at the beginning of its training: one that has trained before, where its graphs fit."""
     from agent.quiet import standard_error_held_back
 
+    is_in_use = "tensorflow" in sys.modules
     with standard_error_held_back():
+        from agent.backend import hide_gpus
         from agent.training import PPO
+    if config.device == "cpu" and not is_in_use:
+        # Else each worker would take all of a GPU's memory, and use none of it.
+        hide_gpus()
     key = config.compiled_settings
     ppo = _AGENTS.pop(key, None)
     if ppo is None:

@@ -2,20 +2,24 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
+import numba
 import psutil
 import pytest
 from runs import FASTPPO, files_of, invoke, message_of
 from sweeps import SETTINGS, SHORT, SMALL, comparable, rows_of
 
-from agent import PPO, preset_config, sweep
+from agent import PPO, EvaluationResult, preset_config, sweep
 from agent.sweeps import engine, worker
 from agent.sweeps.directory import SweepDirectory
-from agent.sweeps.grid import label_of
+from agent.sweeps.engine import Workers
+from agent.sweeps.grid import label_of, runs_of
 from agent.sweeps.worker import Failure, train_one
+from fastcartpole.kernels import usable_threads
 
 COLUMNS = "num_envs,steps_per_epoch,hidden_sizes,target_return,epochs,seed,final_return,env_steps,train_s,solved"
 
@@ -72,13 +76,17 @@ def test_each_run_is_the_training_of_its_seed_and_settings(serial):
         assert float(row["final_return"]) == ppo.evaluate().mean
 
 
-def test_two_jobs_give_the_same_results(serial, tmp_path):
+def test_two_jobs_give_the_same_results_and_import_nothing_of_the_current_folder(
+    serial, tmp_path, hostile_folder, monkeypatch
+):
+    monkeypatch.chdir(hostile_folder.path)
     directory = tmp_path / "parallel"
     arguments = ("--seeds", "0:4", *SHORT, "--set", "gamma=0.9,0.99", "--jobs", 2, "--out", directory)
     result = invoke("sweep", *arguments)
     assert result.exit_code == 0, result.output
     assert rows_of(directory) == rows_of(serial)
     assert rows_of(directory, "curves.csv") == rows_of(serial, "curves.csv")
+    assert hostile_folder.imported() == []
 
 
 def test_from_python_it_is_the_same_and_tells_of_every_run(serial):
@@ -134,13 +142,16 @@ def test_a_run_that_fails_is_reported_and_ends_nothing(tmp_path):
     assert len(errors) == 2
     for seed, line in enumerate(errors):
         assert line.startswith(f"Error: seed {seed}, ")
-        assert "value_learning_rate=1e+25: The training has diverged: in epoch " in line
+        assert "value_learning_rate=1e+25: DivergenceError in training.py, line " in line
+        assert ": The training has diverged: in epoch " in line
     rows = rows_of(directory)
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
     whole, failed = json.loads((directory / "summary.json").read_text()).values()
     assert (whole["runs"], whole["failed"]) == (2, 0)
-    assert (failed["runs"], failed["failed"], failed["mean"]["value"], failed["solved"]["value"]) == (2, 2, 0.0, 0.0)
-    assert "(2 failed)" in result.stdout
+    # A failure is no return of 0.
+    assert (failed["runs"], failed["failed"], failed["failed_share"]) == (2, 2, 1.0)
+    assert (failed["mean"], failed["interquartile_mean"], failed["solved"]) == (None, None, None)
+    assert "(100% failed)" in result.stdout
     # What failed is trained again, what ended is not.
     again = invoke("sweep", "--resume", directory, "--jobs", 1)
     assert again.exit_code == 1
@@ -312,9 +323,95 @@ def test_a_worker_compiles_once_for_trainings_that_can_share_and_keeps_few_agent
     assert len(worker._AGENTS) == 2
 
 
-def test_whatever_a_training_raises_is_a_failure(monkeypatch):
-    monkeypatch.setattr(PPO, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("first\nsecond")))
-    assert train_one(preset_config("fast", num_envs=8)) == Failure("first")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("first\nsecond"), r"RuntimeError in test_sweep\.py, line \d+: first"),
+        (AssertionError(), r"AssertionError in test_sweep\.py, line \d+: AssertionError"),
+    ],
+)
+def test_whatever_a_training_raises_is_a_failure_with_its_type_and_place(monkeypatch, error, reason):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(worker, "_agent", fail)
+    failure = train_one(preset_config("fast", num_envs=8))
+    assert isinstance(failure, Failure)
+    assert re.fullmatch(reason, failure.reason)
+
+
+class LossError(Exception):
+    """Stands for what a backend raises where a worker is lost."""
+
+
+def losing(monkeypatch, jobs, fatal, accidents=()):
+    """Let trainings be lost: always those of seeds in ``fatal``, once those in ``accidents``, with all beside them.
+
+    Returns the seeds of each batch that is handed to the workers.
+    """
+    batches, accidents = [], set(accidents)
+
+    def parallel_outcomes(runs, _backend, number):
+        assert number == jobs
+        seeds = [run.config.seed for run in runs]
+        batches.append(seeds)
+        for index, run in enumerate(runs):
+            in_flight = set(seeds[index : index + jobs])
+            if lost := in_flight & (set(fatal) | accidents):
+                accidents.difference_update(lost)
+                raise LossError
+            yield run, run.config.seed
+
+    monkeypatch.setattr(engine, "_parallel_outcomes", parallel_outcomes)
+    monkeypatch.setattr(engine, "_worker_losses", lambda _: (LossError,))
+    return batches
+
+
+def test_after_a_worker_was_lost_by_accident_all_runs_are_trained_side_by_side_again(monkeypatch):
+    batches = losing(monkeypatch, 4, fatal=(), accidents=(9,))
+    runs = runs_of("fast", range(20), {})
+    ended = [outcome for _, outcome in engine.outcomes(runs, Workers(4))]
+    assert sorted(ended) == list(range(20))
+    # Only as many as there are jobs were in flight; they come after the others, and not one by one.
+    assert batches == [list(range(20)), list(range(10, 20)), [6, 7, 8, 9]]
+
+
+def test_a_run_that_always_loses_its_worker_is_trained_alone_in_the_end_and_given_up(monkeypatch):
+    batches = losing(monkeypatch, 3, fatal=(4,))
+    runs = runs_of("fast", range(9), {})
+    ended = {run.config.seed: outcome for run, outcome in engine.outcomes(runs, Workers(3))}
+    assert ended == {**{seed: seed for seed in range(9)}, 4: Failure("its worker was lost 4 times")}
+    assert [batch for batch in batches if len(batch) == 1] == [[2], [3], [4], [4]]
+
+
+@pytest.mark.parametrize(("jobs", "expected"), [(-1, 7), (5, 5), (9, 7)])
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_jobs_on_a_cluster_are_those_of_the_cluster_whatever_this_machine_has(monkeypatch, backend, jobs, expected):
+    monkeypatch.setattr(engine, f"_cores_of_{backend}", lambda: 7)
+    monkeypatch.setattr(engine.joblib, "cpu_count", lambda: 64)
+    assert engine._number_of_jobs(Workers(jobs, backend)) == expected
+
+
+@pytest.mark.parametrize("backend", ["loky", "ray", "dask"])
+def test_a_process_of_others_keeps_its_settings_and_a_training_there_takes_one_thread(monkeypatch, backend):
+    (run,) = runs_of("fast", [0], {"envs": [4096]})
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 8)
+    threads = []
+    monkeypatch.setattr(engine, "train_one", lambda config: threads.append(usable_threads(None, config.num_envs, 128)))
+    before = dict(os.environ)
+    engine._train(run, backend)
+    assert threads == [8 if backend == "loky" else 1]
+    assert dict(os.environ) == before
+    assert usable_threads(None, 4096, 128) == 8
+
+
+def test_the_final_return_is_of_episodes_that_did_not_end_the_training(monkeypatch):
+    monkeypatch.setattr(PPO, "validate", lambda _: EvaluationResult((500.0,)))
+    monkeypatch.setattr(PPO, "evaluate", lambda _: EvaluationResult((7.0,)))
+    config = preset_config("fast", num_envs=8, steps_per_epoch=2048, hidden_sizes=(8,), target_return=8.0)
+    outcome = train_one(config.replace(policy_learning_rate=1e-6, epochs=4))
+    assert (outcome.final_return, outcome.solved, outcome.ended_early) == (7.0, False, True)
 
 
 def test_without_a_name_sweeps_get_directories_below_runs(tmp_path, monkeypatch):

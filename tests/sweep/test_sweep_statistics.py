@@ -1,5 +1,6 @@
 """The statistics of Agarwal et al. 2021 against plain formulas."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -73,15 +74,23 @@ def test_a_summary_counts_runs_failures_and_what_solved_runs_took():
         outcome(100.0, ended_early=False, env_steps=900, train_s=0.9),
     ]
     summary = summarize(outcomes, failed=2)
-    # A run that failed returned nothing.
     assert (summary.runs, summary.failed, summary.ended_early) == (6, 2, 2)
-    assert summary.solved.value == 0.5
-    assert summary.mean.value == pytest.approx(1570 / 6)
-    assert summary.median.value == pytest.approx(290.0)
-    assert summary.interquartile_mean.value == pytest.approx((0 + 100 + 480 + 490) / 4)
-    assert summary.optimality_gap.value == pytest.approx((0 + 20 + 10 + 400 + 1000) / 500 / 6)
+    assert summary.failed_share == pytest.approx(1 / 3)
+    # Statistics are those of the runs that ended.
+    assert summary.solved.value == 0.75
+    assert summary.mean.value == pytest.approx(1570 / 4)
+    assert summary.median.value == pytest.approx(485.0)
+    assert summary.interquartile_mean.value == pytest.approx((480 + 490) / 2)
+    assert summary.optimality_gap.value == pytest.approx((0 + 20 + 10 + 400) / 500 / 4)
     assert summary.steps_to_solve.value == 200
     assert summary.seconds_to_solve.value == pytest.approx(0.2)
+    assert dataclasses.replace(summary, runs=4, failed=0, failed_share=0.0) == summarize(outcomes)
+
+
+def test_where_every_run_failed_there_are_no_statistics():
+    summary = summarize([], failed=3)
+    assert (summary.runs, summary.failed, summary.failed_share) == (3, 3, 1.0)
+    assert summary.mean is summary.interquartile_mean is summary.solved is summary.steps_to_solve is None
 
 
 def test_what_is_unknown_is_null_in_the_summary():
