@@ -5,6 +5,7 @@ Importing this package is light: TensorFlow and Numba load when a name that need
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from agent.callbacks import Callback
@@ -31,22 +32,22 @@ __all__ = [
     "sweep",
 ]
 
+_MODULES = {
+    "PPO": "agent.training",
+    "EvaluationResult": "agent.evaluation",
+    "evaluate": "agent.evaluation",
+    "load": "agent.loading",
+    "SweepResult": "agent.sweeps.sweeping",
+    "sweep": "agent.sweeps.sweeping",
+}
+
 
 def __getattr__(name: str) -> object:
-    if name == "PPO":
-        from agent.training import PPO
-
-        return PPO
-    if name == "load":
-        from agent.loading import load
-
-        return load
-    if name in ("EvaluationResult", "evaluate"):
-        from agent import evaluation
-
-        return getattr(evaluation, name)
-    if name in ("SweepResult", "sweep"):
-        from agent.sweeps import sweeping
-
-        return getattr(sweeping, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(_MODULES[name])
+    except AttributeError as error:
+        # As it is, Python would take it for a missing name of this package.
+        raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
+    return getattr(module, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import cloup
 
@@ -14,7 +16,19 @@ from agent.commands.sweep import sweep
 from agent.commands.train import train
 
 
+class _Commands(cloup.Group):
+    """The commands; what they need and cannot import is one sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was chosen."""
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            raise click.ClickException(f"the command cannot start: {error}") from error
+
+
 @cloup.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100},
     show_constraints=False,
 )

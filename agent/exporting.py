@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.backend import keras, tf
+from agent.errors import reason_of
 from agent.networks import OBSERVATION_SIZE, load_actor
 from agent.quiet import standard_error_held_back
 
@@ -59,8 +60,7 @@ def export_actor(actor: keras.Model, path: Path, file_format: Format) -> float:
             raise
         except Exception as error:
             # Converters and readers raise exceptions of many kinds.
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ExportError(f"the actor cannot be converted to {file_format}: {reason}.") from None
+            raise ExportError(f"the actor cannot be converted to {file_format}: {reason_of(error)}.") from None
     if not np.allclose(exported, expected, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True):
         raise ExportError("the exported model gives other outputs than the actor.")
     return float(np.nanmax(np.abs(exported - expected), initial=0.0))
@@ -78,7 +78,10 @@ def _write(actor: keras.Model, path: Path, file_format: Format) -> None:
         actor.save(path)
     else:
         name = {"saved_model": "tf_saved_model", "onnx": "onnx"}[file_format]
-        actor.export(path, format=name, verbose=False)
+        (inputs,) = actor.inputs
+        # Any number of rows, also where the model was built with one.
+        signature = [keras.InputSpec(dtype=inputs.dtype, shape=(None, OBSERVATION_SIZE), name=inputs.name)]
+        actor.export(path, format=name, verbose=False, input_signature=signature)
 
 
 def _keras_outputs(path: Path) -> Callable[[Outputs], Outputs]:

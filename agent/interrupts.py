@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,14 +25,14 @@ def interrupt_not_lost() -> Iterator[None]:
         interrupted = True
         raise KeyboardInterrupt
 
-    previous = _handle(interrupt)
+    previous = _install(interrupt)
     try:
         yield
     except Exception:
         if not interrupted:
             raise
     finally:
-        signal.signal(signal.SIGINT, previous)
+        _set(previous)
     if interrupted:
         raise KeyboardInterrupt
 
@@ -45,16 +46,27 @@ def interrupt_stops(ppo: PPO) -> Iterator[None]:
             raise KeyboardInterrupt
         ppo.stop_training = True
 
-    previous = _handle(stop)
+    previous = _install(stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        _set(previous)
 
 
-def _handle(handler: Callable[..., None]) -> Any:
+def ignore_interrupts() -> None:
+    """Let Ctrl-C do nothing until the surrounding :func:`interrupt_stops` or :func:`interrupt_not_lost` is left."""
+    _set(signal.SIG_IGN)
+
+
+def _install(handler: Callable[..., None]) -> Any:
     """Install a handler of Ctrl-C and return the last one; where a shell has it ignored, it stays ignored."""
     previous = signal.getsignal(signal.SIGINT)
     if previous is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, handler)
+        _set(handler)
     return previous
+
+
+def _set(handler: Any) -> None:
+    """Set what Ctrl-C does; outside of the main thread it is left to the program whose thread this is."""
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from agent.backend import keras, tf
+from agent.backend import computing_on, keras, tf
 from agent.config import Initializer
+from agent.errors import reason_of
 
 OBSERVATION_SIZE = 4
 NUM_ACTIONS = 2
+# Rows that a model of others is tried with: not one, which some models take alone.
+_CHECKED_ROWS = 3
 
 
 def build_actor(hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform") -> keras.Model:
@@ -87,16 +90,40 @@ def load_actor(path: Path) -> keras.Model:
     if path.suffix != ".keras":
         raise ValueError(f"'{path}' is no .keras file.")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with computing_on("cpu"):
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         # Keras raises exceptions of many kinds on damaged files.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"'{path}' cannot be loaded as a Keras model: {reason}") from None
-    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    expected = (None, OBSERVATION_SIZE), (None, NUM_ACTIONS)
-    if shapes != expected:
-        raise ValueError(f"'{path}' must map shape {expected[0]} to {expected[1]}, not {shapes[0]} to {shapes[1]}.")
+        raise ValueError(f"'{path}' cannot be loaded as a Keras model: {_reason_of_loading(error)}") from None
+    _check_actor(model, path)
     return model
+
+
+def _reason_of_loading(error: Exception) -> str:
+    """Return what Keras says, without the configurations that it quotes before and after."""
+    return reason_of(Exception(str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]))
+
+
+def _check_actor(model: Any, path: Path) -> None:
+    """Check that a model gives two logits for each row of observations, by asking it.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    expected = f"shape {(None, OBSERVATION_SIZE)} to {(None, NUM_ACTIONS)}"
+    try:
+        with computing_on("cpu"):
+            logits = model(np.zeros((_CHECKED_ROWS, OBSERVATION_SIZE), dtype=np.float32))
+    except Exception as error:
+        if shapes[0] == (None, OBSERVATION_SIZE):
+            raise ValueError(f"'{path}' cannot be evaluated on observations: {reason_of(error)}") from None
+        raise ValueError(f"'{path}' must map {expected}, not {shapes[0]} to {shapes[1]}.") from None
+    if not isinstance(logits, tf.Tensor):
+        kind = type(logits).__name__
+        raise ValueError(f"'{path}' must map {expected}: one array of logits, not a {kind} of outputs.")
+    if logits.shape != (_CHECKED_ROWS, NUM_ACTIONS):
+        raise ValueError(f"'{path}' must map {expected}, not {shapes[0]} to {shapes[1]}.")
 
 
 class FlatWeights:

@@ -9,9 +9,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from agent.figures import Axes, Figure, own_settings
 from agent.run_directory import RunDirectory
 
 XAxis = Literal["steps", "seconds"]
@@ -29,6 +28,7 @@ def has_returns(run: RunDirectory) -> bool:
     return len(_curve(run, "steps")[0]) > 0
 
 
+@own_settings()
 def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis = "steps") -> None:
     """Draw the mean returns of runs: one line for each setting, the mean over its seeds, with a band around it.
 
@@ -48,7 +48,8 @@ def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis
     axes = figure.add_subplot()
     for label, members in _by_setting(runs).items():
         _draw(axes, [_curve(run, x_axis) for run in members], label)
-    axes.set(xlabel=_FIELDS[x_axis][1], ylabel="mean return", title="Learning curve" + ("s" if len(runs) > 1 else ""))
+    title = "Learning curve" + ("s" if len(runs) > 1 else "")
+    axes.set(xlabel=_FIELDS[x_axis][1], ylabel="mean return", title=title)
     axes.set_ylim(bottom=0.0)
     axes.xaxis.set_major_formatter("{x:,.0f}" if x_axis == "steps" else "{x:g}")
     axes.grid(alpha=0.3)

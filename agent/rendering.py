@@ -15,6 +15,7 @@ from agent.metrics import EpochMetrics
 from agent.policy import sample_action
 from agent.quiet import standard_error_held_back
 from agent.run_directory import RunDirectory
+from agent.surroundings import environment_variable
 
 if TYPE_CHECKING:
     from agent.backend import keras
@@ -69,7 +70,9 @@ def episode_frames(actor: keras.Model, seed: int, *, greedy: bool) -> Iterator[F
     try:
         for step, ended in play_episode(environment, actor, seed, greedy=greedy):
             if ended or step % STEPS_PER_FRAME == 0:
-                frame: Any = environment.render()
+                # Frames need no screen, and no driver for one.
+                with environment_variable("SDL_VIDEODRIVER", "dummy"):
+                    frame: Any = environment.render()
                 yield frame
     finally:
         environment.close()

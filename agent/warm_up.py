@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -12,6 +13,14 @@ from agent.advantages import advantages_and_returns
 from agent.collect import Collector, new_rollout, rollout_kernel_is_on_disk
 from agent.config import PPOConfig
 from agent.policy import MLPWeights, padded_weights, state_values
+
+_COMPILE = """
+import sys
+# Where this package is: last, for it may be among many others.
+sys.path.append(sys.argv[1])
+from agent.warm_up import compile_rollout_kernel
+compile_rollout_kernel(int(sys.argv[2]))
+"""
 
 
 def compile_rollout_kernel(num_envs: int) -> None:
@@ -56,8 +65,9 @@ class RolloutCompilation:
         """
         self._process: subprocess.Popen[bytes] | None = None
         if not rollout_kernel_is_on_disk(config.num_envs):
+            # -P: with -c, Python looks for modules in the current folder first.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from agent.warm_up import *; compile_rollout_kernel({config.num_envs})"],
+                [sys.executable, "-P", "-c", _COMPILE, str(Path(__file__).parents[1]), str(config.num_envs)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +15,7 @@ import cloup
 
 from agent.cli import main
 from agent.commands.output import checked_output, unwritable, write_output
+from agent.surroundings import end_process, prepare_process
 
 if TYPE_CHECKING:
     from bench.results import Measurement
@@ -32,10 +32,8 @@ _INTERRUPTED = 130
 
 
 def run() -> None:
-    """Run the ``fastppo`` command, as the console script does.
-
-    Once TensorFlow is loaded, the interpreter's cleanup takes a second: then the process ends without it.
-    """
+    """Run the ``fastppo`` command, as the console script does."""
+    prepare_process()
     code: object = 0
     try:
         main()
@@ -47,17 +45,7 @@ def run() -> None:
         # A full disk, where the output goes to a file.
         code = 1
         click.echo(f"Error: {unwritable(error)}", err=True)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            try:
-                stream.flush()
-            except BrokenPipeError:
-                # What is left is nobody's to read; the interpreter's cleanup would try again.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    status = code if isinstance(code, int) else int(code is not None)
-    if "tensorflow" not in sys.modules:
-        raise SystemExit(status)
-    os._exit(status)
+    end_process(code if isinstance(code, int) else int(code is not None))
 
 
 def run_family(family: str) -> None:
@@ -190,9 +178,9 @@ def _report(measurements: list[Measurement], json_path: Path | None, markdown: P
     print_report(measurements, machine)
     if json_path is not None:
         content = json.dumps(as_json(measurements, machine), indent=2, allow_nan=False) + "\n"
-        write_output(json_path, lambda path: path.write_text(content))
+        write_output(json_path, lambda path: path.write_text(content, encoding="utf-8"))
     if markdown is not None:
-        write_output(markdown, lambda path: path.write_text(as_markdown(measurements, machine)))
+        write_output(markdown, lambda path: path.write_text(as_markdown(measurements, machine), encoding="utf-8"))
     if plot is not None:
         from bench.plot import plot_scaling
 

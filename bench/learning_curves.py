@@ -12,6 +12,8 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from agent.figures import Figure, own_settings
+
 Curves = npt.NDArray[np.float64]
 
 _REFERENCES = Path(__file__).with_name("keras_example_curves.csv")
@@ -99,6 +101,7 @@ def _holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(corrected)
 
 
+@own_settings()
 def plot_curves(ours: Curves, references: dict[str, Curves], path: Path) -> None:
     """Draw all curves into an image file.
 
@@ -107,8 +110,6 @@ def plot_curves(ours: Curves, references: dict[str, Curves], path: Path) -> None
         references: The example's curves by name.
         path: Where to write, in the format its suffix names.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     epochs = np.arange(1, ours.shape[1] + 1)

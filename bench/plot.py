@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
+from agent.figures import Axes, Figure, own_settings
 from bench.results import CaseResult, Measurement
 
 _SIZE, _THREADS = "size of the batch", "threads of a rollout"
 
 
+@own_settings()
 def plot_scaling(measurements: Iterable[Measurement], path: Path) -> None:
     """Draw the family ``scaling``.
 
@@ -54,6 +52,6 @@ def _draw_speed(axes: Axes, results: list[CaseResult]) -> None:
     for name, points in curves.items():
         axes.plot(*zip(*points, strict=True), marker="o", label=name)
     axes.set(xlabel="threads", ylabel="million steps per s", title="Rollouts of 65,536 environments", ylim=(0, None))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -100,7 +100,7 @@ def _serve(connection: Connection, factory: str, arguments: tuple[Any, ...]) -> 
     """Make the object, then answer calls until the other end is closed."""
     try:
         module, name = factory.split(":")
-        with standard_error_held_back():
+        with standard_error_held_back(for_good=True):
             peer = getattr(importlib.import_module(module), name)(*arguments)
         connection.send((None, None))
         while True:
@@ -116,7 +116,7 @@ def _result(peer: object, method: str, arguments: tuple[Any, ...]) -> tuple[type
     """Return the kind of error, if one was raised, and its message or what the method returned."""
     try:
         # Libraries remark on much when they are imported or compile.
-        with standard_error_held_back():
+        with standard_error_held_back(for_good=True):
             return None, getattr(peer, method)(*arguments)
     except WrongResultError as error:
         return WrongResultError, str(error)

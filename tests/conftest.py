@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -15,23 +17,19 @@ settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 
 
-_FIGURES = pytest.StashKey[list[str]]()
-
-
-def pytest_configure(config):
-    config.stash[_FIGURES] = []
-
-
-@pytest.fixture(scope="session")
-def figure(pytestconfig):
+@pytest.fixture
+def figure(record_property):
     """Return a function that takes a sentence with what a test has measured, to be printed after all tests."""
-    return pytestconfig.stash[_FIGURES].append
+    return lambda sentence: record_property("figure", sentence)
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if config.stash[_FIGURES]:
+def pytest_terminal_summary(terminalreporter):
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    properties = [entry for report in reports for entry in getattr(report, "user_properties", ())]
+    figures = dict.fromkeys(sentence for name, sentence in properties if name == "figure")
+    if figures:
         terminalreporter.section("figures")
-        for sentence in config.stash[_FIGURES]:
+        for sentence in figures:
             terminalreporter.write_line(sentence)
 
 
@@ -50,3 +48,26 @@ def trained(tmp_path_factory):
 def copied_run(trained, tmp_path):
     """Return a copy of that directory, to be changed."""
     return Path(shutil.copytree(trained, tmp_path / "copied"))
+
+
+class HostileFolder(NamedTuple):
+    """A folder full of modules that note when they are imported."""
+
+    path: Path
+
+    def imported(self):
+        """Return the names of the modules that were imported."""
+        notes = self.path / "imported.txt"
+        return notes.read_text().split() if notes.exists() else []
+
+
+@pytest.fixture
+def hostile_folder(tmp_path):
+    """Return a folder with a module of the name of each of Python's own, and of each that this project imports."""
+    folder = HostileFolder(tmp_path / "folder")
+    folder.path.mkdir()
+    ours = ("agent", "bench", "fastcartpole", "fastppo", "gymnasium", "joblib", "keras", "numba", "numpy", "tensorflow")
+    code = f"with open({str(folder.path / 'imported.txt')!r}, 'a') as notes: print(__name__, file=notes)\n"
+    for name in (*sys.stdlib_module_names, "sitecustomize", "usercustomize", *ours):
+        (folder.path / f"{name}.py").write_text(code)
+    return folder

@@ -193,8 +193,10 @@ def test_training_ends_once_cartpole_is_solved_and_says_so(tmp_path):
     assert int(last.split()[0]) < 100
     assert float(last.split()[2]) >= 475
     assert solved.startswith(f"Solved after {int(last.split()[1]):,} steps and ")
-    assert json.loads((tmp_path / "o" / "evaluation.json").read_text())["mean"] >= 475
-    assert "mean 5" in evaluation or "mean 4" in evaluation
+    # That of other episodes than those that confirmed it.
+    mean = json.loads((tmp_path / "o" / "evaluation.json").read_text())["mean"]
+    assert mean >= 400
+    assert f"mean {mean:.1f}, " in evaluation
 
 
 def test_preset_keras_prints_the_examples_lines_and_shows_the_policy(tmp_path):

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from runs import invoke
+from runs import invoke, message_of
 
 from agent.backend import keras
 from agent.networks import build_actor
@@ -44,6 +44,62 @@ def test_any_keras_model_with_4_inputs_and_2_outputs_is_evaluated(tmp_path):
     model.save(tmp_path / "mine.keras")
     result = invoke("eval", tmp_path / "mine.keras", "--episodes", 2)
     assert result.exit_code == 0, result.output
+
+
+def test_a_model_that_was_built_with_one_row_is_evaluated_rendered_and_exported(tmp_path):
+    sequential = keras.Sequential([keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2)])
+    sequential(np.zeros((1, 4), dtype=np.float32))
+    assert sequential.input_shape == (1, 4)
+    sequential.save(tmp_path / "one.keras")
+    for arguments in (
+        ("eval", tmp_path / "one.keras", "--episodes", 3),
+        ("render", tmp_path / "one.keras", "--out", tmp_path / "one.gif"),
+        ("export", tmp_path / "one.keras", "--format", "onnx", "--out", tmp_path / "one.onnx"),
+        ("export", tmp_path / "one.keras", "--format", "saved_model", "--out", tmp_path / "one"),
+        ("export", tmp_path / "one.keras", "--format", "keras", "--out", tmp_path / "two.keras"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 0, result.output
+
+
+class Unregistered(keras.layers.Layer):
+    """A layer that Keras does not find by its name alone."""
+
+    def call(self, inputs):
+        return inputs
+
+
+def outputs_of(kind):
+    """Return a model of four inputs whose outputs, or whose layers, are not what an actor's are."""
+    inputs = keras.Input((4,))
+    logits = keras.layers.Dense(2)(inputs)
+    outputs = {
+        "dict": {"logits": logits},
+        "list": [logits, logits],
+        "row": keras.layers.Flatten()(keras.layers.Dense(2)(keras.layers.Reshape((4, 1))(inputs))),
+        "Unregistered": Unregistered()(logits),
+    }[kind]
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("dict", "must map shape (None, 4) to (None, 2): one array of logits, not a dict of outputs."),
+        ("list", "must map shape (None, 4) to (None, 2): one array of logits, not a list of outputs."),
+        ("row", "must map shape (None, 4) to (None, 2), not (None, 4) to (None, 8)."),
+        ("Unregistered", "cannot be loaded as a Keras model: Could not locate class 'Unregistered'. Make sure custom"),
+    ],
+)
+@pytest.mark.parametrize("command", [("eval",), ("render",), ("export", "--format", "onnx")])
+def test_a_model_with_other_outputs_or_layers_is_refused_alike_by_every_command(tmp_path, kind, message, command):
+    outputs_of(kind).save(tmp_path / "other.keras")
+    name, *options = command
+    said = message_of(invoke(name, tmp_path / "other.keras", *options))
+    assert message in said
+    assert "config=" not in said
+    assert "{" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["other.keras"]
 
 
 def test_what_cannot_be_evaluated_is_one_sentence_and_exit_code_2(tmp_path, actor_path):

@@ -59,7 +59,9 @@ def loaded_actor(path: Path) -> keras.Model:
 
     actor_path = path_of_actor(path)
     with standard_error_held_back():
+        from agent.backend import hide_gpus
         from agent.networks import load_actor
+    hide_gpus()
     try:
         return load_actor(actor_path)
     except ValueError as error:

@@ -99,7 +99,10 @@ def _earlier_actors(config: PPOConfig, recorded: list[EpochMetrics], epochs: lis
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training again", total=max(epochs))
         with standard_error_held_back():
+            from agent.backend import hide_gpus
             from agent.replay import actors_after
+        if config.device == "cpu":
+            hide_gpus()
         try:
             actors = actors_after(config, recorded, epochs, lambda epoch: progress.update(task, completed=epoch))
         except ValueError as error:

@@ -28,9 +28,9 @@ _WIDTH_OF_A_FILE = 200
 # What --resume takes from the sweep.
 _OF_THE_SWEEP = ("preset", "seeds", "settings", "out")
 _CAPTION = (
-    "With 95% bootstrap intervals. Failed runs count with a return of 0; steps and seconds are those of the runs "
+    "With 95% bootstrap intervals, over the runs that did not fail. Steps and seconds are those of the runs that ended "
 )
-_CAPTION += "that ended because they had solved CartPole."
+_CAPTION += "because they had solved CartPole."
 _HEADINGS = (
     "setting",
     "runs",
@@ -284,7 +284,7 @@ def _cells(summary: Summary) -> list[str]:
         "" if summary.ended_early in (0, summary.runs) else f"\n({summary.ended_early} of {summary.runs} runs)"
     )
     return [
-        f"{summary.runs}\n({summary.failed} failed)" if summary.failed else str(summary.runs),
+        f"{summary.runs}\n({summary.failed_share:.0%} failed)" if summary.failed else str(summary.runs),
         *(_shown_estimate(estimate, ".1f") for estimate in returns),
         _shown_estimate(summary.optimality_gap, ".3f"),
         _shown_estimate(summary.solved, ".0%"),

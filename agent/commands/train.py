@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ import cloup
 from agent.commands.options import NONE, changes_of, configuration_options, integers_of_list, or_none
 from agent.commands.output import created_directory, unwritable
 from agent.config import PRESETS, PPOConfig, preset_config
-from agent.interrupts import interrupt_not_lost, interrupt_stops
-from agent.metrics import DivergenceError
+from agent.errors import DeviceError, DivergenceError, reason_of
+from agent.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
 from agent.run_directory import Checkpoints, RunDirectory
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ def train(
     except DivergenceError as error:
         kept = "The last checkpoint is from before." if run.checkpoint_path.exists() else "Nothing was kept."
         raise click.ClickException(f"{error} {kept}") from None
-    except ImportError as error:
+    except (ImportError, DeviceError) as error:
         raise click.ClickException(f"the training cannot start: {error}") from None
     except BrokenPipeError:
         # The reader of standard output has gone. That is no mistake, and what was learned is saved.
@@ -290,7 +289,7 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
                 ppo.train(callbacks)
             finally:
                 # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                ignore_interrupts()
                 # A second Ctrl-C in the middle of an epoch leaves no state to go on from: the last checkpoint stays.
                 if ppo.is_between_epochs and run.last_epoch == ppo.epoch > 0:
                     # The checkpoint first: from it alone, what is missing can be made again.
@@ -313,6 +312,10 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
         message = f"'{run.checkpoint_path}' does not belong to this configuration: {error}"
         raise click.ClickException(message) from None
     run.reopen(ppo.epoch)
+    if run.tensorboard_path.is_dir():
+        from agent.tensorboard import cut_events
+
+        cut_events(run.tensorboard_path, ppo.epoch * ppo.config.rollout_size)
     run.write_config(ppo.config)
 
 
@@ -345,10 +348,16 @@ def _evaluated(ppo: PPO, run: RunDirectory) -> str:
 
 
 def _draw_learning_curve(run: RunDirectory) -> None:
-    from agent.plots import has_returns, plot_learning_curves
+    """Draw the learning curve; whatever prevents the drawing library from it is no reason to lose the evaluation."""
+    try:
+        from agent.plots import has_returns, plot_learning_curves
 
-    if has_returns(run):
-        run.write_learning_curve(lambda path: plot_learning_curves([run], path))
+        if has_returns(run):
+            run.write_learning_curve(lambda path: plot_learning_curves([run], path))
+    except OSError:
+        raise
+    except Exception as error:
+        click.echo(f"Warning: no learning curve was drawn: {reason_of(error)}", err=True)
 
 
 def _prepared_agent(config: PPOConfig) -> PPO:
@@ -360,7 +369,10 @@ def _prepared_agent(config: PPOConfig) -> PPO:
 
         with RolloutCompilation(config) as compilation:
             with standard_error_held_back():
+                from agent.backend import hide_gpus
                 from agent.training import PPO
+            if config.device == "cpu":
+                hide_gpus()
             ppo = PPO(config)
             ppo.compile_update()
             compilation.wait()

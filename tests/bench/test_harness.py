@@ -1,7 +1,7 @@
 """The harness measures in turn, checks first, and lets no failure hide what else was measured."""
 
 import math
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,24 +45,56 @@ def test_ratios_are_taken_round_by_round_for_the_same_work():
     assert CaseResult("f", "c", 1, "steps", (peer,)).ratios(peer) == ()
 
 
-def test_entrants_take_turns_and_run_long_enough_against_timer_noise(processes):
-    ours, peer = entrant("ours", arguments=(4.0, 0.01), side="ours"), entrant("peer", arguments=(6.0, 0.02))
-    result, skipped = results_of(Case("f", "c", 8, "steps", (ours, peer)), processes, repeats=4)
+class FakeProcesses:
+    """Entrants that take a given time for a run, by a clock of their own; their factory is what they take, in s."""
+
+    is_running = True
+
+    def __init__(self):
+        self.seconds, self.runs = {}, []
+
+    def of(self, _entrant):
+        return self
+
+    def call(self, method, name, *arguments):
+        if method == "load":
+            self.seconds[name] = arguments[1][0]
+            return 4.0, 2 * self.seconds[name], 100.0, 1, None
+        if method == "run":
+            self.runs.append((name, arguments[0]))
+            return arguments[0] * self.seconds[name]
+        return None
+
+
+def test_entrants_take_turns_and_run_long_enough_against_timer_noise():
+    running = FakeProcesses()
+    ours = entrant("ours", arguments=(0.01,), side="ours")
+    peer = entrant("peer", arguments=(0.02,))
+    long = entrant("long", arguments=(7.0,))
+    result, skipped = results_of(Case("f", "c", 8, "steps", (ours, peer, long)), running, repeats=4)
     assert (result.family, result.case, result.num_envs, result.unit, skipped) == ("f", "c", 8, "steps", [])
-    assert [len(item.durations) for item in result.timings] == [4, 4]
-    assert all(duration > 0.04 for item in result.timings for duration in item.durations)
-    ours, peer = result.timings
-    assert ours.work >= 4 * 4.0
-    assert 0.5 < ours.rate / (4.0 / 0.01) <= 1.0
-    assert all(0.3 < ratio < 3 for ratio in np.array(result.ratios(peer)) / ((4 / 0.01) / (6 / 0.02)))
-    assert ours.first_call_s > 0.01
+    # Once each to see how long it takes, then round after round.
+    assert running.runs == [("ours", 1), ("peer", 1), ("long", 1)] + 4 * [("ours", 5), ("peer", 3), ("long", 1)]
+    ours, peer, long = result.timings
+    assert ours.durations == pytest.approx((0.05,) * 4)
+    assert (ours.work, peer.work, long.work) == (20.0, 12.0, 4.0)
+    assert (ours.rate, peer.rate, long.rate) == pytest.approx((400.0, 200.0, 4 / 7))
+    assert result.ratios(peer) == pytest.approx((2.0,) * 4)
+    assert ours.first_call_s == 0.02
 
 
-def test_rounds_end_at_the_deadline_but_not_before_three_and_slow_entrants_leave_early(processes):
-    case = Case(
-        "f", "c", 1, "steps", (entrant("ours", side="ours"), entrant("slow", arguments=(1.0, 0.1), most_rounds=1))
-    )
-    result, _ = results_of(case, processes, repeats=50, deadline=time.perf_counter())
+def test_real_entrants_are_timed_in_processes_of_their_own(processes):
+    case = Case("f", "c", 8, "steps", (entrant("ours", arguments=(4.0, 0.001), side="ours"), entrant("peer")))
+    result, skipped = results_of(case, processes, repeats=3)
+    assert skipped == []
+    assert all(len(item.durations) == 3 and min(item.durations) > 0 for item in result.timings)
+    assert all(item.first_call_s > 0 for item in result.timings)
+
+
+def test_rounds_end_at_the_deadline_but_not_before_three_and_slow_entrants_leave_early():
+    ours = entrant("ours", arguments=(0.1,), side="ours")
+    slow = entrant("slow", arguments=(1.0,), most_rounds=1)
+    result, _ = results_of(Case("f", "c", 1, "steps", (ours, slow)), FakeProcesses(), repeats=50, deadline=-math.inf)
     assert [len(item.durations) for item in result.timings] == [3, 1]
     assert len(result.ratios(result.timings[1])) == 1
 
@@ -136,20 +168,22 @@ def test_a_call_that_does_not_come_back_ends_the_process(monkeypatch):
         assert not process.is_running
 
 
-def test_tasks_share_the_time_and_those_that_come_too_late_are_named():
-    deadlines = []
+def test_tasks_share_the_time_and_those_that_come_too_late_are_named(monkeypatch):
+    now, deadlines = [100.0], []
+    monkeypatch.setattr("bench.tasks.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    def run(deadline):
-        deadlines.append(deadline - time.perf_counter())
-        yield Skipped("f", "ran", 0, "x", "")
+    def taking(seconds):
+        def run(deadline):
+            deadlines.append(deadline - now[0])
+            now[0] += seconds
+            yield Skipped("f", "ran", 0, "x", "")
 
-    def run_long(deadline):
-        time.sleep(1.0)
-        yield from run(deadline)
+        return run
 
-    tasks = [Task("f", "1", run, weight=3.0), Task("f", "2", run_long), Task("f", "3", run)]
-    found = list(run_tasks(tasks, 0.8))
-    assert deadlines[0] == pytest.approx(0.8 * 3 / 5, abs=0.1)
+    tasks = [Task("f", "1", taking(2.0), weight=3.0), Task("f", "2", taking(9.0)), Task("f", "3", taking(1.0))]
+    found = list(run_tasks(tasks, 10.0))
+    # What the first left is shared by the others.
+    assert deadlines == [10.0 * 3 / 5, 8.0 / 2]
     assert [item.case for item in found] == ["ran", "ran", "3"]
     assert found[-1].reason == "the time budget was spent before it began."
     assert len(list(run_tasks(tasks[:1]))) == 1
