@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Windows open in memory only.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 
-# The first example may compile a kernel, which takes seconds.
-settings.register_profile("default", deadline=None)
+# The first example may compile a kernel, which takes seconds; and what a busy machine takes is no error.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
 

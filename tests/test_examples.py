@@ -15,6 +15,7 @@ def output_of(name, directory):
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_solves_cartpole_and_saves_the_networks(tmp_path):
     output = output_of("train_and_evaluate.py", tmp_path)
     assert float(re.search(r"([\d.]+)$", output)[1]) >= 400

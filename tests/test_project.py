@@ -90,7 +90,9 @@ def test_every_test_that_a_promise_refers_to_exists():
 
 def readme_examples():
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
-    return [block.split("```")[0] for block in blocks]
+    examples = [block.split("```")[0] for block in blocks]
+    # A sweep starts processes that import TensorFlow and train to the end.
+    return [pytest.param(code, marks=pytest.mark.slow if "sweep" in code else ()) for code in examples]
 
 
 @pytest.mark.parametrize("code", readme_examples())

@@ -11,7 +11,7 @@ import numpy as np
 import pygame
 import pytest
 from PIL import Image
-from runs import BALANCING, TO_THE_LEFT, TO_THE_RIGHT, invoke, let_act_by, message_of
+from runs import LEANING, TO_THE_LEFT, TO_THE_RIGHT, invoke, let_act_by, message_of
 
 from agent import PPO, animations, window
 from agent.animations import side_by_side
@@ -69,7 +69,7 @@ def test_the_last_policy_is_shown_in_real_time_frame_by_frame(copied_run):
 def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, monkeypatch):
     # What they have learned may look alike: these do not.
     actors = {epoch: build_actor((4, 4), seed=0) for epoch in (0, 2, 4)}
-    for actor, weights in zip(actors.values(), (TO_THE_LEFT, BALANCING, TO_THE_RIGHT), strict=True):
+    for actor, weights in zip(actors.values(), (TO_THE_LEFT, LEANING, TO_THE_RIGHT), strict=True):
         let_act_by(actor, weights)
     monkeypatch.setattr("agent.replay.actors_after", lambda *_: actors)
     result = invoke("render", copied_run, *epochs)
@@ -183,6 +183,7 @@ def test_closing_the_window_ends_it():
         assert opened.play(actor, seed=0, greedy=True) is None
 
 
+@pytest.mark.slow
 def test_without_a_screen_playing_says_so(trained):
     hidden = {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}

@@ -1,5 +1,14 @@
 """TensorFlow's threads are set before any test uses it, as a program that trains does."""
 
+import pytest
+from agents import agents_taken_back
+
 from agent.backend import use_one_thread_per_network
 
 use_one_thread_per_network()
+
+
+@pytest.fixture(autouse=True)
+def _agents_taken_back():
+    with agents_taken_back():
+        yield

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from agents import new_agent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import PPO, PRESETS, load, preset_config
+from agent import PRESETS, load, preset_config
 from agent.checkpoint import read_checkpoint, write_checkpoint
 from agent.run_directory import RunDirectory
 
@@ -28,16 +29,19 @@ def assert_same_state(one, other):
         assert one[name].tobytes() == other[name].tobytes(), name
 
 
-@pytest.mark.parametrize("config", [SMALL, SMALL.replace(learning_rate_schedule="linear"), SMALL_KERAS])
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, SMALL.replace(learning_rate_schedule="linear"), pytest.param(SMALL_KERAS, marks=pytest.mark.slow)],
+)
 def test_a_training_that_was_interrupted_ends_as_one_that_was_not(config, tmp_path):
-    uninterrupted = PPO(config)
+    uninterrupted = new_agent(config)
     expected = train_epochs(uninterrupted, 5)
-    first = PPO(config)
+    first = new_agent(config)
     assert train_epochs(first, 2) == expected[:2]
     write_checkpoint(tmp_path / "checkpoint.npz", first.get_state())
     train_epochs(first, 1)
     # Nothing of the new agent's own seed is left.
-    second = PPO(config.replace(seed=99))
+    second = new_agent(config.replace(seed=99))
     train_epochs(second, 1)
     second.set_state(read_checkpoint(tmp_path / "checkpoint.npz"))
     assert second.epoch == 2
@@ -47,7 +51,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(config, tmp_pa
 
 @pytest.fixture(scope="module")
 def state():
-    return PPO(SMALL).get_state()
+    return new_agent(SMALL).get_state()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,7 @@ def checkpoint(state, tmp_path_factory):
 
 
 def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(state):
-    ppo = PPO(SMALL)
+    ppo = new_agent(SMALL)
     name = "policy_optimizer/2"
     without = {key: array for key, array in state.items() if key != name}
     for wrong, message in (
@@ -68,7 +72,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(state):
         ({**state, name: state[name].astype(np.float64)}, "must be an array of float32"),
         ({**state, "minibatch_generator": np.array(3)}, "state.'minibatch_generator'. must be an array of <U"),
         ({**state, "recent_lengths": np.zeros((2, 2), dtype=np.int64)}, "'recent_lengths'"),
-        (PPO(SMALL.replace(num_envs=9)).get_state(), "state.'environments/"),
+        (new_agent(SMALL.replace(num_envs=9)).get_state(), "state.'environments/"),
     ):
         with pytest.raises(ValueError, match=message):
             ppo.set_state(wrong)
@@ -104,7 +108,7 @@ def test_a_checkpoint_of_a_newer_format_says_so(state, tmp_path):
 
 
 def test_a_run_is_loaded_as_an_agent_that_acts_and_trains_on(tmp_path):
-    ppo = PPO(SMALL)
+    ppo = new_agent(SMALL)
     train_epochs(ppo, 2)
     run = RunDirectory(tmp_path)
     run.write_config(SMALL)

@@ -24,7 +24,7 @@ COPIES = {
     ("kind", "epochs"),
     [
         ("deepcopy", 0),
-        ("pickle", 2),
+        pytest.param("pickle", 2, marks=pytest.mark.slow),
         pytest.param("deepcopy", 2, marks=pytest.mark.slow),
         pytest.param("copy", 2, marks=pytest.mark.slow),
         pytest.param("pickle", 0, marks=pytest.mark.slow),
@@ -62,7 +62,7 @@ def test_what_a_subclass_adds_and_what_was_asked_for_is_copied():
 
 def test_a_pickled_agent_goes_on_in_another_process(tmp_path):
     original = PPO(CONFIG)
-    figures_of(original, 1)
+    figures_of(original, 2)
     (tmp_path / "agent.pickle").write_bytes(pickle.dumps(original))
     code = (
         "import pickle, sys\n"

@@ -4,9 +4,12 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+from runs import SMALL
 
 from agent import PPO, backend, preset_config
 from agent.backend import keras, tf
+from agent.cli import main
 from agent.errors import DeviceError
 
 CONFIG = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), target_return=None)
@@ -46,7 +49,8 @@ def test_a_gpu_that_is_not_there_is_named():
 
 
 def test_commands_hide_gpus_from_tensorflow_unless_they_are_asked_for(tmp_path, monkeypatch):
-    from runs import SMALL, invoke
+    def invoke(*arguments):
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
     hidden = []
     monkeypatch.setattr(backend, "hide_gpus", lambda: hidden.append(True))
@@ -61,6 +65,7 @@ def test_commands_hide_gpus_from_tensorflow_unless_they_are_asked_for(tmp_path, 
         assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.slow
 def test_the_precision_that_keras_is_set_to_changes_nothing_and_stays():
     expected = PPO(CONFIG)
     expected.train_epoch()

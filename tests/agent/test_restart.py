@@ -21,7 +21,7 @@ def assert_same_bytes(one, other):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"seed": 5},
+        pytest.param({"seed": 5}, marks=pytest.mark.slow),
         {
             "gamma": 0.9,
             "gae_lambda": 0.8,

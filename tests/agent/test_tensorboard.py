@@ -7,11 +7,12 @@ import time
 
 import numpy as np
 import pytest
+from agents import new_agent
 from click.testing import CliRunner
 from runs import FASTPPO, invoke, number_of_rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agent import PPO, preset_config
+from agent import preset_config
 from agent.cli import main
 from agent.commands import train
 from agent.metrics import EpochMetrics
@@ -37,9 +38,9 @@ def scalars_of(directory):
 def test_the_event_file_holds_the_figures_of_metrics_csv(tmp_path):
     arguments = ["train", "--envs", "8", "--steps-per-epoch", "512", "--hidden-sizes", "8", "--epochs"]
     run = tmp_path / "run"
-    result = CliRunner().invoke(main, [*arguments, "2", "--tensorboard", "--out", str(run)])
+    result = invoke(*arguments, 2, "--tensorboard", "--out", run)
     assert result.exit_code == 0, result.output
-    result = CliRunner().invoke(main, ["train", "--resume", str(run), "--tensorboard", "--epochs", "3"])
+    result = invoke("train", "--resume", run, "--tensorboard", "--epochs", 3)
     assert result.exit_code == 0, result.output
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -52,7 +53,7 @@ def test_the_event_file_holds_the_figures_of_metrics_csv(tmp_path):
 
 
 def test_the_policy_gradient_loss_is_that_of_the_field_without_the_entropy_bonus():
-    ppo = PPO(
+    ppo = new_agent(
         preset_config("fast", num_envs=8, steps_per_epoch=64, hidden_sizes=(8,), minibatch_size=None).replace(
             entropy_coefficient=0.7, policy_update_epochs=3, advantage_normalization="none", policy_learning_rate=0.05
         )

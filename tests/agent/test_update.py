@@ -97,16 +97,26 @@ def assert_same_weights(actual, expected):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"target_kl": None},
         {"target_kl": 0.002},
-        {"target_kl": None, "minibatch_size": 64},
         {"target_kl": 0.004, "minibatch_size": 64},
-        {"target_kl": None, "entropy_coefficient": 0.5},
-        {"target_kl": None, "max_gradient_norm": 0.05},
         {"target_kl": None, "minibatch_size": 64, "advantage_normalization": "minibatch"},
         # Computed in three pieces.
         {"target_kl": None, "steps_per_epoch": 2100, "entropy_coefficient": 0.5, "max_gradient_norm": 0.05},
-        {"target_kl": None, "steps_per_epoch": 4200, "minibatch_size": 2100, "advantage_normalization": "minibatch"},
+        *(
+            pytest.param(changes, marks=pytest.mark.slow)
+            for changes in (
+                {"target_kl": None},
+                {"target_kl": None, "minibatch_size": 64},
+                {"target_kl": None, "entropy_coefficient": 0.5},
+                {"target_kl": None, "max_gradient_norm": 0.05},
+                {
+                    "target_kl": None,
+                    "steps_per_epoch": 4200,
+                    "minibatch_size": 2100,
+                    "advantage_normalization": "minibatch",
+                },
+            )
+        ),
     ],
 )
 def test_one_update_is_that_of_a_plain_keras_loop(changes):

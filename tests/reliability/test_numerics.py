@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from agents import new_agent
 
-from agent import PPO, PRESETS, preset_config
+from agent import PRESETS, preset_config
 from agent.update import UpdateBatch
 
 TINY = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(8,), target_return=None, minibatch_size=32)
@@ -28,7 +29,7 @@ def log_probs_of(ppo, observations):
 
 @pytest.mark.parametrize("scale", [1e4, 1e8])
 def test_extreme_logits_give_the_right_actions_log_probabilities_and_losses(scale):
-    ppo = PPO(TINY.replace(advantage_normalization="none", policy_learning_rate=1e-6))
+    ppo = new_agent(TINY.replace(advantage_normalization="none", policy_learning_rate=1e-6))
     weights = ppo.actor.get_weights()
     ppo.actor.set_weights([*weights[:-2], scale * 100 * weights[-2], weights[-1]])
     rollout = ppo.collect()
@@ -49,7 +50,7 @@ def test_extreme_logits_give_the_right_actions_log_probabilities_and_losses(scal
 
 
 def test_the_improbable_action_of_a_certain_policy_is_learned_from_without_overflow():
-    ppo = PPO(TINY.replace(advantage_normalization="none"))
+    ppo = new_agent(TINY.replace(advantage_normalization="none"))
     weights = ppo.actor.get_weights()
     ppo.actor.set_weights([*weights[:-1], np.array([2000.0, -2000.0], dtype=np.float32)])
     size = TINY.rollout_size
@@ -64,7 +65,7 @@ def test_the_improbable_action_of_a_certain_policy_is_learned_from_without_overf
 
 @pytest.mark.parametrize("normalization", ["rollout", "minibatch"])
 def test_advantages_that_are_all_equal_move_the_critic_but_not_the_actor(normalization):
-    ppo = PPO(TINY.replace(advantage_normalization=normalization))
+    ppo = new_agent(TINY.replace(advantage_normalization=normalization))
     rollout = ppo.collect()
     batch = ppo.update_batch(rollout)
     equal = np.full_like(batch.advantages, 0.7)
@@ -78,7 +79,7 @@ def test_advantages_that_are_all_equal_move_the_critic_but_not_the_actor(normali
 
 
 def test_a_rollout_in_which_every_episode_is_truncated_at_once():
-    ppo = PPO(TINY.replace(max_episode_steps=1))
+    ppo = new_agent(TINY.replace(max_episode_steps=1))
     rollout = ppo.collect()
     assert rollout.truncated.all()
     assert (rollout.episode_lengths == 1).all()
@@ -95,7 +96,7 @@ def test_a_rollout_in_which_every_episode_is_truncated_at_once():
 
 
 def test_a_rollout_in_which_every_episode_falls_at_once():
-    ppo = PPO(TINY.replace(num_envs=64, steps_per_epoch=64, value_target="rewards_to_go"))
+    ppo = new_agent(TINY.replace(num_envs=64, steps_per_epoch=64, value_target="rewards_to_go"))
     state = ppo.get_state()
     state["environments/physics"][2] = 0.5
     ppo.set_state(state)
@@ -111,7 +112,7 @@ def test_a_rollout_in_which_every_episode_falls_at_once():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_one_environment_and_one_step(preset):
-    ppo = PPO(
+    ppo = new_agent(
         preset_config(preset, num_envs=1, steps_per_epoch=1, hidden_sizes=(1,), target_return=None, max_episode_steps=3)
     )
     critic = ppo.critic.get_weights()
@@ -123,7 +124,7 @@ def test_one_environment_and_one_step(preset):
 
 
 def test_a_minibatch_of_the_whole_rollout_is_the_full_batch():
-    agents = [PPO(TINY.replace(minibatch_size=size)) for size in (None, 64)]
+    agents = [new_agent(TINY.replace(minibatch_size=size)) for size in (None, 64)]
     batch = agents[0].update_batch(agents[0].collect())
     figures = [agent.update(batch) for agent in agents]
     assert figures[0].policy_iterations == figures[1].policy_iterations == TINY.policy_update_epochs
@@ -151,6 +152,6 @@ def test_a_minibatch_of_the_whole_rollout_is_the_full_batch():
     ],
 )
 def test_settings_at_the_ends_of_their_ranges_train(changes):
-    ppo = PPO(TINY.replace(**changes))
+    ppo = new_agent(TINY.replace(**changes))
     for _ in range(2):
         assert_finite(ppo, ppo.train_epoch())

@@ -10,6 +10,7 @@ import time
 import numba
 import psutil
 import pytest
+from agents import agents_taken_back, new_agent
 from runs import FASTPPO, files_of, invoke, message_of
 from sweeps import SETTINGS, SHORT, SMALL, comparable, rows_of
 
@@ -59,21 +60,12 @@ def test_a_sweep_writes_a_row_for_each_run_statistics_and_plots(serial):
 
 
 def test_each_run_is_the_training_of_its_seed_and_settings(serial):
+    config = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), epochs=3, target_return=None)
     for row in rows_of(serial)[::3]:
-        ppo = PPO(
-            preset_config(
-                "fast",
-                num_envs=8,
-                steps_per_epoch=256,
-                hidden_sizes=(8,),
-                epochs=3,
-                target_return=None,
-                gamma=float(row["gamma"]),
-                seed=int(row["seed"]),
-            )
-        )
-        ppo.train()
-        assert float(row["final_return"]) == ppo.evaluate().mean
+        with agents_taken_back():
+            ppo = new_agent(config.replace(gamma=float(row["gamma"]), seed=int(row["seed"])))
+            ppo.train()
+            assert float(row["final_return"]) == ppo.evaluate().mean
 
 
 def test_two_jobs_give_the_same_results_and_import_nothing_of_the_current_folder(
