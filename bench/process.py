@@ -12,6 +12,7 @@ from agent.quiet import standard_error_held_back
 
 # The slowest call, an epoch of the Keras example, takes half a minute.
 _LONGEST_CALL_S = 300.0
+_LONGEST_END_S = 5.0
 
 
 class MeasurementError(RuntimeError):
@@ -77,13 +78,15 @@ class PeerProcess:
         return self._answer()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process: by itself, so that libraries remove their temporary files, or else by force."""
         self._connection.close()
+        self._process.join(_LONGEST_END_S)
         self._process.terminate()
         self._process.join()
 
     def _answer(self) -> Any:
         if not self._connection.poll(_LONGEST_CALL_S):
+            self._process.terminate()
             self.close()
             raise PeerError(f"It took longer than {_LONGEST_CALL_S:.0f} s.")
         try:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 
 # Windows open in memory only.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
+
+# What is started in the background may have been told to ignore Ctrl-C; the commands that the tests start must not be.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first example may compile a kernel, which takes seconds; and what a busy machine takes is no error.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
