@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent.config import CHOICES, PPOConfig, preset_config
+from agent.validation import plain_number
 
 MOST_RUNS = 1_000_000
 """Of one sweep: what is kept of each takes memory."""
@@ -60,10 +60,10 @@ def runs_of(preset: str, seeds: Iterable[int], settings: Mapping[str, Sequence[A
         TypeError: If a seed or a value has the wrong type.
         ValueError: If there is no seed, no value for a setting, no such field or preset, or a value is out of range.
     """
-    distinct = [operator.index(seed) if hasattr(seed, "__index__") else seed for seed in dict.fromkeys(seeds)]
+    distinct = list(dict.fromkeys(map(plain_number, seeds)))
     if not distinct:
         raise ValueError("seeds must hold at least one seed.")
-    axes = [[(name, value) for value in _distinct_values(name, values)] for name, values in settings.items()]
+    axes = [[(name, value) for value in plain_values(name, values)] for name, values in settings.items()]
     number = math.prod(map(len, axes)) * len(distinct)
     if number > MOST_RUNS:
         raise ValueError(f"seeds and settings make {number:,} runs, at most {MOST_RUNS:,} are possible.")
@@ -74,13 +74,30 @@ def runs_of(preset: str, seeds: Iterable[int], settings: Mapping[str, Sequence[A
     return runs
 
 
-def _distinct_values(name: str, values: Sequence[Any]) -> list[Any]:
-    """Return the values to try for a setting; a list of sizes becomes the tuple that the configuration takes."""
+def plain_values(name: str, values: Any) -> list[Any]:
+    """Return the values to try for a setting, each once and as the configuration takes it.
+
+    A list of sizes becomes a tuple, and NumPy's arrays and numbers become Python's.
+
+    Args:
+        name: The setting, for the message.
+        values: A sequence of values, or an array of them.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If it is empty.
+    """
+    values = values.tolist() if getattr(values, "ndim", 0) else values
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise TypeError(f"settings must hold a list of values for {name}, got {values!r}.")
     if not values:
         raise ValueError(f"settings must hold at least one value for {name}.")
-    return list(dict.fromkeys(tuple(value) if isinstance(value, list) else value for value in values))
+    return list(
+        dict.fromkeys(
+            tuple(map(plain_number, value)) if isinstance(value, (list, tuple)) else plain_number(value)
+            for value in values
+        )
+    )
 
 
 def _changes(combination: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from agent.sweeps.directory import Plan, SweepDirectory
 from agent.sweeps.engine import Backend, Workers, check_workers, outcomes
-from agent.sweeps.grid import Key, Run, label_of, runs_of
+from agent.sweeps.grid import Key, Run, label_of, plain_values, runs_of
 from agent.sweeps.statistics import Summary, summarize
 from agent.sweeps.worker import Failure, Outcome
+from agent.validation import plain_number
 
 
 class Result(NamedTuple):
@@ -93,9 +94,13 @@ def sweep(
         FileExistsError: If ``out`` is no empty directory.
         ImportError: If the backend's package is not installed.
     """
-    plan = Plan(preset, tuple(seeds), dict(settings or {}))
+    plan = Plan(
+        preset,
+        tuple(map(plain_number, seeds)),
+        {name: plain_values(name, values) for name, values in (settings or {}).items()},
+    )
     runs = runs_of(*plan)
-    workers = Workers(jobs, backend, address)
+    workers = Workers(plain_number(jobs), backend, address)
     check_workers(workers)
     if out is None:
         return train_all(runs, {}, None, workers, on_result)

@@ -1,5 +1,6 @@
 """Seeds and settings as users write them."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,14 @@ def test_every_combination_is_a_run_of_its_own_with_every_seed():
 def test_what_cannot_be_trained_is_named(arguments, error, message):
     with pytest.raises(error, match=message):
         runs_of(*arguments)
+
+
+def test_numbers_and_arrays_of_numpy_are_numbers_and_lists():
+    settings = {"gamma": np.array([0.25, 0.5]), "hidden_sizes": [[np.int64(8), 4]], "num_envs": (np.uint8(8),)}
+    runs = runs_of("fast", np.arange(2), settings)
+    plain = runs_of("fast", [0, 1], {"gamma": [0.25, 0.5], "hidden_sizes": [(8, 4)], "num_envs": [8]})
+    assert [run.config for run in runs] == [run.config for run in plain]
+    assert [run.key for run in runs] == [run.key for run in plain]
 
 
 def test_names_stand_for_fields():

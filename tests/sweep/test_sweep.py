@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import numba
+import numpy as np
 import psutil
 import pytest
 from agents import agents_taken_back, new_agent
@@ -286,6 +287,15 @@ def test_what_belongs_to_the_sweep_cannot_be_changed(serial):
         assert f"--resume takes {option} from the sweep; it cannot be given with it." in message
     assert f"'{serial}' exists and is not an empty directory." in message_of(invoke("sweep", "--out", serial))
     assert files_of(serial) == before
+
+
+def test_numbers_of_numpy_are_recorded_as_others_are(tmp_path):
+    settings = {name: np.array(values) if name == "envs" else values for name, values in SETTINGS.items()}
+    result = sweep(np.arange(1), {**settings, "gamma": [np.float32(0.5)]}, jobs=np.int64(1), out=tmp_path / "o")
+    assert result.failures == []
+    assert json.loads((tmp_path / "o" / "sweep.json").read_text())["settings"]["gamma"] == [0.5]
+    ((run, outcome),) = result.results
+    assert SweepDirectory(tmp_path / "o").read([run]) == {run.key: outcome}
 
 
 def test_wrong_arguments_of_the_function_are_named(tmp_path):
