@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcartpole.batch import RESET_HIGH, RESET_LOW
-from fastcartpole.kernels import specialized
+from fastcartpole.kernels import IN_USE, OneThread, specialized
 from fastcartpole.physics import CartPoleParameters, step_state
 from fastcartpole.rendering import Renderer
-from fastcartpole.spaces import ACTION_SPACE, observation_space
+from fastcartpole.spaces import action_space, observation_space
+from fastcartpole.trigonometry import warn_where_numpy_differs
 from fastcartpole.validation import checked_choice, checked_reset_options, checked_state
 
 _RENDER_MODES = ["human", "rgb_array"]
@@ -63,11 +64,13 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
         )
         self.sutton_barto_reward = bool(sutton_barto_reward)
         self.observation_space = observation_space(self.parameters)
-        self.action_space = ACTION_SPACE
+        self.action_space = action_space()
         self._state = np.zeros(4)
         self._is_reset = False
+        self._one_thread = OneThread()
         self._steps_beyond_terminated: int | None = None
         self._renderer = Renderer(self.parameters, self.render_mode or "rgb_array")
+        warn_where_numpy_differs()
         self._compile()
 
     def reset(
@@ -109,13 +112,21 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
         Raises:
             ValueError: If the action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: If :meth:`reset` has not been called.
+            RuntimeError: If another thread is using the environment.
         """
         if not self.action_space.contains(action):
             raise ValueError(f"action must be 0 or 1, got {action!r}.")
         if not self._is_reset:
             raise gymnasium.error.ResetNeeded("Call reset() before step().")
         observation = np.empty(4, dtype=np.float32)
-        terminated = self._step_state(self._state, int(action), self._is_semi_implicit, self._constants, observation)
+        if not self._one_thread.acquire(False):
+            raise RuntimeError(IN_USE)
+        try:
+            terminated = self._step_state(
+                self._state, int(action), self._is_semi_implicit, self._constants, observation
+            )
+        finally:
+            self._one_thread.release()
         reward = self._reward(terminated)
         if self.render_mode == "human":
             self.render()

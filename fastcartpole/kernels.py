@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,10 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 # Numba's fallback threading layer ends the process when two threads launch parallel kernels at once.
-PARALLEL_LAUNCH = threading.Lock()
+_PARALLEL_LAUNCH = threading.Lock()
+
+IN_USE = "Another thread is using this environment: give each thread an environment of its own."
+"""What an environment says to a second thread."""
 
 _FORKED_CHILD = False
 _THREAD_LIMIT: ContextVar[int | None] = ContextVar("_THREAD_LIMIT", default=None)
@@ -89,7 +92,7 @@ class ThreadedKernel(Generic[Parameters, Result]):
 
     Attributes:
         serial: The kernel compiled for the calling thread alone.
-        parallel: The kernel compiled for several threads; launched only while ``PARALLEL_LAUNCH`` is held.
+        parallel: The kernel compiled for several threads; launched only within :func:`parallel_launch`.
     """
 
     def __init__(self, function: Callable[Parameters, Result], *, cached: bool = True) -> None:
@@ -106,7 +109,7 @@ class ThreadedKernel(Generic[Parameters, Result]):
         """Run the kernel; ``num_threads`` of 1 starts no threads."""
         if num_threads == 1:
             return self.serial(*args, **kwargs)
-        with PARALLEL_LAUNCH:
+        with parallel_launch(num_threads):
             return self.parallel(*args, **kwargs)
 
     def is_on_disk(self, num_threads: int) -> bool:
@@ -114,6 +117,36 @@ class ThreadedKernel(Generic[Parameters, Result]):
         variant: Any = self.serial if num_threads == 1 else self.parallel
         directory = variant.stats.cache_path
         return directory is None or any(Path(directory).glob(f"*.{variant.__name__}-*.nbi"))
+
+
+class OneThread:
+    """Lets one thread at a time do something to an object's state: kernels run while other threads do.
+
+    It waits for nobody: what a second thread would do meanwhile makes no sense in either order. Where each fraction of
+    a microsecond counts, ``acquire(False)`` and ``release()``, those of a lock, take the place of the context.
+    """
+
+    def __init__(self) -> None:
+        """Nobody is within yet."""
+        lock = threading.Lock()
+        self.acquire = lock.acquire
+        self.release = lock.release
+
+    def __enter__(self) -> None:
+        """Enter.
+
+        Raises:
+            RuntimeError: If another thread is within.
+        """
+        if not self.acquire(False):
+            raise RuntimeError(IN_USE)
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __reduce__(self) -> tuple[type[OneThread], tuple[()]]:
+        # A copy is nobody's yet.
+        return OneThread, ()
 
 
 def specialized(
@@ -136,6 +169,18 @@ def is_forked_child() -> bool:
     OpenMP, one of Numba's threading layers, does not survive a fork.
     """
     return _FORKED_CHILD
+
+
+@contextmanager
+def parallel_launch(num_threads: int) -> Iterator[None]:
+    """Launch a parallel kernel within, alone, on so many threads or on all there are; the caller's own number stays."""
+    with _PARALLEL_LAUNCH:
+        previous: int = numba.get_num_threads()
+        numba.set_num_threads(min(num_threads, numba.config.NUMBA_NUM_THREADS))
+        try:
+            yield
+        finally:
+            numba.set_num_threads(previous)
 
 
 @contextmanager
@@ -212,7 +257,10 @@ def _remove_older_kernels(package: str, current: Path) -> None:
 
     Where two versions are used in turn, each compiles anew; so does, at worst, a process that runs another one now.
     """
-    for directory in current.parent.iterdir():
+    siblings: list[Path] = []
+    with suppress(OSError):
+        siblings = list(current.parent.iterdir())
+    for directory in siblings:
         # Without the package's name: those of versions that did not note it.
         if directory != current and re.fullmatch(rf"kernels-({re.escape(package)}-)?[0-9a-f]{{16}}", directory.name):
             shutil.rmtree(directory, ignore_errors=True)

@@ -22,6 +22,7 @@ from fastcartpole.batch import (
     write_observations,
 )
 from fastcartpole.kernels import ThreadedKernel, kernel
+from fastcartpole.memory import assert_fits_memory
 from fastcartpole.random_streams import hashed_double, hashed_uint64
 from fastcartpole.trigonometry import BLOCK
 from fastcartpole.validation import checked_integer
@@ -29,6 +30,8 @@ from fastcartpole.validation import checked_integer
 Policy = Literal["random"] | Callable[[npt.NDArray[np.float32], float], int]
 
 _BITS = 64
+# Of observations, actions, rewards and flags, at least.
+_BYTES_PER_TRANSITION = 30
 
 
 class Rollout(NamedTuple):
@@ -95,6 +98,7 @@ def roll_out(
         TypeError: If the policy is neither ``"random"`` nor jitted, or a number is not an integer.
         ValueError: If a number is out of range or the policy returns another action than 0 or 1; then the batch has
             not moved.
+        MemoryError: If so many steps cannot fit the memory.
     """
     num_steps = checked_integer("num_steps", num_steps, minimum=1)
     entropy = None if seed is None else checked_integer("seed", seed, minimum=0)
@@ -102,6 +106,10 @@ def roll_out(
     if not is_random and not isinstance(policy, numba.core.dispatcher.Dispatcher):
         raise TypeError(f"policy must be 'random' or a function compiled with numba.njit, got {policy!r}.")
     num_envs = state.elapsed_steps.size
+    if out is None:
+        assert_fits_memory(
+            f"num_steps={num_steps} of {num_envs} environments", num_steps * num_envs * _BYTES_PER_TRANSITION
+        )
     rollout = _checked_or_new(out, num_steps, num_envs, rules, reward_dtype)
     buffers = StepOutputs(
         rollout.all_observations, rollout.rewards, rollout.terminated, rollout.truncated, rollout.final_observations

@@ -7,7 +7,10 @@ from gymnasium.spaces import Box, Discrete
 
 from fastcartpole.physics import CartPoleParameters
 
-ACTION_SPACE = Discrete(2)
+
+def action_space() -> Discrete:
+    """Return a new space of one environment's actions, 0 and 1; samples are seeded by the system."""
+    return Discrete(2)
 
 
 def observation_space(parameters: CartPoleParameters) -> Box:

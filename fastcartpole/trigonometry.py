@@ -13,8 +13,11 @@ returns. Elsewhere, in one case of twenty, the C library is asked. With other C 
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
@@ -52,6 +55,27 @@ def exact_method() -> int:
     except (AttributeError, OSError, ValueError):
         library = None
     return ROUNDING_TEST if library else LIBM
+
+
+# Over the pole's range and beyond, more of them where it mostly is.
+_PROBED_ANGLES = tuple(0.0137 * k * (1.0 + 0.31 * k) for k in range(1, 25))
+
+
+@cache
+def warn_where_numpy_differs() -> None:
+    """Warn, once in a process, where NumPy's scalar sines are not the C library's: then Gymnasium's are not ours."""
+    differs = any(
+        float(theirs(angle)) != ours(angle)
+        for theirs, ours in ((np.sin, math.sin), (np.cos, math.cos))
+        for angle in _PROBED_ANGLES
+    )
+    if differs:
+        warnings.warn(
+            "NumPy's sines are not the C library's on this machine: environments may differ from Gymnasium's in their "
+            "last digits.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _scalar_call(name: str) -> Callable[[float], float]:

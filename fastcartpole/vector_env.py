@@ -25,13 +25,14 @@ from fastcartpole.batch import (
     step_rules,
     write_observations,
 )
-from fastcartpole.kernels import PARALLEL_LAUNCH, is_forked_child, specialized, usable_threads
+from fastcartpole.kernels import IN_USE, OneThread, is_forked_child, parallel_launch, specialized, usable_threads
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import seed_streams_from_integers
 from fastcartpole.rendering import Renderer
 from fastcartpole.rollout import Policy, Rollout, roll_out
-from fastcartpole.spaces import ACTION_SPACE, observation_space
+from fastcartpole.spaces import action_space, observation_space
+from fastcartpole.trigonometry import warn_where_numpy_differs
 from fastcartpole.validation import (
     Seeds,
     checked_actions,
@@ -70,7 +71,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
 
     Observations are float32 of shape (N, 4): position (m), velocity (m/s), angle (rad), angular velocity (rad/s).
     Actions are integers of shape (N,): 0 pushes to the left, 1 to the right. Results do not depend on the number of
-    threads. The environment can be pickled and copied; the copy goes on as the original does.
+    threads. The environment can be pickled and copied; the copy goes on as the original does. A batch is used by one
+    thread at a time (others get an exception); threads with a batch each run side by side.
 
     Attributes:
         parameters: The physical parameters.
@@ -136,6 +138,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self.kinematics_integrator = checked_choice(
             "kinematics_integrator", kinematics_integrator, ("euler", "semi-implicit euler")
         )
+        if self.precision == "exact":
+            warn_where_numpy_differs()
         self.parameters = _checked_parameters(parameters, self.num_envs)
         self.sutton_barto_reward = bool(sutton_barto_reward)
         self.render_mode = (
@@ -145,7 +149,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self._usable_threads = usable_threads(requested_threads, self.num_envs, _ENVS_PER_THREAD)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = observation_space(self.parameters)
-        self.single_action_space = ACTION_SPACE
+        self.single_action_space = action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._constants = self.parameters.constants()
@@ -165,6 +169,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self._is_seeded = False
         self._is_ready = False
         self._compiled_steps: dict[bool, Callable[..., int]] = {}
+        self._one_thread = OneThread()
         self._resets_are_manual = self.autoreset_mode is AutoresetMode.DISABLED
         self._renderer = Renderer(self.parameters)
 
@@ -188,6 +193,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             ValueError: If a seed is negative, a length is not N, the mask is all False, or the bounds are not finite
                 numbers with low <= high.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
+            RuntimeError: If another thread is using it.
         """
         self._assert_open()
         num_streams = self._state.streams.shape[1]
@@ -197,13 +203,14 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             seeds = checked_seeds(seed, num_streams)
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         mask = checked_reset_mask(options, self.num_envs)
-        self._seed(seeds, mask if self.seeding == "independent" else np.ones(1, dtype=np.bool_))
-        if self.seeding == "shared":
-            # Gymnasium's CartPoleVectorEnv keeps the bounds for its autoresets; SyncVectorEnv does not.
-            self._rules = self._rules._replace(reset_low=low, reset_high=high)
-        observations = self._observation_array()
-        reset_batch(mask, self.seeding == "shared", self._state, low, high, observations)
-        self._is_ready = self._is_ready or bool(mask.all())
+        with self._one_thread:
+            self._seed(seeds, mask if self.seeding == "independent" else np.ones(1, dtype=np.bool_))
+            if self.seeding == "shared":
+                # Gymnasium's CartPoleVectorEnv keeps the bounds for its autoresets; SyncVectorEnv does not.
+                self._rules = self._rules._replace(reset_low=low, reset_high=high)
+            observations = self._observation_array()
+            reset_batch(mask, self.seeding == "shared", self._state, low, high, observations)
+            self._is_ready = self._is_ready or bool(mask.all())
         return observations, {}
 
     def step(self, actions: npt.ArrayLike) -> StepResult:
@@ -223,6 +230,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             gymnasium.error.ResetNeeded: If :meth:`reset` has not been called, or, with ``DISABLED``, if an environment
                 whose episode has ended has not been reset.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
+            RuntimeError: If another thread is using it.
         """
         if not self._is_ready or self.closed or self._resets_are_manual:
             self._assert_ready()
@@ -232,7 +240,12 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         terminated = np.empty(self._action_shape, _BOOL)
         truncated = np.empty(self._action_shape, _BOOL)
         final_observations = _NO_ROWS if self._rules.autoreset_mode != SAME_STEP else np.empty_like(observations)
-        invalid = self._launch_step(checked, observations, rewards, terminated, truncated, final_observations)
+        if not self._one_thread.acquire(False):
+            raise RuntimeError(IN_USE)
+        try:
+            invalid = self._launch_step(checked, observations, rewards, terminated, truncated, final_observations)
+        finally:
+            self._one_thread.release()
         if invalid >= 0:
             raise ValueError(f"actions must be 0 or 1, got {checked[invalid]} for environment {invalid}.")
         infos = {} if final_observations is _NO_ROWS else _final_infos(terminated | truncated, final_observations)
@@ -258,16 +271,19 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             TypeError: If an argument has the wrong type.
             ValueError: If an argument is out of its range, or the policy returns another number than 0 or 1; then no
                 environment has moved.
+            MemoryError: If so many steps cannot fit this machine's memory.
             gymnasium.error.ResetNeeded: As :meth:`step`; with ``DISABLED`` rollouts are not possible.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
+            RuntimeError: If another thread is using it.
         """
         self._assert_ready()
         if self._resets_are_manual:
             raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
         threads = 1 if is_forked_child() else self._usable_threads
-        return roll_out(
-            policy, num_steps, seed, threads, self._state, self._constants, self._rules, self._reward_dtype, out
-        )
+        with self._one_thread:
+            return roll_out(
+                policy, num_steps, seed, threads, self._state, self._constants, self._rules, self._reward_dtype, out
+            )
 
     @property
     def state(self) -> npt.NDArray[np.float64]:
@@ -366,7 +382,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             self._compiled_steps[is_parallel] = step
         if not is_parallel:
             return step(num_threads, actions, self._state, self._constants, self._rules, *outputs)
-        with PARALLEL_LAUNCH:
+        with parallel_launch(num_threads):
             return step(num_threads, actions, self._state, self._constants, self._rules, *outputs)
 
     def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_]) -> None:

@@ -1,8 +1,11 @@
 """The ground everything else stands on: the physics' sines and cosines are NumPy's, to the last bit."""
 
+import warnings
+
 import numpy as np
 import pytest
 
+from fastcartpole import CartPoleEnv, CartPoleVectorEnv, trigonometry
 from fastcartpole.approximate import fast_sines_and_cosines
 from fastcartpole.kernels import kernel
 from fastcartpole.random_streams import hashed_double
@@ -14,6 +17,7 @@ from fastcartpole.trigonometry import (
     libm_cosine,
     libm_sine,
     sines_and_cosines,
+    warn_where_numpy_differs,
 )
 
 # The units in the last place change size at powers of two.
@@ -101,3 +105,26 @@ def test_fast_sines_and_cosines_are_within_1_unit_in_the_last_place(limit):
     fast_sines_and_cosines(angles, sines, cosines)
     assert np.max(np.abs(sines - np.sin(angles)) / np.spacing(np.abs(np.sin(angles)))) <= 1.0
     assert np.max(np.abs(cosines - np.cos(angles)) / np.spacing(np.abs(np.cos(angles)))) <= 1.0
+
+
+def test_no_warning_is_given_where_numpys_sines_are_the_c_librarys():
+    warn_where_numpy_differs.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CartPoleEnv()
+        CartPoleVectorEnv(2, precision="fast")
+
+
+def test_where_numpys_sines_are_others_exact_environments_say_so_once(monkeypatch):
+    sine = np.sin
+    monkeypatch.setattr(trigonometry.np, "sin", lambda angle: np.nextafter(sine(angle), 2.0))
+    warn_where_numpy_differs.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CartPoleVectorEnv(2, precision="fast")
+    with pytest.warns(RuntimeWarning, match="NumPy's sines are not the C library's on this machine"):
+        CartPoleVectorEnv(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CartPoleEnv()
+    warn_where_numpy_differs.cache_clear()
