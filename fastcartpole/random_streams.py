@@ -212,3 +212,27 @@ def _numpy_stream(seed: int) -> Streams:
         [half for number in (state["state"], state["inc"]) for half in (number >> 64, number % 2**64)],
         dtype=np.uint64,
     )
+
+
+def new_generator(streams: Streams, index: int) -> np.random.Generator:
+    """Return one of NumPy's generators that goes on from where a stream is."""
+    generator = np.random.Generator(np.random.PCG64())
+    give_state(streams, index, generator)
+    return generator
+
+
+def give_state(streams: Streams, index: int, generator: np.random.Generator) -> None:
+    """Put a generator, of NumPy's PCG64, where a stream is."""
+    halves = [int(half) for half in streams[:, index]]
+    content: Any = generator.bit_generator.state
+    content["state"] = {"state": halves[0] << 64 | halves[1], "inc": halves[2] << 64 | halves[3]}
+    generator.bit_generator.state = content
+
+
+def take_state(generator: np.random.Generator, streams: Streams, index: int) -> None:
+    """Put a stream where a generator, of NumPy's PCG64, is."""
+    content: Any = generator.bit_generator.state
+    numbers = content["state"]
+    low = (1 << 64) - 1
+    for row, number in ((0, numbers["state"]), (2, numbers["inc"])):
+        streams[row, index], streams[row + 1, index] = number >> 64, number & low

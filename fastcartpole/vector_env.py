@@ -28,7 +28,7 @@ from fastcartpole.batch import (
 from fastcartpole.kernels import IN_USE, OneThread, is_forked_child, parallel_launch, specialized, usable_threads
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import CartPoleParameters
-from fastcartpole.random_streams import seed_streams_from_integers
+from fastcartpole.random_streams import give_state, new_generator, seed_streams_from_integers, take_state
 from fastcartpole.rendering import Renderer
 from fastcartpole.rollout import Policy, Rollout, roll_out
 from fastcartpole.spaces import action_space, observation_space
@@ -54,6 +54,8 @@ _FLOAT32 = np.dtype(np.float32)
 _BOOL = np.dtype(np.bool_)
 _NO_ROWS = np.empty((0, 4), dtype=np.float32)
 _RENDER_MODES = ["rgb_array", "rgb_array_grid"]
+# Gymnasium's batch takes this, too, and draws as with "rgb_array".
+_ACCEPTED_RENDER_MODES = (*_RENDER_MODES, "rgb_array_list")
 
 StepResult = tuple[
     npt.NDArray[np.float32], npt.NDArray[np.floating], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]
@@ -120,7 +122,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             kinematics_integrator: ``"euler"`` or ``"semi-implicit euler"``.
             num_threads: Threads that share a step, at least 1; None chooses by the size of the batch.
             copy: Whether every step returns a fresh observation array; otherwise all steps return the same one.
-            render_mode: ``"rgb_array"`` for a tuple of frames, ``"rgb_array_grid"`` for one tiled frame, or None.
+            render_mode: ``"rgb_array"``, or ``"rgb_array_list"`` which is the same, for a tuple of frames,
+                ``"rgb_array_grid"`` for one tiled frame, or None.
 
         Raises:
             TypeError: If an argument has the wrong type.
@@ -143,7 +146,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self.parameters = _checked_parameters(parameters, self.num_envs)
         self.sutton_barto_reward = bool(sutton_barto_reward)
         self.render_mode = (
-            render_mode if render_mode is None else checked_choice("render_mode", render_mode, _RENDER_MODES)
+            render_mode if render_mode is None else checked_choice("render_mode", render_mode, _ACCEPTED_RENDER_MODES)
         )
         requested_threads = None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1)
         self._usable_threads = usable_threads(requested_threads, self.num_envs, _ENVS_PER_THREAD)
@@ -170,6 +173,9 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self._is_ready = False
         self._compiled_steps: dict[bool, Callable[..., int]] = {}
         self._one_thread = OneThread()
+        # The seeds of the streams, and the generators that stand for them where somebody has asked for them.
+        self._seeds: Sequence[int] = ()
+        self._generators: tuple[np.random.Generator, ...] = ()
         self._resets_are_manual = self.autoreset_mode is AutoresetMode.DISABLED
         self._renderer = Renderer(self.parameters)
 
@@ -204,12 +210,14 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         mask = checked_reset_mask(options, self.num_envs)
         with self._one_thread:
+            self._take_states()
             self._seed(seeds, mask if self.seeding == "independent" else np.ones(1, dtype=np.bool_))
             if self.seeding == "shared":
                 # Gymnasium's CartPoleVectorEnv keeps the bounds for its autoresets; SyncVectorEnv does not.
                 self._rules = self._rules._replace(reset_low=low, reset_high=high)
             observations = self._observation_array()
             reset_batch(mask, self.seeding == "shared", self._state, low, high, observations)
+            self._give_states()
             self._is_ready = self._is_ready or bool(mask.all())
         return observations, {}
 
@@ -243,7 +251,11 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         if not self._one_thread.acquire(False):
             raise RuntimeError(IN_USE)
         try:
+            if self._generators:
+                self._take_states()
             invalid = self._launch_step(checked, observations, rewards, terminated, truncated, final_observations)
+            if self._generators:
+                self._give_states()
         finally:
             self._one_thread.release()
         if invalid >= 0:
@@ -281,9 +293,12 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
         threads = 1 if is_forked_child() else self._usable_threads
         with self._one_thread:
-            return roll_out(
+            self._take_states()
+            rollout = roll_out(
                 policy, num_steps, seed, threads, self._state, self._constants, self._rules, self._reward_dtype, out
             )
+            self._give_states()
+        return rollout
 
     @property
     def state(self) -> npt.NDArray[np.float64]:
@@ -297,6 +312,38 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
     def state(self, value: npt.ArrayLike) -> None:
         self._state.physics[:] = checked_state(value, self._state.physics.shape)
 
+    @property  # type: ignore[override]
+    def np_random(self) -> np.random.Generator | tuple[np.random.Generator, ...]:
+        """The generators of the initial states: numbers that are drawn from one are not drawn for a reset.
+
+        As those of Gymnasium's class of the same seeding: with independent seeding a tuple, as ``SyncVectorEnv`` has
+        it, which cannot be set; with shared seeding one, as ``CartPoleVectorEnv`` has it, which can be set to any other
+        of NumPy's PCG64.
+        """
+        if not self._generators:
+            self._seed_if_new()
+            num_streams = self._state.streams.shape[1]
+            self._generators = tuple(new_generator(self._state.streams, index) for index in range(num_streams))
+        return self._generators[0] if self.seeding == "shared" else self._generators
+
+    @np_random.setter
+    def np_random(self, value: np.random.Generator) -> None:
+        if self.seeding == "independent":
+            raise AttributeError(
+                "np_random of a batch with independent seeding cannot be set: reset(seed=[...]) seeds each environment."
+            )
+        if not isinstance(value, np.random.Generator) or not isinstance(value.bit_generator, np.random.PCG64):
+            raise TypeError(f"np_random must be a numpy.random.Generator of PCG64, got {value!r}.")
+        self._is_seeded = True
+        self._seeds = (-1,)
+        self._generators = (value,)
+
+    @property
+    def np_random_seed(self) -> int | tuple[int, ...]:  # type: ignore[override]
+        """The seed of each stream, as Gymnasium's class of the same seeding has it; -1 where the generator was set."""
+        self._seed_if_new()
+        return self._seeds[0] if self.seeding == "shared" else tuple(self._seeds)
+
     def get_state(self) -> dict[str, Any]:
         """Return everything that changes while the environments run, for :meth:`set_state`.
 
@@ -304,6 +351,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             Copies of the physical state, step counts, pending autoresets and random streams, and what is left of
             earlier calls of :meth:`reset`.
         """
+        self._take_states()
         return {
             **{name: array.copy() for name, array in self._state._asdict().items()},
             "reset_low": self._rules.reset_low,
@@ -339,6 +387,9 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self._state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
         self._rules = self._rules._replace(reset_low=state["reset_low"], reset_high=state["reset_high"])
         self._is_seeded, self._is_ready = state["is_seeded"], state["is_ready"]
+        # A state does not tell what its streams were seeded with.
+        self._seeds = [-1] * self._state.streams.shape[1]
+        self._give_states()
         observations = self._observation_array()
         write_observations(0, self.num_envs, self._state, observations)
         return observations
@@ -347,8 +398,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         """Draw every environment as Gymnasium does.
 
         Returns:
-            With ``"rgb_array"`` a tuple of N frames, shape (400, 600, 3), uint8; with ``"rgb_array_grid"`` one frame of
-            all of them, tiled; without a render mode None, after a warning.
+            With ``"rgb_array"`` and ``"rgb_array_list"`` a tuple of N frames, shape (400, 600, 3), uint8; with
+            ``"rgb_array_grid"`` one frame of all of them, tiled; without a render mode None, after a warning.
 
         Raises:
             gymnasium.error.DependencyNotInstalled: If pygame is not installed.
@@ -387,17 +438,36 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
 
     def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_]) -> None:
         streams = self._state.streams
-        if not self._is_seeded:
-            entropy = np.random.SeedSequence().generate_state(len(seeds), np.uint64)
-            seed_streams_from_integers(entropy.tolist(), np.arange(len(seeds)), streams)
-            self._is_seeded = True
         if isinstance(seeds, range) and mask.all():
             seed_streams_from_integers(seeds, np.arange(len(seeds)), streams)
+            self._seeds, self._is_seeded = seeds, True
             return
+        self._seed_if_new()
         chosen = [(i, entry) for i, entry in enumerate(seeds) if entry is not None and mask[i]]
         if chosen:
             indices, integers = zip(*chosen, strict=True)
             seed_streams_from_integers(integers, np.array(indices, dtype=np.int64), streams)
+            known = dict(chosen)
+            self._seeds = [known.get(i, seed) for i, seed in enumerate(self._seeds)]
+
+    def _seed_if_new(self) -> None:
+        """Seed all streams from the system's entropy, where they have not been seeded."""
+        if self._is_seeded:
+            return
+        num_streams = self._state.streams.shape[1]
+        self._seeds = np.random.SeedSequence().generate_state(num_streams, np.uint64).tolist()
+        seed_streams_from_integers(self._seeds, np.arange(num_streams), self._state.streams)
+        self._is_seeded = True
+
+    def _take_states(self) -> None:
+        """Put the streams where the generators are that were handed out."""
+        for index, generator in enumerate(self._generators):
+            take_state(generator, self._state.streams, index)
+
+    def _give_states(self) -> None:
+        """Put the generators that were handed out where the streams are."""
+        for index, generator in enumerate(self._generators):
+            give_state(self._state.streams, index, generator)
 
     def _assert_open(self) -> None:
         if self.closed:

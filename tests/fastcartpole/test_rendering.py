@@ -64,3 +64,18 @@ def test_rendering_without_a_mode_warns_and_gives_nothing(make):
     environment.reset(seed=0)
     with pytest.warns(UserWarning, match="without a render_mode"):
         assert environment.render() is None
+
+
+def test_a_batch_takes_the_render_mode_that_gymnasiums_takes_unchecked():
+    frames = []
+    for name in ("fastcartpole/CartPole-v1", "CartPole-v1"):
+        seeding = {"seeding": "shared"} if name.startswith("fast") else {}
+        environments = gymnasium.make_vec(name, num_envs=3, render_mode="rgb_array_list", **seeding)
+        environments.reset(seed=0)
+        frames.append(environments.render())
+        assert environments.render_mode == "rgb_array_list"
+        # The window wrapper can be put around it (to open its window it needs OpenCV).
+        assert gymnasium.wrappers.vector.HumanRendering(environments).render_mode == "human"
+        environments.close()
+    ours, theirs = frames
+    assert np.array_equal(np.array(ours), np.array(theirs))
