@@ -108,19 +108,30 @@ def step_rules(
         shared_stream: Whether all resets are drawn from one stream.
         sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
     """
-    # With one stream, rewards are those of Gymnasium's CartPoleVectorEnv, which negates 0: that leaves a negative zero.
-    zero = -0.0 if shared_stream else 0.0
+    step_reward, fall_reward = rewards_of(sutton_barto=sutton_barto_reward, shared_stream=shared_stream)
     return StepRules(
-        max_episode_steps=NO_TIME_LIMIT if max_episode_steps is None else min(max_episode_steps, NO_TIME_LIMIT),
+        max_episode_steps=step_limit(max_episode_steps),
         semi_implicit=semi_implicit,
         trigonometry=exact_method() if exact else POLYNOMIAL,
         autoreset_mode=autoreset_mode,
         shared_stream=shared_stream,
-        step_reward=zero if sutton_barto_reward else 1.0,
-        fall_reward=-1.0 if sutton_barto_reward else 1.0,
+        step_reward=step_reward,
+        fall_reward=fall_reward,
         reset_low=RESET_LOW,
         reset_high=RESET_HIGH,
     )
+
+
+def step_limit(max_episode_steps: int | None) -> int:
+    """Return the length at which an episode is truncated, as the kernels take it; None is no limit."""
+    return NO_TIME_LIMIT if max_episode_steps is None else min(max_episode_steps, NO_TIME_LIMIT)
+
+
+def rewards_of(*, sutton_barto: bool, shared_stream: bool) -> tuple[float, float]:
+    """Return the rewards of a step that does not fall and of one that does."""
+    # With one stream, rewards are those of Gymnasium's CartPoleVectorEnv, which negates 0: that leaves a negative zero.
+    zero = -0.0 if shared_stream else 0.0
+    return (zero, -1.0) if sutton_barto else (1.0, 1.0)
 
 
 class StepOutputs(NamedTuple):

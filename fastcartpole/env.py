@@ -8,9 +8,10 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from fastcartpole.attributes import Physical
 from fastcartpole.batch import RESET_HIGH, RESET_LOW
 from fastcartpole.kernels import IN_USE, OneThread, specialized
-from fastcartpole.physics import CartPoleParameters, step_state
+from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter, step_state
 from fastcartpole.rendering import Renderer
 from fastcartpole.spaces import action_space, observation_space
 from fastcartpole.trigonometry import warn_where_numpy_differs
@@ -19,14 +20,18 @@ from fastcartpole.validation import checked_choice, checked_reset_options, check
 _RENDER_MODES = ["human", "rgb_array"]
 
 
-class CartPoleEnv(gymnasium.Env[Any, Any]):
+class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
     """One CartPole, bit-identical to Gymnasium's ``CartPole-v1`` and, like it, without a time limit of its own.
 
     ``gymnasium.make("fastcartpole/CartPole-v1")`` adds the limit of 500 steps. Observations are float32 of shape (4,):
     position (m), velocity (m/s), angle (rad), angular velocity (rad/s). Action 0 pushes to the left, 1 to the right.
 
+    The physics and the state can be read and set under Gymnasium's names, as on Gymnasium's class; see
+    :class:`fastcartpole.attributes.Physical`.
+
     Attributes:
-        parameters: The physical parameters.
+        sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
+        steps_beyond_terminated: Steps since the episode terminated; None before.
     """
 
     metadata: dict[str, Any] = {"render_modes": _RENDER_MODES, "render_fps": 50}
@@ -51,27 +56,21 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
             TypeError: If ``parameters`` is something else.
             ValueError: If an argument is out of its range or a parameter is an array.
         """
-        if not isinstance(parameters, CartPoleParameters | None):
-            raise TypeError(f"parameters must be CartPoleParameters, got {parameters!r}.")
         self.parameters = CartPoleParameters() if parameters is None else parameters
-        if self.parameters.num_envs is not None:
-            raise ValueError("parameters of a single environment must be numbers, got an array.")
-        self.kinematics_integrator = checked_choice(
-            "kinematics_integrator", kinematics_integrator, ("euler", "semi-implicit euler")
-        )
-        self.render_mode = (
-            render_mode if render_mode is None else checked_choice("render_mode", render_mode, _RENDER_MODES)
-        )
+        self.kinematics_integrator = kinematics_integrator
+        self.render_mode = render_mode
         self.sutton_barto_reward = bool(sutton_barto_reward)
         self.observation_space = observation_space(self.parameters)
         self.action_space = action_space()
         self._state = np.zeros(4)
         self._is_reset = False
         self._one_thread = OneThread()
-        self._steps_beyond_terminated: int | None = None
-        self._renderer = Renderer(self.parameters, self.render_mode or "rgb_array")
+        # Whether somebody may hold, and change, the array of the state.
+        self._is_handed_out = False
+        self.steps_beyond_terminated: int | None = None
         warn_where_numpy_differs()
         self._compile()
+        self._is_made = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -94,7 +93,8 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
         super().reset(seed=seed)
         self._state = self.np_random.uniform(low=low, high=high, size=4)
         self._is_reset = True
-        self._steps_beyond_terminated = None
+        self._is_handed_out = False
+        self.steps_beyond_terminated = None
         if self.render_mode == "human":
             self.render()
         return self._state.astype(np.float32), {}
@@ -119,6 +119,9 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
         if not self._is_reset:
             raise gymnasium.error.ResetNeeded("Call reset() before step().")
         observation = np.empty(4, dtype=np.float32)
+        if self._is_handed_out:
+            # Whoever holds the array keeps this state, as changed.
+            self._state, self._is_handed_out = self._state.copy(), False
         if not self._one_thread.acquire(False):
             raise RuntimeError(IN_USE)
         try:
@@ -145,20 +148,51 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
         if self.render_mode is None:
             gymnasium.logger.warn("render() does nothing: the environment was made without a render_mode.")
             return None
-        return self._renderer.frame(self._state) if self._is_reset else None
+        return self._renderer.frame(self._state, self._quantities) if self._is_reset else None
 
     def close(self) -> None:
         """Close the window, if there is one."""
         self._renderer.close()
 
     @property
-    def state(self) -> npt.NDArray[np.float64]:
-        """A copy of the physical state, shape (4,), float64; it may be set to finite numbers of the same shape."""
-        return self._state.copy()
+    def state(self) -> npt.NDArray[np.float64] | None:
+        """The physical state, shape (4,), float64, or None before the first reset.
+
+        It may be set to four finite numbers, and changed in place until the next step, which makes an array of its own;
+        the environment is ready then, without a reset. Numbers of other types become float64.
+        """
+        self._is_handed_out = True
+        return self._state if self._is_reset else None
 
     @state.setter
     def state(self, value: npt.ArrayLike) -> None:
         self._state = checked_state(value, (4,))
+        self._is_reset, self._is_handed_out = True, False
+
+    @property
+    def kinematics_integrator(self) -> str:
+        """``"euler"`` or ``"semi-implicit euler"``."""
+        return "semi-implicit euler" if self._is_semi_implicit else "euler"
+
+    @kinematics_integrator.setter
+    def kinematics_integrator(self, value: str) -> None:
+        self._is_semi_implicit = checked_choice("kinematics_integrator", value, INTEGRATORS) == INTEGRATORS[1]
+
+    @property
+    def render_mode(self) -> str | None:
+        """``"rgb_array"``, ``"human"``, or None."""
+        return self._render_mode
+
+    @render_mode.setter
+    def render_mode(self, value: str | None) -> None:
+        self._render_mode = value if value is None else checked_choice("render_mode", value, _RENDER_MODES)
+        if "_renderer" in self.__dict__:
+            self._renderer.close()
+        self._renderer: Renderer = Renderer(self._render_mode or "rgb_array")
+
+    def _assert_fits(self, name: str, value: Parameter) -> None:
+        if isinstance(value, np.ndarray):
+            raise ValueError(f"{name} and the other parameters of one environment must be numbers, got an array.")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_step_state"}
@@ -168,8 +202,6 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
         self._compile()
 
     def _compile(self) -> None:
-        self._constants = self.parameters.constants()
-        self._is_semi_implicit = self.kinematics_integrator == "semi-implicit euler"
         self._step_state = specialized(
             step_state, np.zeros(4), 0, self._is_semi_implicit, self._constants, np.empty(4, dtype=np.float32)
         )
@@ -177,13 +209,13 @@ class CartPoleEnv(gymnasium.Env[Any, Any]):
     def _reward(self, terminated: bool) -> float:
         if not terminated:
             return 0.0 if self.sutton_barto_reward else 1.0
-        if self._steps_beyond_terminated is None:
-            self._steps_beyond_terminated = 0
+        if self.steps_beyond_terminated is None:
+            self.steps_beyond_terminated = 0
             return -1.0 if self.sutton_barto_reward else 1.0
-        if self._steps_beyond_terminated == 0:
+        if self.steps_beyond_terminated == 0:
             gymnasium.logger.warn(
                 "step() was called after the episode had terminated: call reset() first; what further steps return has "
                 "no meaning."
             )
-        self._steps_beyond_terminated += 1
+        self.steps_beyond_terminated += 1
         return -1.0 if self.sutton_barto_reward else 0.0

@@ -33,9 +33,16 @@ class PhysicsConstants(NamedTuple):
     angle_threshold: float
 
 
+INTEGRATORS = ("euler", "semi-implicit euler")
+"""How a state follows from the last one."""
+
 Parameter = float | npt.NDArray[np.float64]
 
-_MAY_BE_ANY_SIGN = ("gravity", "force_magnitude")
+MAY_BE_ANY_SIGN = ("gravity", "force_magnitude")
+"""The quantities that need not be greater than 0."""
+
+Quantities = dict[str, Parameter]
+"""The fields of :class:`PhysicsConstants` and ``cart_mass`` by name, each a number or an array of shape (N,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +83,7 @@ class CartPoleParameters:
         """
         lengths = set()
         for field in fields(self):
-            value = checked_parameter(
-                field.name, getattr(self, field.name), positive=field.name not in _MAY_BE_ANY_SIGN
-            )
+            value = checked_parameter(field.name, getattr(self, field.name), positive=field.name not in MAY_BE_ANY_SIGN)
             object.__setattr__(self, field.name, value)
             if isinstance(value, np.ndarray):
                 lengths.add(value.size)
@@ -91,24 +96,27 @@ class CartPoleParameters:
         sizes = [value.size for field in fields(self) if isinstance(value := getattr(self, field.name), np.ndarray)]
         return sizes[0] if sizes else None
 
+    def quantities(self) -> Quantities:
+        """Return what the equations need, with the derived masses computed as Gymnasium computes them."""
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "total_mass": self.pole_mass + self.cart_mass,
+            "pole_mass_length": self.pole_mass * self.half_length,
+        }
+
     def constants(self) -> npt.NDArray[np.float64]:
-        """Return the constants of the equations, with the derived masses computed as Gymnasium computes them.
+        """Return the constants of the equations.
 
         Returns:
             The fields of :class:`PhysicsConstants` as rows, shape (9, 1) or (9, N), float64.
         """
-        record = PhysicsConstants(
-            gravity=self.gravity,  # type: ignore[arg-type]
-            pole_mass=self.pole_mass,  # type: ignore[arg-type]
-            total_mass=self.pole_mass + self.cart_mass,  # type: ignore[arg-type]
-            half_length=self.half_length,  # type: ignore[arg-type]
-            pole_mass_length=self.pole_mass * self.half_length,  # type: ignore[arg-type]
-            force_magnitude=self.force_magnitude,  # type: ignore[arg-type]
-            tau=self.tau,  # type: ignore[arg-type]
-            position_threshold=self.position_threshold,  # type: ignore[arg-type]
-            angle_threshold=self.angle_threshold,  # type: ignore[arg-type]
-        )
-        return np.ascontiguousarray(np.stack(np.broadcast_arrays(*(np.atleast_1d(value) for value in record))))
+        return constants_of_quantities(self.quantities())
+
+
+def constants_of_quantities(quantities: Quantities) -> npt.NDArray[np.float64]:
+    """Return the fields of :class:`PhysicsConstants` as rows, shape (9, 1) or (9, N), float64."""
+    rows = [np.atleast_1d(quantities[name]) for name in PhysicsConstants._fields]
+    return np.ascontiguousarray(np.stack(np.broadcast_arrays(*rows)), dtype=np.float64)
 
 
 @kernel()

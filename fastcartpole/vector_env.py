@@ -11,9 +11,11 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from fastcartpole.attributes import Physical
 from fastcartpole.batch import (
     DISABLED,
     NEXT_STEP,
+    POLYNOMIAL,
     RESET_HIGH,
     RESET_LOW,
     SAME_STEP,
@@ -21,18 +23,20 @@ from fastcartpole.batch import (
     copy_batch_state,
     new_batch_state,
     reset_batch,
+    rewards_of,
     step_batch,
+    step_limit,
     step_rules,
     write_observations,
 )
 from fastcartpole.kernels import IN_USE, OneThread, is_forked_child, parallel_launch, specialized, usable_threads
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
-from fastcartpole.physics import CartPoleParameters
+from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter
 from fastcartpole.random_streams import give_state, new_generator, seed_streams_from_integers, take_state
 from fastcartpole.rendering import Renderer
 from fastcartpole.rollout import Policy, Rollout, roll_out
 from fastcartpole.spaces import action_space, observation_space
-from fastcartpole.trigonometry import warn_where_numpy_differs
+from fastcartpole.trigonometry import exact_method, warn_where_numpy_differs
 from fastcartpole.validation import (
     Seeds,
     checked_actions,
@@ -62,7 +66,7 @@ StepResult = tuple[
 ]
 
 
-class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]):
+class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]):
     """N CartPole environments, bit-identical to Gymnasium's ``CartPole-v1``.
 
     With ``seeding="independent"`` (default) every observation, reward, flag and info equals that of
@@ -76,12 +80,9 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
     threads. The environment can be pickled and copied; the copy goes on as the original does. A batch is used by one
     thread at a time (others get an exception); threads with a batch each run side by side.
 
-    Attributes:
-        parameters: The physical parameters.
-        max_episode_steps: Length at which episodes are truncated, or None.
-        precision: ``"exact"`` or ``"fast"``.
-        seeding: ``"independent"`` or ``"shared"``.
-        autoreset_mode: What happens to an environment whose episode has ended.
+    The physics, the state and the rules can be read and set under the names of Gymnasium's batch, quantities as a
+    number or as one for each environment; see :class:`fastcartpole.attributes.Physical`. ``num_envs``, ``seeding`` and
+    ``autoreset_mode`` stay as they were made.
     """
 
     metadata: dict[str, Any] = {
@@ -130,24 +131,21 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             ValueError: If an argument is out of its range, or parameter arrays have not N entries.
             MemoryError: If so many environments cannot fit this machine's memory.
         """
-        self.num_envs = checked_integer("num_envs", num_envs, minimum=1)
+        self._num_envs = checked_integer("num_envs", num_envs, minimum=1)
         assert_fits_memory(f"num_envs={self.num_envs}", self.num_envs * BYTES_PER_ENVIRONMENT)
-        self.max_episode_steps = (
-            None if max_episode_steps is None else checked_integer("max_episode_steps", max_episode_steps, minimum=1)
+        self._autoreset_mode = _checked_autoreset_mode(autoreset_mode)
+        self._seeding = checked_choice("seeding", seeding, ("independent", "shared"))
+        self._rules = step_rules(
+            max_episode_steps=None,
+            autoreset_mode=_AUTORESET[self.autoreset_mode],
+            shared_stream=self.seeding == "shared",
         )
-        self.autoreset_mode = _checked_autoreset_mode(autoreset_mode)
-        self.precision = checked_choice("precision", precision, ("exact", "fast"))
-        self.seeding = checked_choice("seeding", seeding, ("independent", "shared"))
-        self.kinematics_integrator = checked_choice(
-            "kinematics_integrator", kinematics_integrator, ("euler", "semi-implicit euler")
-        )
-        if self.precision == "exact":
-            warn_where_numpy_differs()
-        self.parameters = _checked_parameters(parameters, self.num_envs)
-        self.sutton_barto_reward = bool(sutton_barto_reward)
-        self.render_mode = (
-            render_mode if render_mode is None else checked_choice("render_mode", render_mode, _ACCEPTED_RENDER_MODES)
-        )
+        self.max_episode_steps = max_episode_steps
+        self.precision = precision
+        self.kinematics_integrator = kinematics_integrator
+        self.sutton_barto_reward = sutton_barto_reward
+        self.parameters = CartPoleParameters() if parameters is None else parameters
+        self.render_mode = render_mode
         requested_threads = None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1)
         self._usable_threads = usable_threads(requested_threads, self.num_envs, _ENVS_PER_THREAD)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
@@ -155,15 +153,6 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self.single_action_space = action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._constants = self.parameters.constants()
-        self._rules = step_rules(
-            max_episode_steps=self.max_episode_steps,
-            semi_implicit=self.kinematics_integrator == "semi-implicit euler",
-            exact=self.precision == "exact",
-            autoreset_mode=_AUTORESET[self.autoreset_mode],
-            shared_stream=self.seeding == "shared",
-            sutton_barto_reward=self.sutton_barto_reward,
-        )
         self._reward_dtype: np.dtype[np.floating] = np.dtype(np.float32 if self.seeding == "shared" else np.float64)
         self._action_shape = (self.num_envs,)
         self._observation_shape = (self.num_envs, 4)
@@ -177,7 +166,10 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         self._seeds: Sequence[int] = ()
         self._generators: tuple[np.random.Generator, ...] = ()
         self._resets_are_manual = self.autoreset_mode is AutoresetMode.DISABLED
-        self._renderer = Renderer(self.parameters)
+        # Whether somebody may hold, and change, the arrays of the state.
+        self._is_handed_out = False
+        self._renderer = Renderer()
+        self._is_made = True
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
@@ -210,6 +202,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         mask = checked_reset_mask(options, self.num_envs)
         with self._one_thread:
+            self._part_with_state()
             self._take_states()
             self._seed(seeds, mask if self.seeding == "independent" else np.ones(1, dtype=np.bool_))
             if self.seeding == "shared":
@@ -251,6 +244,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         if not self._one_thread.acquire(False):
             raise RuntimeError(IN_USE)
         try:
+            if self._is_handed_out:
+                self._part_with_state()
             if self._generators:
                 self._take_states()
             invalid = self._launch_step(checked, observations, rewards, terminated, truncated, final_observations)
@@ -293,6 +288,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
         threads = 1 if is_forked_child() else self._usable_threads
         with self._one_thread:
+            self._part_with_state()
             self._take_states()
             rollout = roll_out(
                 policy, num_steps, seed, threads, self._state, self._constants, self._rules, self._reward_dtype, out
@@ -301,16 +297,149 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         return rollout
 
     @property
-    def state(self) -> npt.NDArray[np.float64]:
-        """A copy of the physical state, shape (4, N), float64: position, velocity, angle, angular velocity.
+    def num_envs(self) -> int:  # type: ignore[override]
+        """Number of environments N."""
+        return self._num_envs
 
-        It may be set, to finite numbers of the same shape; step counts and random streams stay as they are.
+    @property
+    def seeding(self) -> str:
+        """``"independent"`` or ``"shared"``."""
+        return self._seeding
+
+    @property
+    def autoreset_mode(self) -> AutoresetMode:
+        """What happens to an environment whose episode has ended."""
+        return self._autoreset_mode
+
+    @property
+    def max_episode_steps(self) -> int | None:
+        """Length at which episodes are truncated, or None."""
+        return self._max_episode_steps
+
+    @max_episode_steps.setter
+    def max_episode_steps(self, value: int | None) -> None:
+        self._max_episode_steps = None if value is None else checked_integer("max_episode_steps", value, minimum=1)
+        self._rules = self._rules._replace(max_episode_steps=step_limit(self._max_episode_steps))
+
+    @property
+    def precision(self) -> str:
+        """``"exact"`` or ``"fast"``."""
+        return "fast" if self._rules.trigonometry == POLYNOMIAL else "exact"
+
+    @precision.setter
+    def precision(self, value: str) -> None:
+        is_exact = checked_choice("precision", value, ("exact", "fast")) == "exact"
+        if is_exact:
+            warn_where_numpy_differs()
+        self._rules = self._rules._replace(trigonometry=exact_method() if is_exact else POLYNOMIAL)
+
+    @property
+    def kinematics_integrator(self) -> str:
+        """``"euler"`` or ``"semi-implicit euler"``."""
+        return INTEGRATORS[self._rules.semi_implicit]
+
+    @kinematics_integrator.setter
+    def kinematics_integrator(self, value: str) -> None:
+        is_semi_implicit = checked_choice("kinematics_integrator", value, INTEGRATORS) == INTEGRATORS[1]
+        self._rules = self._rules._replace(semi_implicit=is_semi_implicit)
+
+    @property
+    def sutton_barto_reward(self) -> bool:
+        """Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1."""
+        return self._rules.fall_reward == -1.0
+
+    @sutton_barto_reward.setter
+    def sutton_barto_reward(self, value: bool) -> None:
+        step_reward, fall_reward = rewards_of(sutton_barto=bool(value), shared_stream=self.seeding == "shared")
+        self._rules = self._rules._replace(step_reward=step_reward, fall_reward=fall_reward)
+
+    @property
+    def low(self) -> float:
+        """Lower bound of the state variables after an autoreset."""
+        return self._rules.reset_low
+
+    @low.setter
+    def low(self, value: float) -> None:
+        low, _ = checked_reset_options({"low": value}, value, max(value, self.high))
+        self._rules = self._rules._replace(reset_low=low)
+
+    @property
+    def high(self) -> float:
+        """Upper bound of the state variables after an autoreset."""
+        return self._rules.reset_high
+
+    @high.setter
+    def high(self, value: float) -> None:
+        _, high = checked_reset_options({"high": value}, min(value, self.low), value)
+        self._rules = self._rules._replace(reset_high=high)
+
+    @property
+    def render_mode(self) -> str | None:
+        """``"rgb_array"``, ``"rgb_array_list"``, ``"rgb_array_grid"`` or None."""
+        return self._render_mode
+
+    @render_mode.setter
+    def render_mode(self, value: str | None) -> None:
+        self._render_mode = value if value is None else checked_choice("render_mode", value, _ACCEPTED_RENDER_MODES)
+
+    @property
+    def state(self) -> npt.NDArray[np.float64] | None:
+        """The physical state, shape (4, N), float64: position, velocity, angle, angular velocity; None before a reset.
+
+        It may be set, to finite numbers of the same shape, and changed in place until the next step, which makes an
+        array of its own; the environments are ready then, without a reset. Step counts and random streams stay as they
+        are. Numbers of other types become float64.
         """
-        return self._state.physics.copy()
+        self._is_handed_out = True
+        return self._state.physics if self._is_ready else None
 
     @state.setter
     def state(self, value: npt.ArrayLike) -> None:
-        self._state.physics[:] = checked_state(value, self._state.physics.shape)
+        self._state = self._state._replace(physics=checked_state(value, self._state.physics.shape))
+        self._seed_if_new()
+        self._is_ready = True
+
+    @property
+    def steps(self) -> npt.NDArray[np.int32]:
+        """Steps since the last reset, shape (N,), int32; they may be changed in place, or set to integers from 0."""
+        return self._state.elapsed_steps
+
+    @steps.setter
+    def steps(self, value: npt.ArrayLike) -> None:
+        steps = np.asarray(value)
+        if steps.dtype.kind not in "iu" or steps.shape != (self.num_envs,) or (steps < 0).any():
+            raise ValueError(f"steps must be integers of at least 0 with shape ({self.num_envs},), got {value!r}.")
+        self._state = self._state._replace(elapsed_steps=steps.astype(np.int32))
+
+    @property
+    def prev_done(self) -> npt.NDArray[np.bool_]:
+        """Whether the last step ended the episode, shape (N,), bool; may be changed in place until the next step."""
+        self._is_handed_out = True
+        return self._state.needs_reset
+
+    @prev_done.setter
+    def prev_done(self, value: npt.ArrayLike) -> None:
+        done = np.asarray(value)
+        if done.dtype != np.bool_ or done.shape != (self.num_envs,):
+            raise ValueError(f"prev_done must be bools with shape ({self.num_envs},), got {value!r}.")
+        self._state = self._state._replace(needs_reset=done.copy())
+
+    @property
+    def steps_beyond_terminated(self) -> None:
+        """None, as on Gymnasium's batch."""
+
+    def _part_with_state(self) -> None:
+        """Leave the arrays that were handed out, as changed, to whoever holds them."""
+        if self._is_handed_out:
+            physics, needs_reset = self._state.physics.copy(), self._state.needs_reset.copy()
+            self._state = self._state._replace(physics=physics, needs_reset=needs_reset)
+            self._is_handed_out = False
+
+    def _assert_fits(self, name: str, value: Parameter) -> None:
+        if isinstance(value, np.ndarray) and value.size != self.num_envs:
+            raise ValueError(
+                f"{name} must be a number, or must have num_envs={self.num_envs} entries, got {value.size}."
+            )
 
     @property  # type: ignore[override]
     def np_random(self) -> np.random.Generator | tuple[np.random.Generator, ...]:
@@ -348,8 +477,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
         """Return everything that changes while the environments run, for :meth:`set_state`.
 
         Returns:
-            Copies of the physical state, step counts, pending autoresets and random streams, and what is left of
-            earlier calls of :meth:`reset`.
+            Copies of the physical state, step counts, pending autoresets and random streams, what is left of earlier
+            calls of :meth:`reset`, and the physics, integrator and time limit, which can be set.
         """
         self._take_states()
         return {
@@ -358,6 +487,9 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             "reset_high": self._rules.reset_high,
             "is_seeded": self._is_seeded,
             "is_ready": self._is_ready,
+            "quantities": dict(self._quantities),
+            "kinematics_integrator": self.kinematics_integrator,
+            "max_episode_steps": self.max_episode_steps,
         }
 
     def set_state(self, state: dict[str, Any]) -> npt.NDArray[np.float32]:
@@ -370,6 +502,7 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             The observations of that state, shape (N, 4), float32.
 
         Raises:
+            TypeError: If the time limit is no integer.
             ValueError: If an entry is missing, or has another type, shape or dtype. Nothing has changed then.
         """
         self._assert_open()
@@ -384,6 +517,14 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             if not isinstance(state[name], kind) or not np.isfinite(state[name]):
                 raise ValueError(f"state[{name!r}] must be a finite {kind.__name__}, got {state[name]!r}.")
         checked_state(state["physics"], self._state.physics.shape)
+        quantities = self._checked_quantities(state["quantities"])
+        integrator = checked_choice("state['kinematics_integrator']", state["kinematics_integrator"], INTEGRATORS)
+        limit = state["max_episode_steps"]
+        if limit is not None:
+            limit = checked_integer("state['max_episode_steps']", limit, minimum=1)
+        self._set_quantities(quantities)
+        self.kinematics_integrator, self.max_episode_steps = integrator, limit
+        self._is_handed_out = False
         self._state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
         self._rules = self._rules._replace(reset_low=state["reset_low"], reset_high=state["reset_high"])
         self._is_seeded, self._is_ready = state["is_seeded"], state["is_ready"]
@@ -410,8 +551,8 @@ class CartPoleVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64]
             gymnasium.logger.warn("render() does nothing: the environment was made without a render_mode.")
             return None
         if self.render_mode == "rgb_array_grid":
-            return self._renderer.grid(self._state.physics)
-        return self._renderer.frames(self._state.physics)
+            return self._renderer.grid(self._state.physics, self._quantities)
+        return self._renderer.frames(self._state.physics, self._quantities)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release what rendering holds."""
@@ -503,15 +644,3 @@ def _checked_autoreset_mode(value: AutoresetMode | str) -> AutoresetMode:
     except ValueError:
         modes = ", ".join(repr(mode.value) for mode in AutoresetMode)
         raise ValueError(f"autoreset_mode must be an AutoresetMode or one of {modes}, got {value!r}.") from None
-
-
-def _checked_parameters(parameters: CartPoleParameters | None, num_envs: int) -> CartPoleParameters:
-    if parameters is None:
-        return CartPoleParameters()
-    if not isinstance(parameters, CartPoleParameters):
-        raise TypeError(f"parameters must be CartPoleParameters, got {parameters!r}.")
-    if parameters.num_envs not in (None, num_envs):
-        raise ValueError(
-            f"parameters given as arrays must have num_envs={num_envs} entries, got {parameters.num_envs}."
-        )
-    return parameters

@@ -102,7 +102,12 @@ def test_a_wrong_physical_state_is_refused(state, error):
     assert np.array_equal(environments.state, before)
 
 
-def test_the_physical_state_is_a_copy():
+def test_a_saved_state_is_a_copy():
     environments = played()
+    saved = environments.get_state()
     environments.state[:] = 0.0
+    assert not environments.state.any()
+    assert saved["physics"].any()
+    environments.set_state(saved)
+    saved["physics"][:] = 0.0
     assert environments.state.any()
