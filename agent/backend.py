@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from agent.surroundings import matplotlib_backend_left_out
 # Keras takes an empty name for none.
 os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
 # TensorFlow's remarks on the machine (no GPU found, and the like) would spoil the display; failures raise exceptions.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
 
 
 def _assert_tensorflow(backend: str) -> None:
@@ -42,17 +43,38 @@ except Exception as error:
 
 _assert_tensorflow(keras.backend.backend())
 
-__all__ = ["computing_on", "hide_gpus", "keras", "tf", "use_one_thread_per_network"]
+__all__ = [
+    "assert_not_forked",
+    "computing_on",
+    "hide_gpus",
+    "in_single_precision",
+    "keras",
+    "tf",
+    "use_one_thread_per_network",
+]
 
 _DEVICES = {"cpu": "/device:CPU:0", "gpu": "/device:GPU:0"}
 
 
+# Keras' precision is one of the whole process.
+_PRECISION = threading.RLock()
+
+
+@contextmanager
+def in_single_precision() -> Iterator[None]:
+    """Let Keras make variables of single precision within, whatever the program or its file ``keras.json`` asks for."""
+    with _PRECISION:
+        precision = keras.config.floatx()
+        keras.config.set_floatx("float32")
+        try:
+            yield
+        finally:
+            keras.config.set_floatx(precision)
+
+
 @contextmanager
 def computing_on(device: str) -> Iterator[None]:
-    """Place what is computed or created within on a device, in single precision unless something else is asked for.
-
-    The settings of the process stay as they are: the devices TensorFlow sees, and the precision that Keras takes from
-    its configuration file ``keras.json``.
+    """Place what is computed or created within on a device; the process's own settings stay as they are.
 
     Args:
         device: ``"cpu"`` or ``"gpu"``: the first that TensorFlow sees.
@@ -62,13 +84,36 @@ def computing_on(device: str) -> Iterator[None]:
     """
     if device == "gpu" and not tf.config.get_visible_devices("GPU"):
         raise DeviceError("device must be 'cpu' where TensorFlow sees no GPU, got 'gpu'.")
-    precision = keras.config.floatx()
-    keras.config.set_floatx("float32")
-    try:
-        with tf.device(_DEVICES[device]):
-            yield
-    finally:
-        keras.config.set_floatx(precision)
+    global _IS_IN_USE
+    _IS_IN_USE = True
+    with tf.device(_DEVICES[device]):
+        yield
+
+
+def assert_not_forked() -> None:
+    """Check that this process can compute: TensorFlow's threads do not survive a fork.
+
+    Raises:
+        RuntimeError: If the process was forked from one that has computed something here.
+    """
+    if _HAS_LOST_ITS_THREADS:
+        raise RuntimeError(
+            "TensorFlow does not work in a process that was forked from one that has used it; start processes with the "
+            "method 'spawn', as multiprocessing.get_context('spawn') does, or use joblib."
+        )
+
+
+_IS_IN_USE = False
+_HAS_LOST_ITS_THREADS = False
+
+
+def _mark_forked_child() -> None:
+    global _HAS_LOST_ITS_THREADS
+    _HAS_LOST_ITS_THREADS = _IS_IN_USE
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_forked_child)
 
 
 def hide_gpus() -> None:

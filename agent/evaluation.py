@@ -127,4 +127,5 @@ def _new_environments(environment: Environment, episodes: int) -> VectorEnv[Any,
 def _drawn_actions(logits: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.int64]:
     """Return one action for each row of logits, shape (B, 2), drawn with its probability."""
     log_odds = logits[:, 0].astype(np.float64) - logits[:, 1]
-    return (np.log(generator.random(len(logits))) >= -np.logaddexp(0.0, -log_odds)).astype(np.int64)
+    with np.errstate(under="ignore", divide="ignore"):
+        return (np.log(generator.random(len(logits))) >= -np.logaddexp(0.0, -log_odds)).astype(np.int64)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from agent.backend import keras, tf
+from agent.backend import computing_on, keras, tf
 from agent.errors import reason_of
 from agent.networks import OBSERVATION_SIZE, load_actor
 from agent.quiet import standard_error_held_back
@@ -22,6 +22,13 @@ Outputs = npt.NDArray[np.float32]
 _CHECKED_OBSERVATIONS = 1000
 # Different libraries sum in different orders.
 _TOLERANCE = 1e-5
+# What ONNX calls the types of inputs other than single precision.
+_ONNX_TYPES = {
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
 
 
 class ExportError(RuntimeError):
@@ -50,8 +57,9 @@ def export_actor(actor: keras.Model, path: Path, file_format: Format) -> float:
         OSError: If it cannot be written.
     """
     observations = _random_observations()
-    expected = np.asarray(actor(observations))
-    with standard_error_held_back(), warnings.catch_warnings():
+    with computing_on("cpu"):
+        expected = np.asarray(actor(observations))
+    with computing_on("cpu"), standard_error_held_back(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras' converter to ONNX uses names that NumPy has given up.
         try:
             _write(actor, path, file_format)
@@ -98,10 +106,11 @@ def _onnx_outputs(path: Path) -> Callable[[Outputs], Outputs]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    (given,) = session.get_inputs()
+    dtype = _ONNX_TYPES.get(given.type, np.float32)
 
     def outputs(observations: Outputs) -> Outputs:
-        logits: Any = session.run(None, {name: observations})[0]
+        logits: Any = session.run(None, {given.name: observations.astype(dtype)})[0]
         return np.asarray(logits)
 
     return outputs

@@ -108,6 +108,22 @@ def append_lines(path: Path, text: str) -> None:
         file.write(text)
 
 
+def make_directory(path: Path) -> list[Path]:
+    """Make a directory and those it is to be in, and wait until they are on the disk.
+
+    Returns:
+        Those that were new, the innermost first.
+
+    Raises:
+        OSError: If they cannot be made.
+    """
+    new = [directory for directory in (path, *path.parents) if not directory.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for directory in reversed(new):
+        _write_through_one(directory.parent)
+    return new
+
+
 def write_through(path: Path) -> None:
     """Wait until a file, or a directory with everything below it, is on the disk.
 

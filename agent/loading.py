@@ -18,6 +18,7 @@ def load(path: str | PathLike[str]) -> PPO:
     Raises:
         OSError: If there is no configuration or no checkpoint, or it cannot be read.
         ValueError: If a file is damaged or of another version.
+        DeviceError: If the run was trained on a GPU and there is none.
     """
     run = RunDirectory(Path(path))
     config = run.read_config()

@@ -15,8 +15,8 @@ from agent.errors import reason_of
 
 OBSERVATION_SIZE = 4
 NUM_ACTIONS = 2
-# Rows that a model of others is tried with: not one, which some models take alone.
-_CHECKED_ROWS = 3
+# Rows that a model of others is tried with: some take one alone, or a number of their own.
+_CHECKED_ROWS = (1, 7)
 
 
 def build_actor(hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform") -> keras.Model:
@@ -73,8 +73,9 @@ def _initializer(name: Initializer, gain: float, seed: int) -> keras.initializer
 
 def copy_of(model: keras.Model) -> keras.Model:
     """Return a model of the same layers with weights of its own, which are the same now."""
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    with computing_on("cpu"):
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
     return copy
 
 
@@ -114,7 +115,7 @@ def _check_actor(model: Any, path: Path) -> None:
     expected = f"shape {(None, OBSERVATION_SIZE)} to {(None, NUM_ACTIONS)}"
     try:
         with computing_on("cpu"):
-            logits = model(np.zeros((_CHECKED_ROWS, OBSERVATION_SIZE), dtype=np.float32))
+            logits = [model(np.zeros((rows, OBSERVATION_SIZE), dtype=np.float32)) for rows in _CHECKED_ROWS][-1]
     except Exception as error:
         if shapes[0] == (None, OBSERVATION_SIZE):
             raise ValueError(f"'{path}' cannot be evaluated on observations: {reason_of(error)}") from None
@@ -122,8 +123,10 @@ def _check_actor(model: Any, path: Path) -> None:
     if not isinstance(logits, tf.Tensor):
         kind = type(logits).__name__
         raise ValueError(f"'{path}' must map {expected}: one array of logits, not a {kind} of outputs.")
-    if logits.shape != (_CHECKED_ROWS, NUM_ACTIONS):
+    if logits.shape != (_CHECKED_ROWS[-1], NUM_ACTIONS):
         raise ValueError(f"'{path}' must map {expected}, not {shapes[0]} to {shapes[1]}.")
+    if not np.isfinite(np.asarray(logits, dtype=np.float64)).all():
+        raise ValueError(f"'{path}' must give finite logits, which its weights do not.")
 
 
 class FlatWeights:

@@ -6,8 +6,10 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO, NamedTuple
 
 # What is said each time and means nothing to the user; everything else that is written is shown.
 _CHATTER = re.compile(
@@ -30,14 +32,7 @@ def standard_error_held_back(*, for_good: bool = False) -> Iterator[None]:
     Args:
         for_good: Whether nothing is shown afterwards, where what runs is none of the user's business.
     """
-    try:
-        held_back, saved = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115
-    except OSError:
-        # There is no standard error, or no place to hold it.
-        yield
-        return
-    _flush()
-    os.dup2(held_back.fileno(), 2)
+    hold = _begin()
     has_failed = False
     try:
         yield
@@ -45,12 +40,49 @@ def standard_error_held_back(*, for_good: bool = False) -> Iterator[None]:
         has_failed = True
         raise
     finally:
+        if hold is not None:
+            _end(hold, lambda line: not has_failed and (for_good or bool(_CHATTER.match(line))))
+
+
+class _Hold(NamedTuple):
+    """Where standard error goes meanwhile, and where it went before."""
+
+    held_back: IO[bytes]
+    saved: int
+
+
+# Threads share standard error: only the first that holds it back takes it away, and it is put back where it was.
+_LOCK = threading.Lock()
+_IS_HELD = False
+
+
+def _begin() -> _Hold | None:
+    """Take standard error away; None where another thread has, there is none, or no place to hold it."""
+    global _IS_HELD
+    with _LOCK:
+        if _IS_HELD:
+            return None
+        try:
+            held_back, saved = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115
+        except OSError:
+            return None
         _flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-        with held_back:
-            held_back.seek(0)
-            _write(b"".join(line for line in held_back if has_failed or not (for_good or _CHATTER.match(line))))
+        os.dup2(held_back.fileno(), 2)
+        _IS_HELD = True
+        return _Hold(held_back, saved)
+
+
+def _end(hold: _Hold, is_dropped: Callable[[bytes], bool]) -> None:
+    """Put standard error back, and show what was held back but for the lines that are dropped."""
+    global _IS_HELD
+    with _LOCK:
+        _flush()
+        os.dup2(hold.saved, 2)
+        os.close(hold.saved)
+        _IS_HELD = False
+    with hold.held_back:
+        hold.held_back.seek(0)
+        _write(b"".join(line for line in hold.held_back if not is_dropped(line)))
 
 
 def _flush() -> None:

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 
 from agent.animations import STEPS_PER_FRAME, Frame, write_animation
+from agent.backend import computing_on
 from agent.callbacks import Callback
 from agent.metrics import EpochMetrics
 from agent.policy import sample_action
@@ -45,7 +46,8 @@ def play_episode(
     step, ended = 0, False
     yield step, ended
     while not ended:
-        logits = np.asarray(actor(observation[None]), dtype=np.float32)[0]
+        with computing_on("cpu"):
+            logits = np.asarray(actor(observation[None]), dtype=np.float32)[0]
         action = logits.argmax() if greedy else sample_action(logits[0], logits[1], generator.random())[0]
         observation, _, terminated, truncated, _ = environment.step(int(action))
         step, ended = step + 1, terminated or truncated

@@ -22,6 +22,7 @@ from agent.files import (
     append_lines,
     errors_named,
     locked_directory,
+    make_directory,
     name_without_process,
     write_atomically,
     write_through,
@@ -80,8 +81,7 @@ class RunDirectory(Callback):
             FileExistsError: If the path is a file, or a directory that is not empty.
             OSError: If the directory cannot be made, or nothing can be written into it.
         """
-        self._new_parents = [parent for parent in (self.path, *self.path.parents) if not parent.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
         # Of two runs that come this far, only one creates the file.
@@ -219,7 +219,9 @@ class RunDirectory(Callback):
         """
         if not self.best_evaluation_path.exists():
             return -math.inf
-        mean = _read_json(self.best_evaluation_path).get(_VALIDATION_MEAN)
+        content = _read_json(self.best_evaluation_path)
+        # Before there were two kinds of episodes, those reported were those chosen by.
+        mean = content.get(_VALIDATION_MEAN, content.get("mean"))
         if not isinstance(mean, float):
             raise ValueError(f"'{self.best_evaluation_path}' is damaged: it holds no {_VALIDATION_MEAN}.")
         return mean

@@ -11,11 +11,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn
 
 # What tells Python not to look for modules in the current folder, or beside a script.
 _SAFE_PATH = "PYTHONSAFEPATH"
 _NUMBER_OF_THREADS = "NUMBA_NUM_THREADS"
+_BACKEND = "MPLBACKEND"
+# Whether this process does nothing but a command.
+_IS_COMMAND = False
 
 
 def prepare_process() -> None:
@@ -31,6 +35,11 @@ def prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
     _leave_warnings_warnings()
     _drop_wrong_number_of_threads()
+    # A command draws with settings of its own; those of a user, or a notebook, may not even be readable.
+    global _IS_COMMAND
+    _IS_COMMAND = True
+    os.environ.pop(_BACKEND, None)
+    os.environ["MATPLOTLIBRC"] = os.devnull
     os.environ[_SAFE_PATH] = "1"
 
 
@@ -48,11 +57,15 @@ def _drop_wrong_number_of_threads() -> None:
     number = os.environ.get(_NUMBER_OF_THREADS)
     if number and not (number.isascii() and number.isdecimal() and int(number) > 0):
         del os.environ[_NUMBER_OF_THREADS]
-        print(
-            f"Warning: {_NUMBER_OF_THREADS} is not taken into account: it must be a number of at least 1, "
-            f"not {number!r}.",
-            file=sys.stderr,
+        show_warning(
+            f"{_NUMBER_OF_THREADS} is not taken into account: it must be a number of at least 1, not {number!r}."
         )
+
+
+def show_warning(sentence: str) -> None:
+    """Show a warning on standard error; that it cannot be shown is no reason to end what it warns of."""
+    with suppress(OSError):
+        print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -95,13 +108,30 @@ def matplotlib_backend_left_out() -> Iterator[None]:
     A notebook's children inherit one that they may not have, and matplotlib cannot be imported then. Where it has been
     imported within, it is told of the backend afterwards, as it would have told itself.
     """
-    backend = os.environ.get("MPLBACKEND")
+    backend = os.environ.get(_BACKEND)
     is_new = "matplotlib" not in sys.modules
-    with environment_variable("MPLBACKEND", None):
+    with environment_variable(_BACKEND, None), _away_from_configuration_files():
         yield
     if backend and is_new and "matplotlib" in sys.modules:
         with suppress(ValueError):
             sys.modules["matplotlib"].rcParams["backend"] = backend
+
+
+@contextmanager
+def _away_from_configuration_files() -> Iterator[None]:
+    """Leave the current folder, whose ``matplotlibrc`` comes first, where the process is a command's own."""
+    try:
+        here = os.getcwd() if _IS_COMMAND else None
+    except OSError:
+        here = None
+    if here is None:
+        yield
+        return
+    os.chdir(Path(__file__).parent)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def end_process(status: int) -> NoReturn:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.backend import tf
 from agent.callbacks import Callback
+from agent.errors import reason_of
 from agent.files import write_atomically
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from agent.training import PPO
+
+# What a killed run may leave of the record it was writing; a longer rest is damage of another kind.
+_LARGEST_TORN_RECORD = 512
 
 # What is written under which tag.
 TAGS = {
@@ -41,27 +49,38 @@ def cut_events(directory: Path, last_step: int) -> None:
         OSError: If a file cannot be read or written.
     """
     for path in sorted(directory.glob("events.out.tfevents.*")):
-        records, is_whole = _records(path)
+        records, rest = _records(path)
+        if rest > _LARGEST_TORN_RECORD:
+            warnings.warn(
+                f"'{path}' is damaged and left as it is: it may show epochs twice.", RuntimeWarning, stacklevel=2
+            )
+            continue
         kept = [record for record in records if tf.compat.v1.Event.FromString(record).step <= last_step]
-        if not is_whole or len(kept) < len(records):
+        if rest or len(kept) < len(records):
             write_atomically(path, partial(_write_records, kept))
 
 
-def _records(path: Path) -> tuple[list[bytes], bool]:
-    """Return the records of an event file, and whether that is all: a killed run leaves the last one broken."""
-    records: list[bytes] = []
+@contextmanager
+def _errors_of_the_system(path: Path) -> Iterator[None]:
+    """Let TensorFlow's errors about files be OSErrors that name the file."""
     try:
+        yield
+    except (tf.errors.OpError, ValueError) as error:
+        raise OSError(errno.EIO, reason_of(error), str(path)) from error
+
+
+def _records(path: Path) -> tuple[list[bytes], int]:
+    """Return the records of an event file, and how many bytes follow the last one that is whole."""
+    records: list[bytes] = []
+    with _errors_of_the_system(path), suppress(tf.errors.DataLossError):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             records.append(record)
-    except tf.errors.DataLossError:
-        return records, False
-    except tf.errors.OpError as error:
-        raise OSError(None, error.message, str(path)) from None
-    return records, True
+    # Each with its length and two checksums.
+    return records, path.stat().st_size - sum(len(record) + 16 for record in records)
 
 
 def _write_records(records: list[bytes], path: Path) -> None:
-    with tf.io.TFRecordWriter(str(path)) as writer:
+    with _errors_of_the_system(path), tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record)
 
@@ -79,12 +98,17 @@ class TensorBoardWriter(Callback):
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Write one scalar for each tag; what is not a number, such as the return of no episode, is left out."""
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self._directory))
-        with self._writer.as_default(step=metrics.env_steps):
-            for tag, field in TAGS.items():
-                value = getattr(metrics, field)
-                if math.isfinite(value):
-                    tf.summary.scalar(tag, value)
-        self._writer.flush()
+        """Write one scalar for each tag; what is not a number, such as the return of no episode, is left out.
+
+        Raises:
+            OSError: If they cannot be written.
+        """
+        with _errors_of_the_system(self._directory):
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(str(self._directory))
+            with self._writer.as_default(step=metrics.env_steps):
+                for tag, field in TAGS.items():
+                    value = getattr(metrics, field)
+                    if math.isfinite(value):
+                        tf.summary.scalar(tag, value)
+            self._writer.flush()

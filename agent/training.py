@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.advantages import advantages_and_returns, explained_variance, normalized
-from agent.backend import computing_on, keras, use_one_thread_per_network
+from agent.backend import (
+    assert_not_forked,
+    computing_on,
+    in_single_precision,
+    keras,
+    use_one_thread_per_network,
+)
 from agent.callbacks import Callback
 from agent.checkpoint import State, assert_same_structure, generator_state, restored_generator
 from agent.collect import Collector, Rollout, greedy_episode_lengths
@@ -35,7 +41,7 @@ _EVALUATION_EPISODE_STEPS = 500
 # Attributes of an agent that a copy makes anew, from the configuration and the state.
 _REBUILT = frozenset(
     {
-        *("actor", "critic", "evaluation_seed", "is_solved"),
+        *("actor", "critic", "is_solved", "stop_training"),
         *("_collector", "_elapsed", "_epoch", "_evaluation_seeds", "_minibatch_generator", "_recent_lengths"),
         *("_update", "_validation_seeds"),
     }
@@ -50,8 +56,8 @@ class _Seeds(NamedTuple):
     environments: np.random.SeedSequence
     actions: np.random.SeedSequence
     minibatches: np.random.SeedSequence
-    validation: np.random.SeedSequence
     evaluation: np.random.SeedSequence
+    validation: np.random.SeedSequence
 
 
 def _new_networks(config: PPOConfig, seeds: _Seeds) -> tuple[keras.Model, keras.Model]:
@@ -65,7 +71,8 @@ def _new_networks(config: PPOConfig, seeds: _Seeds) -> tuple[keras.Model, keras.
 class PPO:
     """An actor and a critic that learn CartPole by proximal policy optimization (Schulman et al. 2017).
 
-    An agent can be copied and pickled, trained or not: the copy goes on bit for bit as the original does.
+    An agent can be copied and pickled, trained or not: the copy goes on bit for bit as the original does. What was
+    asked of the training of the original, ``stop_training``, was not asked of the copy's.
 
     Attributes:
         config: The configuration.
@@ -90,11 +97,13 @@ class PPO:
         Raises:
             MemoryError: If a rollout, its minibatches or the networks cannot fit this machine's memory.
             DeviceError: If the configuration asks for a GPU and there is none.
+            RuntimeError: If the process was forked from one that has computed with TensorFlow here.
         """
+        assert_not_forked()
         assert_training_fits_memory(config)
         use_one_thread_per_network()
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
-        with computing_on(config.device):
+        with computing_on(config.device), in_single_precision():
             self.actor, self.critic = _new_networks(config, seeds)
             self._update = PPOUpdate(self.actor, self.critic, config)
         self._begin(config, seeds)
@@ -102,13 +111,18 @@ class PPO:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs. What TensorFlow has compiled cannot be copied: the copy compiles it again."""
         attributes = {name: value for name, value in vars(self).items() if name not in _REBUILT}
-        return {"attributes": attributes, "state": self.get_state()}
+        # Other names of the networks are other names of the copy's.
+        networks = {id(self.actor): "actor", id(self.critic): "critic"}
+        aliases = {name: networks[id(value)] for name, value in attributes.items() if id(value) in networks}
+        own = {name: value for name, value in attributes.items() if name not in aliases}
+        return {"attributes": own, "aliases": aliases, "state": self.get_state()}
 
     def __setstate__(self, content: dict[str, Any]) -> None:
         attributes = content["attributes"]
         PPO.__init__(self, attributes["config"])
-        self.set_state(content["state"])
         vars(self).update(attributes)
+        vars(self).update({name: getattr(self, network) for name, network in content["aliases"].items()})
+        self.set_state(content["state"])
 
     def _begin(self, config: PPOConfig, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
@@ -146,7 +160,7 @@ class PPO:
         if config.compiled_settings != self.config.compiled_settings:
             raise ValueError("config must agree with that of the agent in its compiled_settings.")
         seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
-        with computing_on(config.device):
+        with computing_on(config.device), in_single_precision():
             for network, new in zip((self.actor, self.critic), _new_networks(config, seeds), strict=True):
                 network.set_weights(new.get_weights())
             self._update.restart(config)
@@ -203,7 +217,8 @@ class PPO:
             ValueError: If an entry is missing, unknown, an array of another shape or type, or no state of a generator.
                 Nothing has changed then.
         """
-        assert_same_structure(state, self.get_state())
+        # Not that of a subclass, which may hold more.
+        assert_same_structure(state, PPO.get_state(self))
         minibatch_generator = restored_generator(state["minibatch_generator"])
         with computing_on(self.config.device):
             for name, variable in self._variables().items():
@@ -427,7 +442,7 @@ def _checked_observations(observations: npt.ArrayLike) -> npt.NDArray[np.float32
         raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
     if given.ndim not in (1, 2) or given.shape[-1] != OBSERVATION_SIZE:
         raise ValueError(f"observations must have shape (4,) or (B, 4), got {given.shape}.")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         rows = given.astype(np.float32)
     if not np.isfinite(rows).all():
         raise ValueError("observations must be finite in single precision.")

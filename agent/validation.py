@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+# Of NumPy's kinds: bools, integers and floats, but not times.
+_NUMBERS = frozenset("biuf")
+
 
 def plain_number(value: object) -> Any:
-    """Return a number of NumPy as the Python number it is; anything else as it is."""
-    is_numpy_scalar = getattr(value, "ndim", None) == 0 and hasattr(value, "item")
-    return value.item() if is_numpy_scalar else value  # type: ignore[attr-defined]
+    """Return a number of NumPy, or a bool, as the Python number it is; anything else as it is."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind not in _NUMBERS or getattr(value, "ndim", None) != 0:
+        return value
+    number: Any = value.item()  # type: ignore[attr-defined]
+    # Numbers of more than double precision stay NumPy's.
+    return number if isinstance(number, (bool, int, float)) else float(number)
 
 
 def checked_integer(name: str, value: object, *, minimum: int) -> int:

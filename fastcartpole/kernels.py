@@ -238,14 +238,15 @@ def _sources_digest(package: Path) -> str:
 @cache
 def _cache_directory(package: Path, variant: str) -> str | None:
     """Return the directory for machine code compiled from a package's sources, or None where none can be written."""
-    base = Path(numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False))
-    sources = base / f"kernels-{package.name}-{_sources_digest(package)}"
-    directory = sources / variant
     try:
+        base = Path(numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False))
+        sources = base / f"kernels-{package.name}-{_sources_digest(package)}"
+        directory = sources / variant
         is_new = not sources.exists()
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
-    except OSError:
+    except (OSError, RuntimeError):
+        # A user without a home directory is a RuntimeError.
         return None
     if is_new:
         _remove_older_kernels(package.name, sources)

@@ -1,6 +1,7 @@
 """``fastppo eval`` as a user meets it."""
 
 import json
+import math
 import zipfile
 
 import numpy as np
@@ -72,8 +73,14 @@ class Unregistered(keras.layers.Layer):
 def outputs_of(kind):
     """Return a model of four inputs whose outputs, or whose layers, are not what an actor's are."""
     inputs = keras.Input((4,))
-    logits = keras.layers.Dense(2)(inputs)
+    if kind == "rows":
+        inputs = keras.Input(batch_shape=(3, 4))
+        sequence = keras.layers.Reshape((4, 1))(inputs)
+        return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(2, stateful=True)(sequence)))
+    bias = keras.initializers.Constant(math.nan) if kind == "not a number" else "zeros"
+    logits = keras.layers.Dense(2, bias_initializer=bias)(inputs)
     outputs = {
+        "not a number": logits,
         "dict": {"logits": logits},
         "list": [logits, logits],
         "row": keras.layers.Flatten()(keras.layers.Dense(2)(keras.layers.Reshape((4, 1))(inputs))),
@@ -88,6 +95,8 @@ def outputs_of(kind):
         ("dict", "must map shape (None, 4) to (None, 2): one array of logits, not a dict of outputs."),
         ("list", "must map shape (None, 4) to (None, 2): one array of logits, not a list of outputs."),
         ("row", "must map shape (None, 4) to (None, 2), not (None, 4) to (None, 8)."),
+        ("rows", "must map shape (None, 4) to (None, 2), not (3, 4) to (3, 2)."),
+        ("not a number", "must give finite logits, which its weights do not."),
         ("Unregistered", "cannot be loaded as a Keras model: Could not locate class 'Unregistered'. Make sure custom"),
     ],
 )

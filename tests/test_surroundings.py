@@ -18,7 +18,7 @@ def harsh(tmp_path):
     """Return settings of the environment that a training must not mind, all at once."""
     (tmp_path / "keras").mkdir()
     (tmp_path / "keras" / "keras.json").write_text('{"floatx": "float16", "backend": "torch"}')
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.dpi: many\nbackend: module://nonsense\n")
+    (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nfigure.dpi: \xff\nbackend: module://nonsense\n")
     (tmp_path / "temporary").mkdir()
     return {
         "KERAS_BACKEND": "",
@@ -95,6 +95,8 @@ def test_every_command_works_in_harsh_surroundings(copied_run, tmp_path, harsh, 
     ],
 )
 def test_what_cannot_work_is_one_sentence(copied_run, tmp_path, command, name, value, message):
+    if (command, name) == ("export", "NUMBA_DISABLE_JIT"):
+        pytest.skip("no kernel is needed")
     copied_run.rename(tmp_path / "run")
     if name == "KERAS_HOME":
         (tmp_path / "keras.json").write_text(value)

@@ -17,6 +17,7 @@ _CHANGEABLE = frozenset(
     {
         "as_json",
         "checkpoint_every",
+        "device",
         "epochs",
         "eval_every",
         "gif_epochs",

@@ -18,6 +18,7 @@ from agent.config import PRESETS, PPOConfig, preset_config
 from agent.errors import DeviceError, DivergenceError, reason_of
 from agent.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
 from agent.run_directory import Checkpoints, RunDirectory
+from agent.surroundings import show_warning
 
 if TYPE_CHECKING:
     from agent.callbacks import Callback
@@ -64,7 +65,7 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
         help="Go on with the run in this directory, bit for bit, from its last checkpoint; of its settings only how "
-        "long to train can be changed.",
+        "long to train, and the device, can be changed.",
     ),
     cloup.option(
         "--checkpoint-every",
@@ -148,11 +149,10 @@ def train(
         )
     _check_memory(config)
     if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
-        click.echo(
-            f"Warning: with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} "
-            f"environments takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or "
-            "fewer --envs change that.",
-            err=True,
+        show_warning(
+            f"with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} environments "
+            f"takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or fewer --envs "
+            "change that."
         )
     if run is None:
         run = created_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}", _new_run)
@@ -357,7 +357,7 @@ def _draw_learning_curve(run: RunDirectory) -> None:
     except OSError:
         raise
     except Exception as error:
-        click.echo(f"Warning: no learning curve was drawn: {reason_of(error)}", err=True)
+        show_warning(f"no learning curve was drawn: {reason_of(error)}")
 
 
 def _prepared_agent(config: PPOConfig) -> PPO:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.files import append_lines, locked_directory, write_atomically, write_through
+from agent.files import append_lines, locked_directory, make_directory, write_atomically, write_through
 from agent.sweeps.grid import Key, Run, as_text
 from agent.sweeps.worker import Failure, Outcome, Point
 
@@ -66,8 +66,7 @@ class SweepDirectory:
             FileExistsError: If the path is a file, or a directory that is not empty.
             OSError: If the directory cannot be made, or nothing can be written into it.
         """
-        new_parents = [parent for parent in (self.path, *self.path.parents) if not parent.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
+        new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
         # Of two sweeps that come this far, only one creates the file.

@@ -20,6 +20,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from agent.errors import reason_of
+from agent.quiet import standard_error_held_back
 from agent.surroundings import children_with_safe_path
 from agent.sweeps.grid import Key, Run
 from agent.sweeps.worker import Failure, Outcome, train_one
@@ -49,6 +50,9 @@ class Workers(NamedTuple):
     jobs: int = -1
     backend: Backend = "loky"
     address: str | None = None
+
+
+Ended = tuple[Run, Outcome | Failure]
 
 
 class ClusterError(RuntimeError):
@@ -100,13 +104,13 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
     """
     remaining = {run.key: run for run in runs}
     losses: Counter[Key] = Counter()
-    with children_with_safe_path(), _connected(workers):
+    with _connected(workers):
         while remaining:
             batch = _next_batch(list(remaining.values()), losses)
             jobs = _number_of_jobs(workers)
             unfinished = {run.key for run in batch}
             try:
-                for run, outcome in _parallel_outcomes(batch, workers.backend, jobs):
+                for run, outcome in _starting_safely(_parallel_outcomes(batch, workers.backend, jobs)):
                     unfinished.remove(run.key)
                     del remaining[run.key]
                     yield run, outcome
@@ -116,6 +120,19 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
             for run in [run for run in batch if run.key in remaining and losses[run.key] > _MOST_LOSSES]:
                 del remaining[run.key]
                 yield run, Failure(f"its worker was lost {losses[run.key]} times")
+
+
+def _starting_safely(outcomes: Iterator[Ended]) -> Iterator[Ended]:
+    """Yield outcomes; processes that are started for them import nothing from the current folder.
+
+    Those that the caller starts, between one outcome and the next, are the caller's.
+    """
+    while True:
+        with children_with_safe_path():
+            ended = next(outcomes, None)
+        if ended is None:
+            return
+        yield ended
 
 
 def _next_batch(remaining: Sequence[Run], losses: Counter[Key]) -> Sequence[Run]:
@@ -141,7 +158,8 @@ def _parallel_outcomes(runs: Sequence[Run], backend: Backend, jobs: int) -> Iter
 
 def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
     if backend == "loky":
-        _leave_interrupts_to_the_parent()
+        if parent_process() is not None:
+            _prepare_worker(run)
         return run, train_one(run.config)
     # A cluster's processes may be others' too: their settings stay as they are.
     from fastcartpole.kernels import thread_limit
@@ -150,10 +168,18 @@ def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
         return run, train_one(run.config)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ignore Ctrl-C in a worker, which a terminal sends to all processes: the sweep's own process ends the workers."""
-    if parent_process() is not None and current_thread() is main_thread():
+def _prepare_worker(run: Run) -> None:
+    """Make a process of the sweep's own ready.
+
+    It ignores Ctrl-C, which a terminal sends to all processes: the sweep's own process ends the workers. And it leaves
+    the memory of GPUs alone, all of which each worker would take to use none of it.
+    """
+    if current_thread() is main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if run.config.device == "cpu":
+        with standard_error_held_back():
+            from agent.backend import hide_gpus
+        hide_gpus()
 
 
 @contextmanager
@@ -189,7 +215,8 @@ def _connected(workers: Workers) -> Iterator[None]:
     """Hold the connection to the cluster; what the libraries raise where there is none becomes a ClusterError."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(_connection(workers))
+            with children_with_safe_path():
+                stack.enter_context(_connection(workers))
         except Exception as error:
             raise ClusterError(f"no connection to the cluster: {reason_of(error)}") from error
         yield

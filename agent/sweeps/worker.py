@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import traceback
 from collections import OrderedDict
@@ -113,13 +112,8 @@ def _agent(config: PPOConfig) -> PPO:
     """Return an agent at the beginning of its training: one that has trained before, where its graphs fit."""
     from agent.quiet import standard_error_held_back
 
-    is_in_use = "tensorflow" in sys.modules
     with standard_error_held_back():
-        from agent.backend import hide_gpus
         from agent.training import PPO
-    if config.device == "cpu" and not is_in_use:
-        # Else each worker would take all of a GPU's memory, and use none of it.
-        hide_gpus()
     key = config.compiled_settings
     ppo = _AGENTS.pop(key, None)
     if ppo is None:

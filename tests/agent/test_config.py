@@ -105,7 +105,7 @@ def test_numbers_of_numpy_are_numbers():
         epochs=np.array(5),
         hidden_sizes=(np.int32(16), 8),
         gamma=np.float32(0.98),
-        gae_lambda=np.float64(0.5),
+        gae_lambda=np.longdouble(0.5),
         reset_each_epoch=np.bool_(True),
         target_return=np.int16(300),
         max_episode_steps=None,
@@ -138,6 +138,8 @@ def test_numbers_of_numpy_are_numbers():
         ("gamma", np.str_("0.5")),
         ("num_envs", np.array([8])),
         ("gamma", np.complex64(0.5)),
+        ("seed", np.datetime64(5, "ns")),
+        ("gamma", np.timedelta64(1, "ns")),
     ],
 )
 def test_other_things_of_numpy_are_not(field, value):

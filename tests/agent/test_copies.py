@@ -1,11 +1,14 @@
 """A copy of an agent is an agent: it learns, and goes on bit for bit as the original does."""
 
 import copy
+import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
 
 import joblib
+import numpy as np
 import pytest
 from test_restart import assert_same_bytes, figures_of
 
@@ -47,17 +50,52 @@ def test_a_copy_goes_on_as_the_original_does_and_apart_from_it(kind, epochs):
     assert duplicate.evaluation_seed == original.evaluation_seed
 
 
-def test_what_a_subclass_adds_and_what_was_asked_for_is_copied():
-    class Named(PPO):
-        def __init__(self, config, name):
-            super().__init__(config)
-            self.name = name
+class Named(PPO):
+    """An agent with something of its own, in its state too, and with other names for its networks."""
 
+    def __init__(self, config, name):
+        super().__init__(config)
+        self.name, self.count, self.policy, self.value_function = name, 0, self.actor, self.critic
+
+    def get_state(self):
+        return {**super().get_state(), "count": np.array(self.count)}
+
+    def set_state(self, state):
+        super().set_state({name: array for name, array in state.items() if name != "count"})
+        self.count = int(state["count"])
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_what_a_subclass_adds_is_copied_and_other_names_of_the_networks_are_those_of_the_copys(kind):
     original = Named(CONFIG, "mine")
+    original.count, original.evaluation_seed = 7, 5
+    duplicate = COPIES[kind](original)
+    assert type(duplicate) is Named
+    assert (duplicate.name, duplicate.count, duplicate.evaluation_seed) == ("mine", 7, 5)
+    assert duplicate.policy is duplicate.actor is not original.actor
+    assert duplicate.value_function is duplicate.critic is not original.critic
+
+
+def test_a_copy_that_is_taken_while_its_original_is_being_stopped_trains():
+    original = PPO(CONFIG)
     original.stop_training = True
     duplicate = copy.deepcopy(original)
-    assert type(duplicate) is Named
-    assert (duplicate.name, duplicate.stop_training, duplicate.is_between_epochs) == ("mine", True, True)
+    assert original.stop_training
+    assert not duplicate.stop_training
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_says_that_it_cannot_train_instead_of_waiting_for_ever():
+    PPO(CONFIG)
+    child = os.fork()
+    if child == 0:
+        try:
+            PPO(CONFIG)
+        except RuntimeError as error:
+            os._exit(23 if "forked from one that has used it" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 23
 
 
 def test_a_pickled_agent_goes_on_in_another_process(tmp_path):

@@ -43,6 +43,29 @@ def test_what_is_held_back_for_good_is_not_shown(capfd):
     assert written_within(capfd, CHATTER + REMARK, for_good=True) == ""
 
 
+def test_threads_that_hold_back_at_once_put_standard_error_back_where_it_was():
+    code = (
+        "import os, threading\n"
+        "from agent.quiet import standard_error_held_back\n"
+        "both = threading.Barrier(2)\n"
+        "def hold(first):\n"
+        "    if not first: both.wait()\n"
+        "    with standard_error_held_back():\n"
+        "        if first: both.wait()\n"
+        "        both.wait()\n"
+        "        os.write(2, b'within\\n')\n"
+        "        if not first: left.wait()\n"
+        "    if first: left.set()\n"
+        "left = threading.Event()\n"
+        "threads = [threading.Thread(target=hold, args=(first,)) for first in (True, False)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "os.write(2, b'afterwards\\n')\n"
+    )
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert sorted(completed.stderr.split()) == ["afterwards", "within", "within"]
+
+
 def test_warnings_of_python_are_shown():
     code = (
         "import sys, warnings\n"

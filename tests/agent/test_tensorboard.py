@@ -17,7 +17,9 @@ from agent.cli import main
 from agent.commands import train
 from agent.metrics import EpochMetrics
 from agent.run_directory import RunDirectory
-from agent.tensorboard import TAGS, TensorBoardWriter
+from agent.tensorboard import TAGS, TensorBoardWriter, cut_events
+
+FIGURES = dict.fromkeys(EpochMetrics.__annotations__, 1.0)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -95,10 +97,47 @@ def test_a_run_that_was_killed_shows_each_epoch_once_when_it_is_resumed(tmp_path
     assert (run / "tensorboard" / "notes.txt").read_text() == "mine"
 
 
+@pytest.fixture
+def events(tmp_path):
+    """Return an event file of five epochs."""
+    writer = TensorBoardWriter(tmp_path / "events")
+    for epoch in range(1, 6):
+        writer.on_epoch_end(None, EpochMetrics(**{**FIGURES, "epoch": epoch, "env_steps": 10 * epoch}))
+    writer._writer.close()
+    (path,) = (tmp_path / "events").iterdir()
+    return path
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 20])
+def test_later_events_and_one_that_is_not_whole_are_cut_off(events, cut):
+    events.write_bytes(events.read_bytes()[: -cut or None])
+    cut_events(events.parent, 30)
+    assert {step for points in scalars_of(events.parent).values() for step, _ in points} == {10, 20, 30}
+    before = events.read_bytes()
+    cut_events(events.parent, 30)
+    assert events.read_bytes() == before
+
+
+def test_a_file_that_is_damaged_otherwise_is_left_as_it_is_with_a_warning(events):
+    content = bytearray(events.read_bytes())
+    content[200] ^= 1
+    events.write_bytes(content)
+    with pytest.warns(RuntimeWarning, match="is damaged and left as it is: it may show epochs twice"):
+        cut_events(events.parent, 30)
+    assert events.read_bytes() == bytes(content)
+
+
+def test_events_that_cannot_be_written_are_an_error_that_names_the_place(tmp_path):
+    (tmp_path / "file").touch()
+    writer = TensorBoardWriter(tmp_path / "file")
+    with pytest.raises(OSError, match="file") as caught:
+        writer.on_epoch_end(None, EpochMetrics(**{**FIGURES, "env_steps": 7}))
+    assert caught.value.filename == str(tmp_path / "file")
+
+
 def test_what_is_not_a_number_is_left_out(tmp_path):
-    figures = dict.fromkeys(EpochMetrics.__annotations__, 1.0)
     writer = TensorBoardWriter(tmp_path)
-    writer.on_epoch_end(None, EpochMetrics(**{**figures, "env_steps": 7, "mean_return": float("nan")}))
+    writer.on_epoch_end(None, EpochMetrics(**{**FIGURES, "env_steps": 7, "mean_return": float("nan")}))
     scalars = scalars_of(tmp_path)
     assert scalars.keys() == TAGS.keys() - {"rollout/ep_rew_mean"}
     assert scalars["train/entropy"] == [(7, 1.0)]

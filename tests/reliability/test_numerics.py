@@ -6,8 +6,10 @@ import math
 import numpy as np
 import pytest
 from agents import new_agent
+from runs import let_act_by
 
-from agent import PRESETS, preset_config
+from agent import PRESETS, evaluate, preset_config
+from agent.networks import build_actor
 from agent.update import UpdateBatch
 
 TINY = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(8,), target_return=None, minibatch_size=32)
@@ -61,6 +63,15 @@ def test_the_improbable_action_of_a_certain_policy_is_learned_from_without_overf
     metrics = ppo.update(UpdateBatch(observations, np.ones(size, dtype=np.int32), log_probs, ones, ones))
     assert all(math.isfinite(value) for value in metrics)
     assert all(np.isfinite(weight).all() for weight in ppo.actor.get_weights())
+
+
+def test_a_program_in_which_numpy_raises_on_underflow_and_overflow_predicts_and_draws():
+    actor = build_actor((4, 4), seed=0)
+    let_act_by(actor, (0.0, 0.0, 1.0, 0.0, 0.0), scale=1e6)
+    ppo = new_agent(TINY)
+    with np.errstate(all="raise"):
+        assert ppo.predict([1e-60, 0.0, 0.0, 0.0]) in (0, 1)
+        assert evaluate(actor, episodes=3, greedy=False).minimum > 5
 
 
 @pytest.mark.parametrize("normalization", ["rollout", "minibatch"])
