@@ -121,7 +121,7 @@ def matplotlib_backend_left_out() -> Iterator[None]:
 def _away_from_configuration_files() -> Iterator[None]:
     """Leave the current folder, whose ``matplotlibrc`` comes first, where the process is a command's own."""
     try:
-        here = os.getcwd() if _IS_COMMAND else None
+        here = Path.cwd() if _IS_COMMAND else None
     except OSError:
         here = None
     if here is None:
