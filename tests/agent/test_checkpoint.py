@@ -31,7 +31,11 @@ def assert_same_state(one, other):
 
 @pytest.mark.parametrize(
     "config",
-    [SMALL, SMALL.replace(learning_rate_schedule="linear"), pytest.param(SMALL_KERAS, marks=pytest.mark.slow)],
+    [
+        SMALL.replace(learning_rate_schedule="linear"),
+        pytest.param(SMALL, marks=pytest.mark.slow),
+        pytest.param(SMALL_KERAS, marks=pytest.mark.slow),
+    ],
 )
 def test_a_training_that_was_interrupted_ends_as_one_that_was_not(config, tmp_path):
     uninterrupted = new_agent(config)

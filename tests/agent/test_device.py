@@ -15,6 +15,7 @@ from agent.errors import DeviceError
 CONFIG = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), target_return=None)
 
 
+@pytest.mark.slow
 def test_everything_is_computed_on_the_cpu_although_the_program_prefers_another_device():
     # A second CPU stands for a GPU: TensorFlow places operations on it in the same way.
     code = """

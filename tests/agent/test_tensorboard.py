@@ -71,6 +71,7 @@ def test_the_policy_gradient_loss_is_that_of_the_field_without_the_entropy_bonus
     assert metrics.entropy > 0.1
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_shows_each_epoch_once_when_it_is_resumed(tmp_path):
     small = ["--envs", "8", "--steps-per-epoch", "64", "--hidden-sizes", "8", "--no-early-stop"]
     run = tmp_path / "run"

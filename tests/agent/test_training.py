@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(preset):
     assert weights(first) != weights(other)
 
 
+@pytest.mark.slow
 def test_the_keras_preset_reports_every_episode_of_the_epoch_cut_off_ones_included():
     _, figures = train(SHORT["keras"])
     lengths = figures[:, 3]

@@ -67,24 +67,16 @@ def test_what_older_versions_compiled_is_removed_when_something_newer_is_written
 
 
 def test_kernels_of_a_package_are_named_by_all_its_sources(tmp_path):
-    code = (
-        "import pathlib, sys\n"
-        "from fastcartpole.kernels import _sources_digest\n"
-        "print(_sources_digest(pathlib.Path(sys.argv[1])))\n"
-    )
+    from fastcartpole.kernels import _sources_digest
+
     digests = set()
     for name in ("a.py", "room/b.py", "room/deeper/c.py"):
         path = tmp_path / "p" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         for content in ("X = 1", "X = 2"):
             path.write_text(content)
-            completed = subprocess.run(
-                [sys.executable, "-c", code, tmp_path / "p"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            digests.add(completed.stdout)
+            _sources_digest.cache_clear()
+            digests.add(_sources_digest(tmp_path / "p"))
     assert len(digests) == 6
 
 

@@ -29,8 +29,9 @@ def wrong_for_leaning_poles(observation, _):
 # A policy is compiled anew for each kind.
 @pytest.mark.parametrize(
     ("policy", "options"),
-    [("random", kind) for kind in KINDS]
+    [("random", kind) for kind in KINDS[::2]]
     + [(steadying, KINDS[0])]
+    + [pytest.param("random", kind, marks=pytest.mark.slow) for kind in KINDS[1::2]]
     + [pytest.param(steadying, kind, marks=pytest.mark.slow) for kind in KINDS[1:]],
 )
 @pytest.mark.parametrize(("num_envs", "num_threads"), [(3, 1), (700, 2)])
@@ -53,7 +54,7 @@ def test_the_trajectories_are_those_of_stepping_by_hand(options, policy, num_env
     assert rollout.terminated.any() or rollout.truncated.any()
 
 
-@pytest.mark.parametrize("policy", ["random", steadying])
+@pytest.mark.parametrize("policy", ["random", pytest.param(steadying, marks=pytest.mark.slow)])
 def test_a_seed_fixes_the_actions_on_any_number_of_threads(policy):
     def actions(seed, num_threads):
         environments = CartPoleVectorEnv(1000, num_threads=num_threads)

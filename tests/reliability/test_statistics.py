@@ -119,6 +119,7 @@ def test_trainings_of_different_seeds_have_no_stream_in_common(figure):
     assert len(streams) == 50 * 2 * 256
 
 
+@pytest.mark.slow
 def test_trainings_of_consecutive_seeds_begin_with_unrelated_states_and_weights(figure):
     first_numbers = []
     for seed in range(100):
