@@ -180,6 +180,7 @@ def test_quiet_and_json_exclude_each_other(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_training_without_a_traceback(tmp_path):
     command = f"'{FASTPPO}' train --envs 8 --epochs 5000 --no-early-stop --out o --json | head -n 1"
     completed = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -107,6 +107,7 @@ def test_a_film_shows_the_same(copied_run):
     assert agreement(shrunk[2:], gif[:-2]) < 0.8
 
 
+@pytest.mark.slow
 def test_actors_of_earlier_epochs_are_those_of_the_training(trained):
     run = RunDirectory(trained)
     config = run.read_config()

@@ -145,6 +145,7 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
     assert_same_weights(critic, expected_critic)
 
 
+@pytest.mark.slow
 def test_the_optimizers_go_on_where_the_last_update_left_them():
     config = SMALL.replace(target_kl=None)
     actor, critic = networks()

@@ -76,7 +76,7 @@ def test_whatever_is_set_whenever_the_single_environment_has_gymnasiums_bits(act
                 assert getattr(ours, attribute) == getattr(theirs, attribute)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     assignments=st.lists(ASSIGNMENTS | INTEGRATOR, max_size=6),
     per_environment=st.lists(st.sampled_from(sorted(QUANTITIES)), max_size=2, unique=True),

@@ -134,6 +134,7 @@ def test_one_environment_and_one_step(preset):
     assert any((now != before).any() for now, before in zip(ppo.critic.get_weights(), critic, strict=True))
 
 
+@pytest.mark.slow
 def test_a_minibatch_of_the_whole_rollout_is_the_full_batch():
     agents = [new_agent(TINY.replace(minibatch_size=size)) for size in (None, 64)]
     batch = agents[0].update_batch(agents[0].collect())

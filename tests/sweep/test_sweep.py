@@ -312,6 +312,7 @@ def test_wrong_arguments_of_the_function_are_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_worker_compiles_once_for_trainings_that_can_share_and_keeps_few_agents(monkeypatch):
     worker._AGENTS.clear()
     monkeypatch.setattr(worker, "_MOST_AGENTS", 2)
