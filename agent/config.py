@@ -109,12 +109,13 @@ class PPOConfig:
             raise TypeError(f"preset must be a string, got {self.preset!r}.")
         if not isinstance(self.reset_each_epoch, bool):
             raise TypeError(f"reset_each_epoch must be True or False, got {self.reset_each_epoch!r}.")
-        checked_integer("seed", self.seed, minimum=0)
+        checked_integer("seed", self.seed, minimum=0, maximum=None)
         for name in ("num_envs", "epochs", "steps_per_epoch", "policy_update_epochs", "value_update_epochs"):
             checked_integer(name, getattr(self, name), minimum=1)
-        for name in ("max_episode_steps", "minibatch_size"):
-            if getattr(self, name) is not None:
-                checked_integer(name, getattr(self, name), minimum=1)
+        if self.max_episode_steps is not None:
+            checked_integer("max_episode_steps", self.max_episode_steps, minimum=1, maximum=None)
+        if self.minibatch_size is not None:
+            checked_integer("minibatch_size", self.minibatch_size, minimum=1)
         if not isinstance(self.hidden_sizes, tuple) or not self.hidden_sizes:
             raise TypeError(f"hidden_sizes must be a non-empty tuple of integers, got {self.hidden_sizes!r}.")
         for size in self.hidden_sizes:

@@ -96,7 +96,7 @@ def evaluate(
         MemoryError: If so many environments cannot fit this machine's memory.
     """
     episodes = checked_integer("episodes", episodes, minimum=1)
-    seed = checked_integer("seed", seed, minimum=0)
+    seed = checked_integer("seed", seed, minimum=0, maximum=None)
     assert_fits_memory(f"{episodes} episodes side by side", episodes * BYTES_PER_ENVIRONMENT)
     if environment not in get_args(Environment):
         raise ValueError(f"environment must be one of {', '.join(get_args(Environment))}, got {environment!r}.")

@@ -7,6 +7,8 @@ from typing import Any
 
 # Of NumPy's kinds: bools, integers and floats, but not times.
 _NUMBERS = frozenset("biuf")
+# Counts beyond it fit no array and no counter.
+LARGEST_COUNT = 2**63 - 1
 
 
 def plain_number(value: object) -> Any:
@@ -19,23 +21,26 @@ def plain_number(value: object) -> Any:
     return number if isinstance(number, (bool, int, float)) else float(number)
 
 
-def checked_integer(name: str, value: object, *, minimum: int) -> int:
+def checked_integer(name: str, value: object, *, minimum: int, maximum: int | None = LARGEST_COUNT) -> int:
     """Return ``value`` as an int; NumPy's integers count, booleans do not.
 
     Args:
         name: What the argument is called, for the message.
         value: What was passed.
         minimum: Least value allowed.
+        maximum: Greatest value allowed, or None; where nothing is said, what 64 bits hold.
 
     Raises:
         TypeError: If it is not an integer.
-        ValueError: If it is less than ``minimum``.
+        ValueError: If it is out of range.
     """
     number = plain_number(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}.")
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got a number of {number.bit_length()} bits.")
     return number
 
 

@@ -76,6 +76,7 @@ def assert_fits_memory(what: str, required: int) -> None:
     if available is not None and required > available:
         place = "this machine has" if available == physical_memory() else "this container may use"
         raise MemoryError(
-            f"{what} would take at least {required / _GIBIBYTE:,.0f} GiB of memory, and {place} "
+            # Divided as integers: what was asked for may be beyond the range of floats.
+            f"{what} would take at least {required // _GIBIBYTE:,} GiB of memory, and {place} "
             f"{available / _GIBIBYTE:.1f}."
         )

@@ -101,7 +101,7 @@ def roll_out(
         MemoryError: If so many steps cannot fit the memory.
     """
     num_steps = checked_integer("num_steps", num_steps, minimum=1)
-    entropy = None if seed is None else checked_integer("seed", seed, minimum=0)
+    entropy = None if seed is None else checked_integer("seed", seed, minimum=0, maximum=None)
     is_random = isinstance(policy, str) and policy == "random"
     if not is_random and not isinstance(policy, numba.core.dispatcher.Dispatcher):
         raise TypeError(f"policy must be 'random' or a function compiled with numba.njit, got {policy!r}.")

@@ -11,21 +11,24 @@ import numpy.typing as npt
 from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
 
 _INT64 = np.dtype(np.int64)
+# Counts beyond it fit no array and no counter.
+LARGEST_COUNT = 2**63 - 1
 
 Seeds = int | Sequence[int | None] | npt.NDArray[np.integer] | None
 
 
-def checked_integer(name: str, value: object, *, minimum: int) -> int:
+def checked_integer(name: str, value: object, *, minimum: int, maximum: int | None = LARGEST_COUNT) -> int:
     """Return ``value`` as an int; NumPy's integers count, booleans do not.
 
     Args:
         name: What the argument is called, for the message.
         value: What was passed.
         minimum: Least value allowed.
+        maximum: Greatest value allowed, or None; where nothing is said, what 64 bits hold.
 
     Raises:
         TypeError: If it is not an integer.
-        ValueError: If it is less than ``minimum``.
+        ValueError: If it is out of range.
     """
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -35,6 +38,8 @@ def checked_integer(name: str, value: object, *, minimum: int) -> int:
         raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}.") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}.")
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got a number of {number.bit_length()} bits.")
     return number
 
 
@@ -114,8 +119,8 @@ def checked_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
     if isinstance(plain, (list, tuple)):
         if len(plain) != num_envs:
             raise ValueError(f"seed must have one entry for each of the {num_envs} environments, got {len(plain)}.")
-        return [None if entry is None else checked_integer("seed", entry, minimum=0) for entry in plain]
-    first = checked_integer("seed", plain, minimum=0)
+        return [None if entry is None else checked_integer("seed", entry, minimum=0, maximum=None) for entry in plain]
+    first = checked_integer("seed", plain, minimum=0, maximum=None)
     return range(first, first + num_envs)
 
 

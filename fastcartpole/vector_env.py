@@ -146,7 +146,9 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         self.sutton_barto_reward = sutton_barto_reward
         self.parameters = CartPoleParameters() if parameters is None else parameters
         self.render_mode = render_mode
-        requested_threads = None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1)
+        requested_threads = (
+            None if num_threads is None else checked_integer("num_threads", num_threads, minimum=1, maximum=None)
+        )
         self._usable_threads = usable_threads(requested_threads, self.num_envs, _ENVS_PER_THREAD)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = observation_space(self.parameters)
@@ -196,7 +198,7 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         self._assert_open()
         num_streams = self._state.streams.shape[1]
         if self.seeding == "shared" and seed is not None:
-            seeds = checked_seeds(checked_integer("seed", seed, minimum=0), num_streams)
+            seeds = checked_seeds(checked_integer("seed", seed, minimum=0, maximum=None), num_streams)
         else:
             seeds = checked_seeds(seed, num_streams)
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
@@ -318,7 +320,9 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
 
     @max_episode_steps.setter
     def max_episode_steps(self, value: int | None) -> None:
-        self._max_episode_steps = None if value is None else checked_integer("max_episode_steps", value, minimum=1)
+        self._max_episode_steps = (
+            None if value is None else checked_integer("max_episode_steps", value, minimum=1, maximum=None)
+        )
         self._rules = self._rules._replace(max_episode_steps=step_limit(self._max_episode_steps))
 
     @property
@@ -521,7 +525,7 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         integrator = checked_choice("state['kinematics_integrator']", state["kinematics_integrator"], INTEGRATORS)
         limit = state["max_episode_steps"]
         if limit is not None:
-            limit = checked_integer("state['max_episode_steps']", limit, minimum=1)
+            limit = checked_integer("state['max_episode_steps']", limit, minimum=1, maximum=None)
         self._set_quantities(quantities)
         self.kinematics_integrator, self.max_episode_steps = integrator, limit
         self._is_handed_out = False

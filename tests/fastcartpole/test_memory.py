@@ -65,3 +65,16 @@ def test_batches_and_rollouts_beyond_the_containers_memory_are_refused(container
         environments.rollout("random", 10_000)
     assert (environments.state == before).all()
     assert environments.rollout("random", 100).actions.shape == (100, 1000)
+
+
+@pytest.mark.parametrize("bits", [62, 1100, 20_000])
+def test_numbers_beyond_any_memory_are_refused_however_long_they_are(container, bits):
+    container("0::/\n", memory_max=30 * MEBIBYTE)
+    with pytest.raises((MemoryError, ValueError)) as refusal:
+        CartPoleVectorEnv(2**bits)
+    assert str(refusal.value).startswith(("num_envs must be at most", f"num_envs={2**62} would take"))
+    environments = CartPoleVectorEnv(1)
+    environments.reset(seed=0)
+    with pytest.raises((MemoryError, ValueError)) as refusal:
+        environments.rollout("random", 2**bits)
+    assert str(refusal.value).startswith(("num_steps must be at most", f"num_steps={2**62} of 1 environments would"))
