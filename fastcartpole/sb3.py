@@ -2,45 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from fastcartpole.attributes import Quantity
+from fastcartpole.batch import RESET_HIGH, RESET_LOW
+from fastcartpole.env import CartPoleEnv
+from fastcartpole.physics import CartPoleParameters
+from fastcartpole.validation import checked_reset_options
 from fastcartpole.vector_env import CartPoleVectorEnv
+
+# Attributes of the batch that hold one entry for each environment; a state has the environments along its last axis.
+_ONE_ENTRY_EACH = ("np_random", "np_random_seed", "steps", "prev_done")
+_FOR_A_SINGLE_ENVIRONMENT = {"observation_space": "single_observation_space", "action_space": "single_action_space"}
 
 
 class CartPoleVecEnv(VecEnv):
     """A :class:`fastcartpole.CartPoleVectorEnv` in Stable-Baselines3's interface.
 
     Episodes that end are started anew within the same step; their last observation stands in the infos as
-    ``terminal_observation``, and ``TimeLimit.truncated`` tells whether the time limit alone ended them, in which case
-    Stable-Baselines3 bootstraps the value.
+    ``terminal_observation``. ``TimeLimit.truncated`` in every info tells whether the time limit alone has ended the
+    episode, in which case Stable-Baselines3 bootstraps the value.
+
+    The environments can be addressed one by one, as those of ``DummyVecEnv``: ``get_attr`` and ``set_attr`` take the
+    names of Gymnasium's ``CartPole-v1``, and ``env_method`` resets and draws. Only ``step`` is for all of them.
     """
 
     def __init__(self, environments: CartPoleVectorEnv) -> None:
         """Wrap a batch of environments.
 
         Args:
-            environments: Made with ``autoreset_mode=AutoresetMode.SAME_STEP``.
+            environments: Made with ``autoreset_mode=AutoresetMode.SAME_STEP`` and ``seeding="independent"``.
 
         Raises:
-            ValueError: If it was made with another autoreset mode.
+            ValueError: If it was made with another autoreset mode or seeding.
         """
         if environments.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"environments must have autoreset_mode SAME_STEP, got {environments.autoreset_mode}.")
+        if environments.seeding != "independent":
+            raise ValueError(f"environments must have seeding 'independent', got {environments.seeding!r}.")
         self.environments = environments
         self._actions: npt.NDArray[np.int64] | None = None
         super().__init__(environments.num_envs, environments.single_observation_space, environments.single_action_space)
+        # Of one environment: video recorders read it.
+        self.metadata = dict(CartPoleEnv.metadata)
 
     def reset(self) -> VecEnvObs:
-        """Start new episodes, seeded where :meth:`seed` was called before; return observations (N, 4), float32."""
+        """Start new episodes, with what :meth:`seed` and :meth:`set_options` have set for this reset.
+
+        Returns:
+            Observations, shape (N, 4), float32.
+
+        Raises:
+            TypeError: If an environment's options are no dictionary.
+            ValueError: If there are not N options, or the bounds of one are not finite numbers with low <= high.
+        """
+        if len(self._options) != self.num_envs:
+            raise ValueError(
+                f"options must have one entry for each of the {self.num_envs} environments, got {len(self._options)}."
+            )
+        bounds = [checked_reset_options(options, RESET_LOW, RESET_HIGH) for options in self._options]
         seeds = None if all(seed is None for seed in self._seeds) else list(self._seeds)
-        observations, _ = self.environments.reset(seed=seeds)
+        observations = self._reset_within(bounds, seeds)
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
@@ -60,7 +91,7 @@ class CartPoleVecEnv(VecEnv):
             raise RuntimeError("Call step_async() before step_wait().")
         actions, self._actions = self._actions, None
         observations, rewards, terminated, truncated, step_infos = self.environments.step(actions)
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
         dones = terminated | truncated
         for index in np.flatnonzero(dones):
             infos[index]["terminal_observation"] = step_infos["final_obs"][index]
@@ -72,53 +103,156 @@ class CartPoleVecEnv(VecEnv):
         self.environments.close()
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
-        """Return a frame of each environment."""
-        frames = self.environments.render()
-        return list(frames) if isinstance(frames, tuple) else [None] * self.num_envs
+        """Return a frame of each environment, shape (400, 600, 3), uint8; without ``"rgb_array"`` None, and warn."""
+        if self.render_mode != "rgb_array":
+            warnings.warn(f"render_mode must be 'rgb_array' for images, it is {self.render_mode!r}.", stacklevel=2)
+            return [None] * self.num_envs
+        return list(self.environments.render() or ())
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return the batch's attribute once for each chosen environment."""
-        value = getattr(self.environments, attr_name)
-        return [value for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refuse: the environments are one object, set up when it is made.
+        """Return an attribute of each chosen environment: its own, where the batch has one entry for each.
 
         Raises:
-            NotImplementedError: Always.
+            AttributeError: If there is no such attribute.
         """
-        raise NotImplementedError(f"{attr_name} cannot be set: pass settings to make_vec_env() instead.")
+        return [self._attribute(attr_name, index) for index in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the chosen environments; it takes effect with the next step.
+
+        The quantities of the physics, ``state`` and ``steps`` may differ among environments; other attributes are set
+        for all of them.
+
+        Raises:
+            TypeError: If the value has the wrong type.
+            ValueError: If it is out of its range, or if only some environments were chosen for what all must share.
+        """
+        chosen = list(self._get_indices(indices))
+        if isinstance(getattr(CartPoleVectorEnv, attr_name, None), Quantity):
+            values = np.broadcast_to(getattr(self.environments, attr_name), self.num_envs).copy()
+            values[chosen] = value
+            # A number for all is quicker than as many equal ones.
+            setattr(self.environments, attr_name, values[0].item() if (values == values[0]).all() else values)
+        elif attr_name == "state":
+            state = np.zeros((4, self.num_envs)) if self.environments.state is None else self.environments.state.copy()
+            state[:, chosen] = np.reshape(value, (4, 1))
+            self.environments.state = state
+        elif attr_name == "steps":
+            steps = self.environments.steps.copy()
+            steps[chosen] = value
+            self.environments.steps = steps
+        elif set(chosen) == set(range(self.num_envs)):
+            setattr(self.environments, attr_name, value)
+        else:
+            raise ValueError(f"{attr_name} is the same for all environments: set it without indices.")
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Refuse: there are no single environments to call.
+        """Call a method of each chosen environment: ``reset``, ``render``, or ``get_``, ``set_``, ``has_wrapper_attr``.
+
+        Returns:
+            What the method returns, for each of them.
 
         Raises:
-            NotImplementedError: Always.
+            AttributeError: If there is no such method.
+            NotImplementedError: If it is one that cannot be called on one environment of a batch, such as ``step``.
         """
-        raise NotImplementedError(f"{method_name}() cannot be called on one of the environments: they are one batch.")
+        methods: dict[str, Callable[..., Any]] = {
+            "reset": self._reset_one,
+            "render": lambda index: self.get_images()[index],
+            "get_wrapper_attr": lambda index, name: self._attribute(name, index),
+            "has_wrapper_attr": lambda _, name: self.has_attr(name),
+            "set_wrapper_attr": lambda index, name, value: self.set_attr(name, value, index),
+        }
+        if method_name not in methods:
+            if not hasattr(CartPoleEnv, method_name):
+                raise AttributeError(f"The environments have no method {method_name!r}.")
+            raise NotImplementedError(
+                f"{method_name}() cannot be called on one of the environments: they are one batch."
+            )
+        method = methods[method_name]
+        return [method(index, *method_args, **method_kwargs) for index in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
         """Return False for each chosen environment: none is wrapped."""
         return [False for _ in self._get_indices(indices)]
 
+    def _attribute(self, name: str, index: int) -> Any:
+        """Return an attribute of environment ``index``."""
+        value = getattr(self.environments, _FOR_A_SINGLE_ENVIRONMENT.get(name, name))
+        if isinstance(getattr(CartPoleVectorEnv, name, None), Quantity):
+            return value[index].item() if isinstance(value, np.ndarray) else value
+        if name in _ONE_ENTRY_EACH:
+            return value[index]
+        if name == "state":
+            return None if value is None else value[:, index]
+        if name == "parameters":
+            names = CartPoleParameters.__dataclass_fields__
+            return CartPoleParameters(
+                **{field: np.broadcast_to(getattr(value, field), self.num_envs)[index] for field in names}
+            )
+        if name == "metadata":
+            return self.metadata
+        return value
 
-def make_vec_env(num_envs: int = 1, seed: int | None = None, **kwargs: Any) -> CartPoleVecEnv:
-    """Return environments that Stable-Baselines3's algorithms take as they are.
+    def _reset_within(
+        self, bounds: Sequence[tuple[float, float]], seeds: Sequence[int | None] | None
+    ) -> npt.NDArray[np.float32]:
+        """Start new episodes, each with initial state variables within its own bounds."""
+        kinds = sorted(set(bounds))
+        if len(kinds) == 1 or self.environments.state is None:
+            observations, _ = self.environments.reset(seed=seeds, options={"low": kinds[0][0], "high": kinds[0][1]})
+        if len(kinds) > 1:
+            for low, high in kinds:
+                mask = np.array([own == (low, high) for own in bounds])
+                observations, _ = self.environments.reset(
+                    seed=seeds, options={"low": low, "high": high, "reset_mask": mask}
+                )
+        return observations
+
+    def _reset_one(
+        self, index: int, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Start a new episode in one environment, as ``reset`` of Gymnasium's does."""
+        low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
+        mask = np.arange(self.num_envs) == index
+        seeds = [seed if is_chosen else None for is_chosen in mask]
+        observations, infos = self.environments.reset(
+            seed=seeds, options={"low": low, "high": high, "reset_mask": mask}
+        )
+        return observations[index], infos
+
+
+def make_vec_env(
+    num_envs: int = 1, seed: int | None = None, monitor_dir: str | Path | None = None, **kwargs: Any
+) -> VecMonitor:
+    """Return environments that Stable-Baselines3's algorithms take as they are, as its own ``make_vec_env`` does.
+
+    They are monitored: the returns and lengths of episodes stand in the infos, and training logs their means.
 
     Args:
         num_envs: Number of environments N, at least 1.
         seed: Environment i is seeded with ``seed + i`` at the first reset; None for the system's entropy.
-        kwargs: Further arguments of :class:`fastcartpole.CartPoleVectorEnv`.
+        monitor_dir: Directory in which ``0.monitor.csv`` keeps the returns and lengths; None for no file.
+        kwargs: Further arguments of :class:`fastcartpole.CartPoleVectorEnv`; ``render_mode`` is ``"rgb_array"`` where
+            nothing else is said.
 
     Returns:
-        The environments.
+        The environments: a ``VecMonitor`` of a :class:`CartPoleVecEnv`.
 
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of its range.
     """
-    environments = CartPoleVecEnv(CartPoleVectorEnv(num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs))
-    environments.seed(seed)
-    return environments
+    settings = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_mode": "rgb_array", **kwargs}
+    environments = CartPoleVecEnv(CartPoleVectorEnv(num_envs, **settings))
+    if seed is not None:
+        environments.action_space.seed(seed)
+    if monitor_dir is not None:
+        Path(monitor_dir).mkdir(parents=True, exist_ok=True)
+    monitored = VecMonitor(environments, None if monitor_dir is None else str(Path(monitor_dir) / "0"))
+    # Wrappers do not hand it on.
+    monitored.metadata = environments.metadata
+    monitored.seed(seed)
+    return monitored
