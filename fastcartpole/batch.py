@@ -13,13 +13,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from fastcartpole.approximate import fast_accelerations, fast_sines_and_cosines
-from fastcartpole.kernels import ThreadedKernel, kernel
-from fastcartpole.physics import PhysicsConstants, accelerations, constants_of, has_fallen, next_state, push
+from fastcartpole.kernels import kernel
+from fastcartpole.physics import (
+    PhysicsConstants,
+    accelerations,
+    constants_of,
+    exact_next_state,
+    has_fallen,
+    next_state,
+    push,
+)
 from fastcartpole.random_streams import Streams, next_uniform
 from fastcartpole.trigonometry import BLOCK, exact_method, sines_and_cosines
 
@@ -35,6 +42,9 @@ DISABLED = 2
 # With ``precision="fast"`` a batch does without the exact methods of fastcartpole.trigonometry.
 POLYNOMIAL = -1
 
+# Fewer environments than these are moved one by one: a block's loops would cost more than the library's sines.
+_FEW = 8
+
 # Rows of a block's scratch space, as offsets into one array.
 _POSITION = 0
 _VELOCITY = BLOCK
@@ -43,7 +53,7 @@ _ANGULAR_VELOCITY = 3 * BLOCK
 _SINE = 4 * BLOCK
 _COSINE = 5 * BLOCK
 _FALLEN = 6 * BLOCK
-_SCRATCH_SIZE = 7 * BLOCK
+SCRATCH_SIZE = 7 * BLOCK
 
 
 class BatchState(NamedTuple):
@@ -186,7 +196,7 @@ def copy_batch_state(state: BatchState) -> BatchState:
 def new_scratch() -> Scratch:
     """Return scratch space, contents undefined."""
     return Scratch(
-        np.empty(_SCRATCH_SIZE, dtype=np.float64),
+        np.empty(SCRATCH_SIZE, dtype=np.float64),
         np.empty((2, BLOCK), dtype=np.float64),
         np.empty(BLOCK + 1, dtype=np.int64),
     )
@@ -370,6 +380,22 @@ def _advance_block(
 
 
 @kernel()
+def _advance_one(
+    index: int,
+    action: int,
+    physics: npt.NDArray[np.float64],
+    semi_implicit: bool,
+    constants: npt.NDArray[np.float64],
+) -> bool:
+    """Move environment ``index`` on by one time step, in place; return whether it has fallen."""
+    own = constants_of(0 if constants.shape[1] == 1 else index, constants)
+    physics[0, index], physics[1, index], physics[2, index], physics[3, index] = exact_next_state(
+        physics[0, index], physics[1, index], physics[2, index], physics[3, index], action, semi_implicit, own
+    )
+    return has_fallen(physics[0, index], physics[2, index], own)
+
+
+@kernel()
 def advance_range(
     start: int,
     stop: int,
@@ -394,9 +420,13 @@ def advance_range(
         truncated: Whether the time limit is reached, likewise; both flags are set when the pole falls at the limit.
         scratch: Scratch space.
     """
-    for block in range(start, stop, BLOCK):
-        count = min(BLOCK, stop - block)
-        _advance_block(block, count, actions, state.physics, constants, rules, terminated, scratch)
+    if stop - start < _FEW and rules.trigonometry != POLYNOMIAL:
+        for i in range(start, stop):
+            terminated[i] = _advance_one(i, actions[i], state.physics, rules.semi_implicit, constants)
+    else:
+        for block in range(start, stop, BLOCK):
+            count = min(BLOCK, stop - block)
+            _advance_block(block, count, actions, state.physics, constants, rules, terminated, scratch)
     elapsed_steps, at_limit = state.elapsed_steps[start:stop], truncated[start:stop]
     for j in range(stop - start):
         elapsed_steps[j] += 1
@@ -464,52 +494,3 @@ def reset_ended_from_shared_stream(state: BatchState, rules: StepRules, outputs:
     if rules.autoreset_mode == NEXT_STEP:
         for i in range(needs_reset.size):
             needs_reset[i] = outputs.terminated[i] | outputs.truncated[i]
-
-
-def _step_batch(
-    num_ranges: int,
-    actions: npt.NDArray[np.int64],
-    state: BatchState,
-    constants: npt.NDArray[np.float64],
-    rules: StepRules,
-    observations: npt.NDArray[np.float32],
-    rewards: npt.NDArray[np.floating],
-    terminated: npt.NDArray[np.bool_],
-    truncated: npt.NDArray[np.bool_],
-    final_observations: npt.NDArray[np.float32],
-) -> int:
-    """Step every environment once.
-
-    With ``NEXT_STEP``, an environment whose episode ended with the previous step is reset instead: its action is
-    ignored, it reports reward 0 and neither flag. With ``SAME_STEP`` it is reset within the step that ended its
-    episode, after its observation was kept in ``final_observations``. With ``DISABLED`` it goes on.
-
-    Args:
-        num_ranges: Into how many contiguous ranges the batch is cut; the result does not depend on it.
-        actions: Shape (N,), int64.
-        state: The batch, changed in place.
-        constants: Physical constants, shape (9, 1) or (9, N), float64.
-        rules: Time limit, rewards, autoreset mode, integrator and trigonometry.
-        observations: Array to write, as are the following (see :class:`StepOutputs`).
-        rewards: Shape (N,), floating.
-        terminated: Shape (N,), bool.
-        truncated: Shape (N,), bool.
-        final_observations: Shape (N, 4) with ``SAME_STEP``, else (0, 4).
-
-    Returns:
-        -1, or the index of the first invalid action, in which case no environment has moved.
-    """
-    outputs = StepOutputs(observations, rewards, terminated, truncated, final_observations)
-    invalid = first_invalid_action(actions)
-    if invalid < 0:
-        num_envs = actions.size
-        for part in numba.prange(num_ranges):
-            start = part * num_envs // num_ranges
-            stop = (part + 1) * num_envs // num_ranges
-            step_range(start, stop, actions, state, constants, rules, outputs, new_scratch())
-        if rules.shared_stream and rules.autoreset_mode != DISABLED:
-            reset_ended_from_shared_stream(state, rules, outputs)
-    return invalid
-
-
-step_batch = ThreadedKernel(_step_batch)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastcartpole.attributes import Physical
 from fastcartpole.batch import RESET_HIGH, RESET_LOW
-from fastcartpole.kernels import IN_USE, OneThread, specialized
+from fastcartpole.kernels import specialized
 from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter, step_state
 from fastcartpole.rendering import Renderer
 from fastcartpole.spaces import action_space, observation_space
@@ -18,6 +18,9 @@ from fastcartpole.trigonometry import warn_where_numpy_differs
 from fastcartpole.validation import checked_choice, checked_reset_options, checked_state
 
 _RENDER_MODES = ["human", "rgb_array"]
+# To copy an array takes less time than to make one.
+_BLANK = np.zeros(4, dtype=np.float32)
+_INTEGERS = frozenset({int, np.int8, np.int16, np.int32, np.int64})
 
 
 class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
@@ -64,7 +67,6 @@ class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
         self.action_space = action_space()
         self._state = np.zeros(4)
         self._is_reset = False
-        self._one_thread = OneThread()
         # Whether somebody may hold, and change, the array of the state.
         self._is_handed_out = False
         self.steps_beyond_terminated: int | None = None
@@ -91,13 +93,12 @@ class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
         """
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         super().reset(seed=seed)
-        self._state = self.np_random.uniform(low=low, high=high, size=4)
-        self._is_reset = True
-        self._is_handed_out = False
-        self.steps_beyond_terminated = None
-        if self.render_mode == "human":
+        state = self.np_random.uniform(low, high, 4)
+        # At once, and without a look at the names.
+        vars(self).update(_state=state, _is_reset=True, _is_handed_out=False, steps_beyond_terminated=None)
+        if self._render_mode == "human":
             self.render()
-        return self._state.astype(np.float32), {}
+        return state.astype(np.float32), {}
 
     def step(self, action: int) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Take one action.
@@ -112,26 +113,20 @@ class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
         Raises:
             ValueError: If the action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: If :meth:`reset` has not been called.
-            RuntimeError: If another thread is using the environment.
         """
-        if not self.action_space.contains(action):
+        # What is plainly an action need not be looked up in the space, which takes as long as all the rest.
+        is_plain = type(action) in _INTEGERS and 0 <= action <= 1
+        if not is_plain and not self.action_space.contains(action):
             raise ValueError(f"action must be 0 or 1, got {action!r}.")
         if not self._is_reset:
             raise gymnasium.error.ResetNeeded("Call reset() before step().")
-        observation = np.empty(4, dtype=np.float32)
         if self._is_handed_out:
             # Whoever holds the array keeps this state, as changed.
             self._state, self._is_handed_out = self._state.copy(), False
-        if not self._one_thread.acquire(False):
-            raise RuntimeError(IN_USE)
-        try:
-            terminated = self._step_state(
-                self._state, int(action), self._is_semi_implicit, self._constants, observation
-            )
-        finally:
-            self._one_thread.release()
-        reward = self._reward(terminated)
-        if self.render_mode == "human":
+        observation = _BLANK.copy()
+        terminated = self._step_state(self._state, action, self._is_semi_implicit, self._constants, observation)
+        reward = self._reward_of_a_fall() if terminated else 0.0 if self.sutton_barto_reward else 1.0
+        if self._render_mode == "human":
             self.render()
         return observation, reward, terminated, False, {}
 
@@ -206,9 +201,7 @@ class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
             step_state, np.zeros(4), 0, self._is_semi_implicit, self._constants, np.empty(4, dtype=np.float32)
         )
 
-    def _reward(self, terminated: bool) -> float:
-        if not terminated:
-            return 0.0 if self.sutton_barto_reward else 1.0
+    def _reward_of_a_fall(self) -> float:
         if self.steps_beyond_terminated is None:
             self.steps_beyond_terminated = 0
             return -1.0 if self.sutton_barto_reward else 1.0

@@ -50,18 +50,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def kernel(
-    *, parallel: bool = False, fastmath: Collection[str] = (), cached: bool = True
+    *, parallel: bool = False, fastmath: Collection[str] = (), cached: bool = True, brief: bool = False
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Return a decorator that compiles a function with Numba and keeps the machine code on disk.
 
-    Division follows NumPy (no ``ZeroDivisionError``), the global interpreter lock is released while a kernel runs, and
-    without ``fastmath`` every floating-point operation is rounded on its own, in the order it is written.
+    Division follows NumPy (no ``ZeroDivisionError``), the global interpreter lock is released while a kernel runs
+    (unless it is brief), and without ``fastmath`` every floating-point operation is rounded on its own, in the order it
+    is written.
 
     Args:
         parallel: Whether ``numba.prange`` loops of the function are spread over threads.
         fastmath: What the compiler may do to floating-point operations: LLVM's fast-math flags, such as ``"contract"``
             (fused multiply-add) or ``"fast"`` (everything). Never for exact physics.
         cached: Whether the machine code is kept on disk; a kernel that takes functions as arguments cannot be.
+        brief: Whether it keeps the global interpreter lock: no other thread runs meanwhile, and the call costs less.
 
     Returns:
         The decorator. Where no directory for compiled code can be written, kernels are compiled anew in each process.
@@ -71,14 +73,18 @@ def kernel(
         directory = None
         if cached:
             # Numba tells kernels apart by their source alone: serial and parallel ones of one source must not meet.
-            variant = "-".join(["parallel" if parallel else "serial", *sorted(fastmath)])
+            variant = "-".join(["brief" if brief else "parallel" if parallel else "serial", *sorted(fastmath)])
             directory = _cache_directory(_package_of(function), variant)
         previous = numba.config.CACHE_DIR
         # Numba reads the directory while it decorates, and only then: the caller's own setting is put back at once.
         numba.config.CACHE_DIR = directory or previous
         try:
             compiled: Callable[Parameters, Result] = numba.njit(
-                nogil=True, error_model="numpy", cache=directory is not None, parallel=parallel, fastmath=set(fastmath)
+                nogil=not brief,
+                error_model="numpy",
+                cache=directory is not None,
+                parallel=parallel,
+                fastmath=set(fastmath),
             )(function)
             return compiled
         finally:
@@ -92,17 +98,19 @@ class ThreadedKernel(Generic[Parameters, Result]):
 
     Attributes:
         serial: The kernel compiled for the calling thread alone.
+        brief: The same, for work that takes some microseconds: it keeps the global interpreter lock.
         parallel: The kernel compiled for several threads; launched only within :func:`parallel_launch`.
     """
 
     def __init__(self, function: Callable[Parameters, Result], *, cached: bool = True) -> None:
-        """Prepare both variants; each is compiled when it is first called.
+        """Prepare all variants; each is compiled when it is first called.
 
         Args:
             function: The source of the kernel.
             cached: Whether the machine code is kept on disk.
         """
         self.serial = kernel(cached=cached)(function)
+        self.brief = kernel(brief=True, cached=cached)(function)
         self.parallel = kernel(parallel=True, cached=cached)(function)
 
     def __call__(self, num_threads: int, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:

@@ -213,6 +213,38 @@ def constants_of(index: int, constants: npt.NDArray[np.float64]) -> PhysicsConst
 
 
 @kernel()
+def exact_next_state(
+    position: float,
+    velocity: float,
+    angle: float,
+    angular_velocity: float,
+    action: int,
+    semi_implicit: bool,
+    constants: PhysicsConstants,
+) -> tuple[float, float, float, float]:
+    """Return the state one time step after an action, with the C library's sine and cosine.
+
+    Args:
+        position: Position of the cart in m, float64.
+        velocity: Velocity of the cart in m/s, float64.
+        angle: Angle of the pole in rad, float64.
+        angular_velocity: Angular velocity of the pole in rad/s, float64.
+        action: 0 or 1.
+        semi_implicit: Whether positions move with the new velocities.
+        constants: Physical constants.
+
+    Returns:
+        ``(position, velocity, angle, angular_velocity)``, float64.
+    """
+    acceleration, angular_acceleration = accelerations(
+        libm_sine(angle), libm_cosine(angle), angular_velocity, push(action, constants), constants
+    )
+    return next_state(
+        position, velocity, angle, angular_velocity, acceleration, angular_acceleration, semi_implicit, constants.tau
+    )
+
+
+@kernel(brief=True)
 def step_state(
     state: npt.NDArray[np.float64],
     action: int,
@@ -233,12 +265,8 @@ def step_state(
         Whether the pole has fallen or the cart has left the track.
     """
     scalars = constants_of(0, constants)
-    position, velocity, angle, angular_velocity = state[0], state[1], state[2], state[3]
-    acceleration, angular_acceleration = accelerations(
-        libm_sine(angle), libm_cosine(angle), angular_velocity, push(action, scalars), scalars
-    )
-    state[0], state[1], state[2], state[3] = next_state(
-        position, velocity, angle, angular_velocity, acceleration, angular_acceleration, semi_implicit, scalars.tau
+    state[0], state[1], state[2], state[3] = exact_next_state(
+        state[0], state[1], state[2], state[3], action, semi_implicit, scalars
     )
     for row in range(4):
         observation[row] = np.float32(state[row])

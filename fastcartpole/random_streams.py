@@ -187,6 +187,14 @@ def seed_streams(seeds: npt.NDArray[np.uint64], indices: npt.NDArray[np.int64], 
         _seed_stream(seeds[k], streams, indices[k], pool)
 
 
+@kernel()
+def _seed_consecutively(first_seed: int, indices: npt.NDArray[np.int64], streams: Streams) -> None:
+    """Seed the streams ``indices``, shape (K,), with ``first_seed``, ``first_seed + 1``, ..."""
+    pool = np.empty(_POOL_SIZE, dtype=np.uint64)
+    for k in range(indices.size):
+        _seed_stream(np.uint64(first_seed + k), streams, indices[k], pool)
+
+
 def seed_streams_from_integers(seeds: Sequence[int], indices: npt.NDArray[np.int64], streams: Streams) -> None:
     """Seed some of the streams in place from Python integers of any size.
 
@@ -195,8 +203,8 @@ def seed_streams_from_integers(seeds: Sequence[int], indices: npt.NDArray[np.int
         indices: Which stream gets which seed, shape (K,), int64.
         streams: Generator states, shape (4, N), uint64, changed in place.
     """
-    if max(seeds[0], seeds[-1]) < 2**64 and isinstance(seeds, range):
-        seed_streams(np.uint64(seeds.start) + np.arange(len(seeds), dtype=np.uint64), indices, streams)
+    if isinstance(seeds, range) and seeds.stop < 2**63 and seeds.step == 1:
+        _seed_consecutively(seeds.start, indices, streams)
         return
     if max(seeds) < 2**64:
         seed_streams(np.array(seeds, dtype=np.uint64), indices, streams)

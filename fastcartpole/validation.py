@@ -92,6 +92,14 @@ def checked_actions(actions: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArr
         TypeError: If they are not integers.
         ValueError: If the shape is another.
     """
+    # What nearly every caller hands over, looked at in a quarter of a microsecond.
+    if (
+        type(actions) is np.ndarray
+        and actions.dtype is _INT64
+        and actions.shape == shape
+        and actions.flags.c_contiguous
+    ):
+        return actions
     array = np.asarray(actions)
     if array.dtype.kind not in "iu":
         raise TypeError(f"actions must be integers 0 or 1, got an array of {array.dtype}.")
@@ -136,7 +144,9 @@ def checked_reset_options(options: object, default_low: float, default_high: flo
         TypeError: If the options are something else.
         ValueError: If a bound is no finite number, or low is greater than high.
     """
-    if options is not None and not isinstance(options, dict):
+    if options is None:
+        return default_low, default_high
+    if not isinstance(options, dict):
         raise TypeError(f"options must be a dictionary or None, got {options!r}.")
     low, high = maybe_parse_reset_bounds(options, default_low, default_high)
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -144,27 +154,31 @@ def checked_reset_options(options: object, default_low: float, default_high: flo
     return low, high
 
 
-def checked_reset_mask(options: dict[str, Any] | None, num_envs: int) -> npt.NDArray[np.bool_]:
-    """Return which environments ``reset(options=...)`` asks for, shape (N,), bool; all where it does not say.
+def checked_reset_mask(options: dict[str, Any] | None, everywhere: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which environments ``reset(options=...)`` asks for, shape (N,), bool.
+
+    Args:
+        options: A dictionary that may hold ``"reset_mask"``, or None.
+        everywhere: The mask of all environments, shape (N,), which is returned itself where the options do not say.
 
     Raises:
         TypeError: If the mask is not a NumPy array of bool.
         ValueError: If its shape is not (N,) or it chooses no environment.
     """
     if options is None or "reset_mask" not in options:
-        return np.ones(num_envs, dtype=np.bool_)
+        return everywhere
     mask = options["reset_mask"]
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
         raise TypeError(f"options['reset_mask'] must be a NumPy array of bool, got {mask!r}.")
-    if mask.shape != (num_envs,):
-        raise ValueError(f"options['reset_mask'] must have shape ({num_envs},), got {mask.shape}.")
+    if mask.shape != everywhere.shape:
+        raise ValueError(f"options['reset_mask'] must have shape {everywhere.shape}, got {mask.shape}.")
     if not mask.any():
         raise ValueError("options['reset_mask'] must choose at least one environment, got all False.")
     return np.ascontiguousarray(mask)
 
 
 def checked_state(value: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Return a physical state as a float64 array.
+    """Return a physical state as a C-contiguous float64 array of its own.
 
     Raises:
         TypeError: If it is not made of numbers.
@@ -177,4 +191,4 @@ def checked_state(value: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[n
         raise ValueError(f"state must have shape {shape}, got {array.shape}.")
     if not np.isfinite(array).all():
         raise ValueError("state must be finite, got a value that is infinite or not a number.")
-    return array.astype(np.float64)
+    return array.astype(np.float64, order="C")

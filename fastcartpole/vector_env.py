@@ -24,18 +24,18 @@ from fastcartpole.batch import (
     new_batch_state,
     reset_batch,
     rewards_of,
-    step_batch,
     step_limit,
     step_rules,
     write_observations,
 )
-from fastcartpole.kernels import IN_USE, OneThread, is_forked_child, parallel_launch, specialized, usable_threads
+from fastcartpole.kernels import OneThread, is_forked_child, parallel_launch, specialized, usable_threads
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter
 from fastcartpole.random_streams import give_state, new_generator, seed_streams_from_integers, take_state
 from fastcartpole.rendering import Renderer
 from fastcartpole.rollout import Policy, Rollout, roll_out
 from fastcartpole.spaces import action_space, observation_space
+from fastcartpole.stepping import ALL_GO_ON, NotedBatch, ResultPool, step_batch
 from fastcartpole.trigonometry import exact_method, warn_where_numpy_differs
 from fastcartpole.validation import (
     Seeds,
@@ -49,14 +49,13 @@ from fastcartpole.validation import (
 )
 
 _ENVS_PER_THREAD = 512
+# So many are stepped within microseconds: other threads wait.
+_MOST_IN_A_BRIEF_STEP = 512
 _AUTORESET = {
     AutoresetMode.NEXT_STEP: NEXT_STEP,
     AutoresetMode.SAME_STEP: SAME_STEP,
     AutoresetMode.DISABLED: DISABLED,
 }
-_FLOAT32 = np.dtype(np.float32)
-_BOOL = np.dtype(np.bool_)
-_NO_ROWS = np.empty((0, 4), dtype=np.float32)
 _RENDER_MODES = ["rgb_array", "rgb_array_grid"]
 # Gymnasium's batch takes this, too, and draws as with "rgb_array".
 _ACCEPTED_RENDER_MODES = (*_RENDER_MODES, "rgb_array_list")
@@ -84,6 +83,11 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
     number or as one for each environment; see :class:`fastcartpole.attributes.Physical`. ``num_envs``, ``seeding`` and
     ``autoreset_mode`` stay as they were made.
     """
+
+    _is_prepared: bool
+    _is_noted: bool
+    _noted: NotedBatch
+    _step: Callable[[int, int, int, npt.NDArray[np.int64], npt.NDArray[np.floating]], int]
 
     metadata: dict[str, Any] = {
         "render_modes": _RENDER_MODES,
@@ -157,12 +161,14 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._reward_dtype: np.dtype[np.floating] = np.dtype(np.float32 if self.seeding == "shared" else np.float64)
         self._action_shape = (self.num_envs,)
-        self._observation_shape = (self.num_envs, 4)
         self._state = new_batch_state(self.num_envs, 1 if self.seeding == "shared" else self.num_envs)
+        self._stream_indices = np.arange(self._state.streams.shape[1])
+        self._everywhere = np.ones(self.num_envs, dtype=np.bool_)
         self._observations = None if copy else np.empty((self.num_envs, 4), dtype=np.float32)
+        self._reset_kernel = self._compiled_reset()
         self._is_seeded = False
         self._is_ready = False
-        self._compiled_steps: dict[bool, Callable[..., int]] = {}
+        self._results = ResultPool(self.num_envs, self._reward_dtype, self._observations)
         self._one_thread = OneThread()
         # The seeds of the streams, and the generators that stand for them where somebody has asked for them.
         self._seeds: Sequence[int] = ()
@@ -202,18 +208,22 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         else:
             seeds = checked_seeds(seed, num_streams)
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
-        mask = checked_reset_mask(options, self.num_envs)
+        mask = checked_reset_mask(options, self._everywhere)
+        is_shared = self.seeding == "shared"
         with self._one_thread:
+            # Another thread's step must find the environments in use.
+            vars(self)["_is_prepared"] = False
             self._part_with_state()
             self._take_states()
-            self._seed(seeds, mask if self.seeding == "independent" else np.ones(1, dtype=np.bool_))
-            if self.seeding == "shared":
+            self._seed(seeds, None if mask is self._everywhere or is_shared else mask)
+            if is_shared:
                 # Gymnasium's CartPoleVectorEnv keeps the bounds for its autoresets; SyncVectorEnv does not.
                 self._rules = self._rules._replace(reset_low=low, reset_high=high)
             observations = self._observation_array()
-            reset_batch(mask, self.seeding == "shared", self._state, low, high, observations)
+            self._reset_kernel(mask, is_shared, self._state, low, high, observations)
             self._give_states()
-            self._is_ready = self._is_ready or bool(mask.all())
+            if not self._is_ready:
+                self._is_ready = bool(mask.all())
         return observations, {}
 
     def step(self, actions: npt.ArrayLike) -> StepResult:
@@ -235,29 +245,14 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
             RuntimeError: If another thread is using it.
         """
-        if not self._is_ready or self.closed or self._resets_are_manual:
-            self._assert_ready()
+        if not self._is_prepared:
+            self._prepare()
         checked = checked_actions(actions, self._action_shape)
-        observations = np.empty(self._observation_shape, _FLOAT32) if self._observations is None else self._observations
-        rewards = np.empty(self._action_shape, self._reward_dtype)
-        terminated = np.empty(self._action_shape, _BOOL)
-        truncated = np.empty(self._action_shape, _BOOL)
-        final_observations = _NO_ROWS if self._rules.autoreset_mode != SAME_STEP else np.empty_like(observations)
-        if not self._one_thread.acquire(False):
-            raise RuntimeError(IN_USE)
-        try:
-            if self._is_handed_out:
-                self._part_with_state()
-            if self._generators:
-                self._take_states()
-            invalid = self._launch_step(checked, observations, rewards, terminated, truncated, final_observations)
-            if self._generators:
-                self._give_states()
-        finally:
-            self._one_thread.release()
-        if invalid >= 0:
-            raise ValueError(f"actions must be 0 or 1, got {checked[invalid]} for environment {invalid}.")
-        infos = {} if final_observations is _NO_ROWS else _final_infos(terminated | truncated, final_observations)
+        observations, rewards, terminated, truncated, address, _ = self._results.take()
+        outcome = self._step(1, self._noted.address, address, checked, rewards)
+        if outcome >= 0:
+            raise ValueError(f"actions must be 0 or 1, got {checked[outcome]} for environment {outcome}.")
+        infos = {} if outcome == ALL_GO_ON else _final_infos(terminated | truncated, self._noted.final_observations)
         return observations, rewards, terminated, truncated, infos
 
     def rollout(
@@ -290,6 +285,7 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
             raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
         threads = 1 if is_forked_child() else self._usable_threads
         with self._one_thread:
+            vars(self)["_is_prepared"] = False
             self._part_with_state()
             self._take_states()
             rollout = roll_out(
@@ -562,33 +558,78 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         """Release what rendering holds."""
         self._renderer.close()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        # Whatever it is: the next step looks at everything anew.
+        vars(self).update(_is_prepared=False, _is_noted=False)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_compiled_steps": {}}
+        not_copied = ("_noted", "_step", "_results", "_reset_kernel")
+        return {name: value for name, value in vars(self).items() if name not in not_copied}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._results = ResultPool(self.num_envs, self._reward_dtype, self._observations)
+        self._reset_kernel = self._compiled_reset()
 
     def _observation_array(self) -> npt.NDArray[np.float32]:
         return np.empty((self.num_envs, 4), dtype=np.float32) if self._observations is None else self._observations
 
-    def _launch_step(self, actions: npt.NDArray[np.int64], *outputs: npt.NDArray[Any]) -> int:
-        num_threads = 1 if is_forked_child() else self._usable_threads
-        is_parallel = num_threads > 1
-        step = self._compiled_steps.get(is_parallel)
-        if step is None:
-            kernel = step_batch.parallel if is_parallel else step_batch.serial
-            step = specialized(kernel, num_threads, actions, self._state, self._constants, self._rules, *outputs)
-            self._compiled_steps[is_parallel] = step
-        if not is_parallel:
-            return step(num_threads, actions, self._state, self._constants, self._rules, *outputs)
-        with parallel_launch(num_threads):
-            return step(num_threads, actions, self._state, self._constants, self._rules, *outputs)
+    def _compiled_reset(self) -> Callable[..., None]:
+        return specialized(
+            reset_batch, self._everywhere, False, self._state, RESET_LOW, RESET_HIGH, np.empty((1, 4), dtype=np.float32)
+        )
 
-    def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_]) -> None:
+    def _prepare(self) -> None:
+        """Check that the environments can be stepped, and make ready what steps need from now on.
+
+        Raises:
+            gymnasium.error.ResetNeeded: As :meth:`step` does.
+            gymnasium.error.ClosedEnvironmentError: As :meth:`step` does.
+            RuntimeError: If another thread is using the environments.
+        """
+        self._assert_ready()
+        if not self._is_noted:
+            with self._one_thread:
+                self._part_with_state()
+                noted, step = NotedBatch(self._state, self._constants, self._rules), self._chosen_step()
+            vars(self).update(_noted=noted, _step=step, _is_noted=True)
+        # Where episodes must be reset by hand, each step has to ask.
+        vars(self).update(_is_prepared=not self._resets_are_manual)
+
+    def _chosen_step(self) -> Callable[..., int]:
+        """Return what steps the batch: a kernel that needs no guard, if that will do."""
+        example = 1, 0, 0, np.empty(self.num_envs, np.int64), np.empty(self.num_envs, self._reward_dtype)
+        most_threads = self._usable_threads
+        if most_threads == 1 and self.num_envs <= _MOST_IN_A_BRIEF_STEP and not self._generators:
+            return specialized(step_batch.brief, *example)
+        kernel = specialized(step_batch.parallel if most_threads > 1 else step_batch.serial, *example)
+
+        def step(num_ranges: int, *args: Any) -> int:
+            with self._one_thread:
+                self._take_states()
+                if most_threads == 1:
+                    outcome = kernel(num_ranges, *args)
+                elif is_forked_child():
+                    outcome = step_batch.serial(num_ranges, *args)
+                else:
+                    with parallel_launch(most_threads):
+                        outcome = kernel(most_threads, *args)
+                self._give_states()
+            return outcome
+
+        return step
+
+    def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_] | None) -> None:
+        """Seed the streams where the mask, None for everywhere, says so and the seed is not None."""
         streams = self._state.streams
-        if isinstance(seeds, range) and mask.all():
-            seed_streams_from_integers(seeds, np.arange(len(seeds)), streams)
-            self._seeds, self._is_seeded = seeds, True
+        if isinstance(seeds, range) and mask is None:
+            seed_streams_from_integers(seeds, self._stream_indices, streams)
+            # Not what a step has to know of.
+            vars(self).update(_seeds=seeds, _is_seeded=True)
             return
         self._seed_if_new()
-        chosen = [(i, entry) for i, entry in enumerate(seeds) if entry is not None and mask[i]]
+        chosen = [(i, entry) for i, entry in enumerate(seeds) if entry is not None and (mask is None or mask[i])]
         if chosen:
             indices, integers = zip(*chosen, strict=True)
             seed_streams_from_integers(integers, np.array(indices, dtype=np.int64), streams)
@@ -599,9 +640,8 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         """Seed all streams from the system's entropy, where they have not been seeded."""
         if self._is_seeded:
             return
-        num_streams = self._state.streams.shape[1]
-        self._seeds = np.random.SeedSequence().generate_state(num_streams, np.uint64).tolist()
-        seed_streams_from_integers(self._seeds, np.arange(num_streams), self._state.streams)
+        self._seeds = np.random.SeedSequence().generate_state(self._stream_indices.size, np.uint64).tolist()
+        seed_streams_from_integers(self._seeds, self._stream_indices, self._state.streams)
         self._is_seeded = True
 
     def _take_states(self) -> None:
@@ -634,11 +674,10 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
 
 def _final_infos(ended: npt.NDArray[np.bool_], observations: npt.NDArray[np.float32]) -> dict[str, Any]:
     """Return the infos of a step with same-step autoreset, in the form Gymnasium gives them."""
-    if not ended.any():
-        return {}
     final_observations = np.full(ended.size, None, dtype=object)
-    for index in np.flatnonzero(ended):
-        final_observations[index] = observations[index]
+    indices = np.flatnonzero(ended)
+    for index, observation in zip(indices, observations[indices], strict=True):
+        final_observations[index] = observation
     return {"final_obs": final_observations, "_final_obs": ended, "final_info": {}, "_final_info": ended.copy()}
 
 

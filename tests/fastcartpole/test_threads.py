@@ -72,53 +72,79 @@ def test_threads_with_an_environment_each_step_side_by_side():
     assert side_by_side == [play(seed) for seed in range(8)]
 
 
+@pytest.mark.parametrize("num_envs", [3, 600])
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda environment: pickle.loads(pickle.dumps(environment))])
-def test_a_second_thread_is_told_that_an_environment_is_in_use_and_moves_nothing(copied):
-    environments, single = CartPoleVectorEnv(3), CartPoleEnv()
+def test_a_second_thread_is_told_that_an_environment_is_in_use_and_moves_nothing(num_envs, copied):
+    environments = CartPoleVectorEnv(num_envs)
     environments.reset(seed=0)
-    single.reset(seed=0)
+    actions = np.zeros(num_envs, dtype=np.int64)
+    environments.step(actions)
     before = environments.get_state()
     uses = (
-        lambda: environments.step([0, 1, 0]),
+        lambda: environments.step(actions),
         lambda: environments.reset(seed=1),
         lambda: environments.rollout("random", 5, seed=0),
-        lambda: single.step(0),
     )
-    # As another thread does while its kernel runs.
-    with environments._one_thread, single._one_thread:
+    # As another thread does while its reset or rollout goes on.
+    with environments._one_thread:
+        environments._is_prepared = False
         for use in uses:
             with pytest.raises(RuntimeError, match="Another thread is using this environment"):
                 use()
         # A copy is in nobody's use.
-        copied(environments).step([0, 1, 0])
-        copied(single).step(0)
+        copied(environments).step(actions)
     after = environments.get_state()
     assert all(np.array_equal(before[name], after[name]) for name in before)
     for use in uses:
         use()
 
 
-def test_threads_that_do_share_an_environment_move_it_once_for_each_step_that_was_not_refused():
-    environments = CartPoleVectorEnv(20_000, max_episode_steps=None, num_threads=1)
+@pytest.mark.parametrize("num_envs", [5, 20_000])
+def test_threads_that_do_share_an_environment_move_it_once_for_each_step_that_was_not_refused(num_envs):
+    environments = CartPoleVectorEnv(num_envs, max_episode_steps=None, num_threads=1)
     environments.reset(seed=0)
-    actions = np.zeros(20_000, dtype=np.int64)
+    actions = np.zeros(num_envs, dtype=np.int64)
     taken = [0, 0]
+    seen = [[], []]
 
     def play(index):
-        for _ in range(50):
+        for _ in range(max(50, 100_000 // num_envs)):
             try:
-                environments.step(actions)
+                seen[index].append(environments.step(actions)[0][0].tobytes())
             except RuntimeError:
                 continue
             taken[index] += 1
 
+    _run_side_by_side(play)
+    alone = CartPoleVectorEnv(num_envs, max_episode_steps=None, num_threads=1)
+    alone.reset(seed=0)
+    expected = [alone.step(actions)[0][0].tobytes() for _ in range(sum(taken))]
+    assert environments.state.tobytes() == alone.state.tobytes()
+    # Each thread got the observations of its own steps.
+    assert sorted(seen[0] + seen[1]) == sorted(expected)
+
+
+def test_threads_that_share_a_single_environment_move_it_once_for_each_step():
+    environment, alone = CartPoleEnv(), CartPoleEnv()
+    for each in (environment, alone):
+        each.reset(seed=0)
+        # It never falls.
+        each.x_threshold = each.theta_threshold_radians = 1e300
+    seen = [[], []]
+
+    def play(index):
+        for _ in range(20_000):
+            seen[index].append(environment.step(1)[0].tobytes())
+
+    _run_side_by_side(play)
+    expected = [alone.step(1)[0].tobytes() for _ in range(40_000)]
+    assert environment.state.tobytes() == alone.state.tobytes()
+    assert sorted(seen[0] + seen[1]) == sorted(expected)
+
+
+def _run_side_by_side(play):
     threads = [threading.Thread(target=play, args=(index,)) for index in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    alone = CartPoleVectorEnv(20_000, max_episode_steps=None, num_threads=1)
-    alone.reset(seed=0)
-    for _ in range(sum(taken)):
-        alone.step(actions)
-    assert environments.state.tobytes() == alone.state.tobytes()

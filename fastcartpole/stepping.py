@@ -1,0 +1,294 @@
+"""One step of a batch as one short call: what it reads and writes is noted in records of addresses beforehand.
+
+To hand a dozen arrays and as many numbers to a kernel takes longer than to step a few environments, and so does making
+new arrays for the results. What stays the same from step to step is therefore noted once, and arrays that a step has
+returned are written again when nobody holds them any more.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba.extending import intrinsic
+
+from fastcartpole.batch import (
+    DISABLED,
+    SAME_STEP,
+    SCRATCH_SIZE,
+    BatchState,
+    Scratch,
+    StepOutputs,
+    StepRules,
+    first_invalid_action,
+    new_scratch,
+    reset_ended_from_shared_stream,
+    step_range,
+)
+from fastcartpole.kernels import ThreadedKernel, kernel
+from fastcartpole.trigonometry import BLOCK
+
+_ADDRESS = np.int64
+_BATCH = np.dtype(
+    [
+        ("num_envs", np.int64),
+        ("num_streams", np.int64),
+        ("num_constants", np.int64),
+        *((name, _ADDRESS) for name in ("physics", "elapsed_steps", "needs_reset", "streams", "constants")),
+        *((name, _ADDRESS) for name in ("rows", "doubts", "indices", "final_observations")),
+        ("max_episode_steps", np.int64),
+        ("trigonometry", np.int64),
+        ("autoreset_mode", np.int64),
+        *((name, np.float64) for name in ("step_reward", "fall_reward", "reset_low", "reset_high")),
+        ("semi_implicit", np.bool_),
+        ("shared_stream", np.bool_),
+    ],
+    align=True,
+)
+_RESULTS = np.dtype([(name, _ADDRESS) for name in ("observations", "terminated", "truncated")])
+
+ALL_GO_ON = -1
+"""What a step returns where no episode has ended."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_typing_context: Any, address: Any) -> Any:
+    """Return an integer as the pointer it is."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(numba.types.voidptr))
+
+    return numba.types.voidptr(address), generate
+
+
+@kernel()
+def _note_batch(
+    record: npt.NDArray[Any],
+    state: BatchState,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    scratch: Scratch,
+    final_observations: npt.NDArray[np.float32],
+) -> None:
+    """Write the addresses of a batch's arrays, and its rules, into a record of shape (1,)."""
+    batch = record[0]
+    batch.num_envs = state.elapsed_steps.size
+    batch.num_streams = state.streams.shape[1]
+    batch.num_constants = constants.shape[1]
+    batch.physics = state.physics.ctypes.data
+    batch.elapsed_steps = state.elapsed_steps.ctypes.data
+    batch.needs_reset = state.needs_reset.ctypes.data
+    batch.streams = state.streams.ctypes.data
+    batch.constants = constants.ctypes.data
+    batch.rows = scratch.rows.ctypes.data
+    batch.doubts = scratch.doubts.ctypes.data
+    batch.indices = scratch.indices.ctypes.data
+    batch.final_observations = final_observations.ctypes.data
+    batch.max_episode_steps = rules.max_episode_steps
+    batch.trigonometry = rules.trigonometry
+    batch.autoreset_mode = rules.autoreset_mode
+    batch.step_reward = rules.step_reward
+    batch.fall_reward = rules.fall_reward
+    batch.reset_low = rules.reset_low
+    batch.reset_high = rules.reset_high
+    batch.semi_implicit = rules.semi_implicit
+    batch.shared_stream = rules.shared_stream
+
+
+class NotedBatch:
+    """A batch in the form that a step reads: its record, and the arrays whose addresses stand in it.
+
+    Attributes:
+        address: Of the record.
+        final_observations: With same-step autoreset, where the last observations of episodes are written, shape (N, 4),
+            float32; else shape (0, 4).
+    """
+
+    def __init__(self, state: BatchState, constants: npt.NDArray[np.float64], rules: StepRules) -> None:
+        """Note a batch.
+
+        Args:
+            state: What the steps change; its arrays must not be replaced by others.
+            constants: Physical constants, shape (9, 1) or (9, N), float64.
+            rules: Rules of the batch.
+        """
+        num_envs = state.elapsed_steps.size if rules.autoreset_mode == SAME_STEP else 0
+        self.final_observations = np.empty((num_envs, 4), dtype=np.float32)
+        scratch = new_scratch()
+        record = np.zeros(1, dtype=_BATCH)
+        _note_batch(record, state, constants, rules, scratch, self.final_observations)
+        self.address: int = record.ctypes.data
+        self._held = (record, state, constants, scratch)
+
+
+class Results(NamedTuple):
+    """The arrays that a step writes and returns, and the address of the record that notes them."""
+
+    observations: npt.NDArray[np.float32]
+    rewards: npt.NDArray[np.floating]
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
+    address: int
+    record: npt.NDArray[Any]
+
+
+def _references_of_a_free_array() -> int:
+    """Return what ``sys.getrefcount`` says in :meth:`ResultPool.take` of an array that nobody else holds."""
+    pool = [(np.empty(0), 0)]
+    return next(sys.getrefcount(array) for array, _ in pool)
+
+
+_FREE = _references_of_a_free_array()
+_MOST_IN_POOL = 3
+
+
+class ResultPool:
+    """Arrays for the results of steps: fresh ones, or some that a step has returned and nobody holds any more.
+
+    An array is held by whoever has a reference to it, to a view of it, or to anything else made of its memory that
+    keeps it alive, as tensors of other libraries do.
+    """
+
+    def __init__(
+        self, num_envs: int, reward_dtype: np.dtype[np.floating], observations: npt.NDArray[np.float32] | None
+    ) -> None:
+        """Begin without any arrays.
+
+        Args:
+            num_envs: N.
+            reward_dtype: Type of the rewards.
+            observations: Where all steps write the observations, shape (N, 4), float32; None where each writes others.
+        """
+        self._num_envs = num_envs
+        self._reward_dtype = reward_dtype
+        self._observations = observations
+        self._pool: list[Results] = []
+
+    def take(self) -> Results:
+        """Return arrays, contents undefined, that nobody holds."""
+        count = sys.getrefcount
+        for results in self._pool:
+            observations, rewards, terminated, truncated, _, _ = results
+            if (
+                count(rewards) == _FREE
+                and count(terminated) == _FREE
+                and count(truncated) == _FREE
+                and (self._observations is not None or count(observations) == _FREE)
+            ):
+                return results
+        return self._new()
+
+    def _new(self) -> Results:
+        if len(self._pool) < _MOST_IN_POOL:
+            record = np.zeros(1, dtype=_RESULTS)
+            address = record.ctypes.data
+        else:
+            # Its arrays are somebody's now.
+            *_, address, record = self._pool.pop(0)
+        shape = (self._num_envs,)
+        results = Results(
+            np.empty((*shape, 4), dtype=np.float32) if self._observations is None else self._observations,
+            np.empty(shape, dtype=self._reward_dtype),
+            np.empty(shape, dtype=np.bool_),
+            np.empty(shape, dtype=np.bool_),
+            address,
+            record,
+        )
+        _note_results(record, results.observations, results.terminated, results.truncated)
+        self._pool.append(results)
+        return results
+
+
+@kernel()
+def _note_results(
+    record: npt.NDArray[Any],
+    observations: npt.NDArray[np.float32],
+    terminated: npt.NDArray[np.bool_],
+    truncated: npt.NDArray[np.bool_],
+) -> None:
+    """Write the addresses of arrays into a record of shape (1,)."""
+    record[0].observations = observations.ctypes.data
+    record[0].terminated = terminated.ctypes.data
+    record[0].truncated = truncated.ctypes.data
+
+
+def _step_batch(
+    num_ranges: int,
+    batch_address: int,
+    results_address: int,
+    actions: npt.NDArray[np.int64],
+    rewards: npt.NDArray[np.floating],
+) -> int:
+    """Step every environment once.
+
+    With ``NEXT_STEP``, an environment whose episode ended with the previous step is reset instead: its action is
+    ignored, it reports reward 0 and neither flag. With ``SAME_STEP`` it is reset within the step that ended its
+    episode, after its observation was kept among the final ones. With ``DISABLED`` it goes on.
+
+    Args:
+        num_ranges: Into how many contiguous ranges the batch is cut; the result does not depend on it.
+        batch_address: Of the record of a :class:`NotedBatch`.
+        results_address: Of the record of :class:`Results`.
+        actions: Shape (N,), int64.
+        rewards: The results' rewards, shape (N,), floating: their type differs from batch to batch.
+
+    Returns:
+        The index of the first invalid action, in which case no environment has moved; else ``ALL_GO_ON``, or less by
+        the number of environments whose episode has ended.
+    """
+    batch = numba.carray(_pointer(batch_address), 1, _BATCH)[0]
+    num_envs = batch.num_envs
+    state = BatchState(
+        numba.carray(_pointer(batch.physics), (4, num_envs), np.float64),
+        numba.carray(_pointer(batch.elapsed_steps), num_envs, np.int32),
+        numba.carray(_pointer(batch.needs_reset), num_envs, np.bool_),
+        numba.carray(_pointer(batch.streams), (4, batch.num_streams), np.uint64),
+    )
+    constants = numba.carray(_pointer(batch.constants), (9, batch.num_constants), np.float64)
+    rules = StepRules(
+        batch.max_episode_steps,
+        batch.semi_implicit,
+        batch.trigonometry,
+        batch.autoreset_mode,
+        batch.shared_stream,
+        batch.step_reward,
+        batch.fall_reward,
+        batch.reset_low,
+        batch.reset_high,
+    )
+    results = numba.carray(_pointer(results_address), 1, _RESULTS)[0]
+    outputs = StepOutputs(
+        numba.carray(_pointer(results.observations), (num_envs, 4), np.float32),
+        rewards,
+        numba.carray(_pointer(results.terminated), num_envs, np.bool_),
+        numba.carray(_pointer(results.truncated), num_envs, np.bool_),
+        numba.carray(_pointer(batch.final_observations), (num_envs, 4), np.float32),
+    )
+    invalid = first_invalid_action(actions)
+    if invalid >= 0:
+        return invalid
+    if num_ranges == 1:
+        scratch = Scratch(
+            numba.carray(_pointer(batch.rows), SCRATCH_SIZE, np.float64),
+            numba.carray(_pointer(batch.doubts), (2, BLOCK), np.float64),
+            numba.carray(_pointer(batch.indices), BLOCK + 1, np.int64),
+        )
+        step_range(0, num_envs, actions, state, constants, rules, outputs, scratch)
+    else:
+        for part in numba.prange(num_ranges):
+            start = part * num_envs // num_ranges
+            stop = (part + 1) * num_envs // num_ranges
+            step_range(start, stop, actions, state, constants, rules, outputs, new_scratch())
+    if rules.shared_stream and rules.autoreset_mode != DISABLED:
+        reset_ended_from_shared_stream(state, rules, outputs)
+    ended = 0
+    if rules.autoreset_mode == SAME_STEP:
+        for i in range(num_envs):
+            ended += outputs.terminated[i] | outputs.truncated[i]
+    return ALL_GO_ON - ended
+
+
+step_batch = ThreadedKernel(_step_batch)
