@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastcartpole.addresses import borrowed
 from fastcartpole.approximate import fast_accelerations, fast_sines_and_cosines
 from fastcartpole.kernels import kernel
 from fastcartpole.physics import (
@@ -193,6 +194,26 @@ def copy_batch_state(state: BatchState) -> BatchState:
 
 
 @kernel()
+def borrowed_state(state: BatchState) -> BatchState:
+    """Return a state whose arrays are :func:`borrowed`."""
+    return BatchState(
+        borrowed(state.physics), borrowed(state.elapsed_steps), borrowed(state.needs_reset), borrowed(state.streams)
+    )
+
+
+@kernel()
+def borrowed_outputs(outputs: StepOutputs) -> StepOutputs:
+    """Return outputs whose arrays are :func:`borrowed`."""
+    return StepOutputs(
+        borrowed(outputs.observations),
+        borrowed(outputs.rewards),
+        borrowed(outputs.terminated),
+        borrowed(outputs.truncated),
+        borrowed(outputs.final_observations),
+    )
+
+
+@kernel()
 def new_scratch() -> Scratch:
     """Return scratch space, contents undefined."""
     return Scratch(
@@ -222,14 +243,14 @@ def reset_from_shared_stream(indices: npt.NDArray[np.int64], state: BatchState, 
         state.needs_reset[index] = False
 
 
-@kernel()
+@kernel(inlined=True)
 def write_observation(index: int, state: BatchState, observations: npt.NDArray[np.float32]) -> None:
     """Write one environment's state, rounded to float32, into row ``index`` of ``observations``, shape (N, 4)."""
     for row in range(4):
         observations[index, row] = np.float32(state.physics[row, index])
 
 
-@kernel()
+@kernel(inlined=True)
 def write_observations(start: int, stop: int, state: BatchState, observations: npt.NDArray[np.float32]) -> None:
     """Write the observations of environments ``start`` to ``stop - 1``."""
     positions, velocities = state.physics[0, start:stop], state.physics[1, start:stop]
@@ -341,7 +362,7 @@ def _move_block(
             _move(j, actions[j], rows, semi_implicit, is_exact, constants_of(j, constants))
 
 
-@kernel()
+@kernel(inlined=True)
 def _advance_block(
     start: int,
     count: int,
@@ -379,7 +400,7 @@ def _advance_block(
         fallen[j] = rows[_FALLEN + j] != 0.0
 
 
-@kernel()
+@kernel(inlined=True)
 def _advance_one(
     index: int,
     action: int,
@@ -395,7 +416,7 @@ def _advance_one(
     return has_fallen(physics[0, index], physics[2, index], own)
 
 
-@kernel()
+@kernel(inlined=True)
 def advance_range(
     start: int,
     stop: int,
@@ -433,7 +454,7 @@ def advance_range(
         at_limit[j] = elapsed_steps[j] >= rules.max_episode_steps
 
 
-@kernel()
+@kernel(inlined=True)
 def step_range(
     start: int,
     stop: int,

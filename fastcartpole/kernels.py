@@ -50,7 +50,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def kernel(
-    *, parallel: bool = False, fastmath: Collection[str] = (), cached: bool = True, brief: bool = False
+    *,
+    parallel: bool = False,
+    fastmath: Collection[str] = (),
+    cached: bool = True,
+    brief: bool = False,
+    inlined: bool = False,
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Return a decorator that compiles a function with Numba and keeps the machine code on disk.
 
@@ -64,6 +69,7 @@ def kernel(
             (fused multiply-add) or ``"fast"`` (everything). Never for exact physics.
         cached: Whether the machine code is kept on disk; a kernel that takes functions as arguments cannot be.
         brief: Whether it keeps the global interpreter lock: no other thread runs meanwhile, and the call costs less.
+        inlined: Whether it becomes part of every kernel that calls it: a call copies each array's shape and strides.
 
     Returns:
         The decorator. Where no directory for compiled code can be written, kernels are compiled anew in each process.
@@ -85,6 +91,7 @@ def kernel(
                 cache=directory is not None,
                 parallel=parallel,
                 fastmath=set(fastmath),
+                forceinline=inlined,
             )(function)
             return compiled
         finally:

@@ -9,12 +9,15 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from fastcartpole.addresses import borrowed
 from fastcartpole.batch import (
     SAME_STEP,
     BatchState,
     Scratch,
     StepOutputs,
     StepRules,
+    borrowed_outputs,
+    borrowed_state,
     copy_batch_state,
     new_scratch,
     reset_ended_from_shared_stream,
@@ -156,7 +159,7 @@ def _checked_or_new(
     return out
 
 
-@kernel()
+@kernel(inlined=True)
 def _step_into_row(
     t: int,
     start: int,
@@ -187,6 +190,34 @@ def _range_size(num_envs: int, rules: StepRules) -> int:
     return num_envs if rules.shared_stream else BLOCK
 
 
+@kernel()
+def _play_range_randomly(
+    start: int,
+    stop: int,
+    state: BatchState,
+    key: np.uint64,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    actions: npt.NDArray[np.int64],
+    buffers: StepOutputs,
+) -> None:
+    """Play T steps of some environments with uniformly random actions, 64 of an environment's from one number."""
+    state, constants, buffers = borrowed_state(state), borrowed(constants), borrowed_outputs(buffers)
+    actions = borrowed(actions)
+    num_steps, num_envs = actions.shape
+    scratch = new_scratch()
+    bits = np.empty(stop - start, dtype=np.uint64)
+    for t in range(num_steps):
+        shift = np.uint64(t % _BITS)
+        if t % _BITS == 0:
+            for j in range(bits.size):
+                bits[j] = hashed_uint64(key, t // _BITS * num_envs + start + j)
+        chosen = actions[t, start:stop]
+        for j in range(bits.size):
+            chosen[j] = (bits[j] >> shift) & np.uint64(1)
+        _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
+
+
 def _play_randomly_in_ranges(
     state: BatchState,
     key: np.uint64,
@@ -195,22 +226,43 @@ def _play_randomly_in_ranges(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> None:
-    """Play T steps with uniformly random actions, 64 of an environment's from one random number."""
-    num_steps, num_envs = actions.shape
+    """Play T steps with uniformly random actions."""
+    num_envs = actions.shape[1]
     size = _range_size(num_envs, rules)
     for part in numba.prange((num_envs + size - 1) // size):
         start, stop = part * size, min((part + 1) * size, num_envs)
-        scratch = new_scratch()
-        bits = np.empty(stop - start, dtype=np.uint64)
-        for t in range(num_steps):
-            shift = np.uint64(t % _BITS)
-            if t % _BITS == 0:
-                for j in range(bits.size):
-                    bits[j] = hashed_uint64(key, t // _BITS * num_envs + start + j)
-            chosen = actions[t, start:stop]
-            for j in range(bits.size):
-                chosen[j] = (bits[j] >> shift) & np.uint64(1)
-            _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
+        _play_range_randomly(start, stop, state, key, constants, rules, actions, buffers)
+
+
+# Not kept on disk: it takes a function as an argument.
+@kernel(cached=False)
+def _play_range(
+    start: int,
+    stop: int,
+    policy: Any,
+    state: BatchState,
+    key: np.uint64,
+    constants: npt.NDArray[np.float64],
+    rules: StepRules,
+    actions: npt.NDArray[np.int64],
+    buffers: StepOutputs,
+) -> int:
+    """Play T steps of some environments with a policy; return -1, or one for which it returned neither 0 nor 1."""
+    state, constants, buffers = borrowed_state(state), borrowed(constants), borrowed_outputs(buffers)
+    actions = borrowed(actions)
+    num_steps, num_envs = actions.shape
+    scratch = new_scratch()
+    for t in range(num_steps):
+        invalid = -1
+        for i in range(start, stop):
+            action = policy(buffers.observations[t, i], hashed_double(key, t * num_envs + i))
+            if action != 0 and action != 1:
+                invalid = i
+            actions[t, i] = np.int64(action)
+        if invalid >= 0:
+            return invalid
+        _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
+    return -1
 
 
 def _play_policy_in_ranges(
@@ -223,22 +275,13 @@ def _play_policy_in_ranges(
     buffers: StepOutputs,
 ) -> int:
     """Play T steps with a jitted policy; return -1, or an environment for which it returned neither 0 nor 1."""
-    num_steps, num_envs = actions.shape
+    num_envs = actions.shape[1]
     size = _range_size(num_envs, rules)
     num_parts = (num_envs + size - 1) // size
-    invalid = np.full(num_parts, -1)
+    invalid = np.empty(num_parts, dtype=np.int64)
     for part in numba.prange(num_parts):
         start, stop = part * size, min((part + 1) * size, num_envs)
-        scratch = new_scratch()
-        for t in range(num_steps):
-            for i in range(start, stop):
-                action = policy(buffers.observations[t, i], hashed_double(key, t * num_envs + i))
-                if action != 0 and action != 1:
-                    invalid[part] = i
-                actions[t, i] = np.int64(action)
-            if invalid[part] >= 0:
-                break
-            _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
+        invalid[part] = _play_range(start, stop, policy, state, key, constants, rules, actions, buffers)
     return int(invalid.max())
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import numpy.typing as npt
-from numba.extending import intrinsic
 
+from fastcartpole.addresses import pointer
 from fastcartpole.batch import (
     DISABLED,
     SAME_STEP,
@@ -52,16 +52,6 @@ _RESULTS = np.dtype([(name, _ADDRESS) for name in ("observations", "terminated",
 
 ALL_GO_ON = -1
 """What a step returns where no episode has ended."""
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_typing_context: Any, address: Any) -> Any:
-    """Return an integer as the pointer it is."""
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(numba.types.voidptr))
-
-    return numba.types.voidptr(address), generate
 
 
 @kernel()
@@ -239,15 +229,15 @@ def _step_batch(
         The index of the first invalid action, in which case no environment has moved; else ``ALL_GO_ON``, or less by
         the number of environments whose episode has ended.
     """
-    batch = numba.carray(_pointer(batch_address), 1, _BATCH)[0]
+    batch = numba.carray(pointer(batch_address), 1, _BATCH)[0]
     num_envs = batch.num_envs
     state = BatchState(
-        numba.carray(_pointer(batch.physics), (4, num_envs), np.float64),
-        numba.carray(_pointer(batch.elapsed_steps), num_envs, np.int32),
-        numba.carray(_pointer(batch.needs_reset), num_envs, np.bool_),
-        numba.carray(_pointer(batch.streams), (4, batch.num_streams), np.uint64),
+        numba.carray(pointer(batch.physics), (4, num_envs), np.float64),
+        numba.carray(pointer(batch.elapsed_steps), num_envs, np.int32),
+        numba.carray(pointer(batch.needs_reset), num_envs, np.bool_),
+        numba.carray(pointer(batch.streams), (4, batch.num_streams), np.uint64),
     )
-    constants = numba.carray(_pointer(batch.constants), (9, batch.num_constants), np.float64)
+    constants = numba.carray(pointer(batch.constants), (9, batch.num_constants), np.float64)
     rules = StepRules(
         batch.max_episode_steps,
         batch.semi_implicit,
@@ -259,22 +249,22 @@ def _step_batch(
         batch.reset_low,
         batch.reset_high,
     )
-    results = numba.carray(_pointer(results_address), 1, _RESULTS)[0]
+    results = numba.carray(pointer(results_address), 1, _RESULTS)[0]
     outputs = StepOutputs(
-        numba.carray(_pointer(results.observations), (num_envs, 4), np.float32),
+        numba.carray(pointer(results.observations), (num_envs, 4), np.float32),
         rewards,
-        numba.carray(_pointer(results.terminated), num_envs, np.bool_),
-        numba.carray(_pointer(results.truncated), num_envs, np.bool_),
-        numba.carray(_pointer(batch.final_observations), (num_envs, 4), np.float32),
+        numba.carray(pointer(results.terminated), num_envs, np.bool_),
+        numba.carray(pointer(results.truncated), num_envs, np.bool_),
+        numba.carray(pointer(batch.final_observations), (num_envs, 4), np.float32),
     )
     invalid = first_invalid_action(actions)
     if invalid >= 0:
         return invalid
     if num_ranges == 1:
         scratch = Scratch(
-            numba.carray(_pointer(batch.rows), SCRATCH_SIZE, np.float64),
-            numba.carray(_pointer(batch.doubts), (2, BLOCK), np.float64),
-            numba.carray(_pointer(batch.indices), BLOCK + 1, np.int64),
+            numba.carray(pointer(batch.rows), SCRATCH_SIZE, np.float64),
+            numba.carray(pointer(batch.doubts), (2, BLOCK), np.float64),
+            numba.carray(pointer(batch.indices), BLOCK + 1, np.int64),
         )
         step_range(0, num_envs, actions, state, constants, rules, outputs, scratch)
     else:
