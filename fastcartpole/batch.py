@@ -482,8 +482,11 @@ def step_range(
     advance_range(start, stop, actions, state, constants, rules, outputs.terminated, outputs.truncated, scratch)
     terminated, truncated = outputs.terminated[start:stop], outputs.truncated[start:stop]
     rewards, needs_reset = outputs.rewards[start:stop], state.needs_reset[start:stop]
-    for j in range(stop - start):
-        rewards[j] = rules.fall_reward if terminated[j] else rules.step_reward
+    if rules.fall_reward == rules.step_reward:
+        rewards[:] = rules.step_reward
+    else:
+        for j in range(stop - start):
+            rewards[j] = rules.fall_reward if terminated[j] else rules.step_reward
     if rules.autoreset_mode == NEXT_STEP:
         for j in range(stop - start):
             if needs_reset[j]:

@@ -106,7 +106,7 @@ class ThreadedKernel(Generic[Parameters, Result]):
     Attributes:
         serial: The kernel compiled for the calling thread alone.
         brief: The same, for work that takes some microseconds: it keeps the global interpreter lock.
-        parallel: The kernel compiled for several threads; launched only within :func:`parallel_launch`.
+        parallel: The kernel compiled for several threads; launched only by :func:`launch_parallel`.
     """
 
     def __init__(self, function: Callable[Parameters, Result], *, cached: bool = True) -> None:
@@ -120,12 +120,11 @@ class ThreadedKernel(Generic[Parameters, Result]):
         self.brief = kernel(brief=True, cached=cached)(function)
         self.parallel = kernel(parallel=True, cached=cached)(function)
 
-    def __call__(self, num_threads: int, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def __call__(self, num_threads: int, *args: Parameters.args, **_: Parameters.kwargs) -> Result:
         """Run the kernel; ``num_threads`` of 1 starts no threads."""
         if num_threads == 1:
-            return self.serial(*args, **kwargs)
-        with parallel_launch(num_threads):
-            return self.parallel(*args, **kwargs)
+            return self.serial(*args)  # type: ignore[call-arg]
+        return launch_parallel(num_threads, self.parallel, *args)
 
     def is_on_disk(self, num_threads: int) -> bool:
         """Return whether the variant for so many threads was compiled before, or cannot be kept on disk."""
@@ -186,14 +185,25 @@ def is_forked_child() -> bool:
     return _FORKED_CHILD
 
 
-@contextmanager
-def parallel_launch(num_threads: int) -> Iterator[None]:
-    """Launch a parallel kernel within, alone, on so many threads or on all there are; the caller's own number stays."""
+def launch_parallel(num_threads: int, function: Callable[..., Result], *args: Any) -> Result:
+    """Call a parallel kernel, alone, on so many threads or on all there are; the caller's own number stays.
+
+    Args:
+        num_threads: How many, at least 1.
+        function: The kernel, or what calls it.
+        args: Its arguments.
+
+    Returns:
+        What it returns.
+    """
+    wanted = min(num_threads, numba.config.NUMBA_NUM_THREADS)
     with _PARALLEL_LAUNCH:
         previous: int = numba.get_num_threads()
-        numba.set_num_threads(min(num_threads, numba.config.NUMBA_NUM_THREADS))
+        if wanted == previous:
+            return function(*args)
+        numba.set_num_threads(wanted)
         try:
-            yield
+            return function(*args)
         finally:
             numba.set_num_threads(previous)
 

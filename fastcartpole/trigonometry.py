@@ -5,10 +5,11 @@ Exact sines are Gymnasium's sines: NumPy's scalar ``sin`` and ``cos`` call the C
 test (A. Ziv, "Fast Evaluation of Elementary Mathematical Functions with Correctly Rounded Last Bit", 1991):
 
 A polynomial gives the value as an unevaluated sum ``rounded + residue``. The residue is free of error but for that of
-the correction it stems from: at most five roundings, each of 2**-53 of the correction. glibc rounds a value that is
-within 0.02 units in the last place (ulp) of the true one (comments in its ``s_sin.c``: 0.518 ulp for the sine and 0.51
-for the cosine, half of an ulp included). Where the true residue is below 0.48 ulp, ``rounded`` is therefore what glibc
-returns. Elsewhere, in one case of twenty, the C library is asked. With other C libraries it is always asked.
+the correction it stems from: the roundings of a few operations, each at most 2**-53 of the correction. How far the
+value that glibc rounds is from the true one stands in comments of its ``s_sin.c``, in units in the last place (ulp),
+half of one included: 0.501 for the sine of up to 0.126 rad, 0.518 for that of larger angles, and 0.51 for the cosine.
+Where the true residue is below what these leave of half an ulp, with some distance, ``rounded`` is therefore what glibc
+returns. Elsewhere, in one case of thirty, the C library is asked. With other C libraries it is always asked.
 """
 
 from __future__ import annotations
@@ -38,10 +39,16 @@ BLOCK = 256
 
 # The polynomials' range in rad; the pole falls at 0.21.
 LARGEST_ANGLE = 0.25
-# Scaled by this, a residue still rounds away exactly where it is below 0.48 ulp.
-_RESIDUE_SCALE = 0.5 / 0.48
-# What the correction may err by, relative to itself.
-_CORRECTION_ERROR = 5 * 2.0**-53
+# Scaled by one of these, a residue still rounds away exactly where it is below so many ulp.
+_SMALL_SINE_SCALE = 0.5 / 0.498
+_SINE_SCALE = 0.5 / 0.48
+_COSINE_SCALE = 0.5 / 0.489
+# In rad: the angles for which glibc has another way to sines.
+_SMALL_ANGLE = 0.126
+# What the corrections may err by, relative to themselves: roundings of the square, of -1/6 (but not of -1/2), of the
+# sum after it and of one or two products. What comes from the later terms is below a quarter of one rounding.
+_SINE_ERROR = 5 * 2.0**-53
+_COSINE_ERROR = 3.25 * 2.0**-53
 
 # Taylor coefficients: on the range, the first terms left out are below 2**-63 of the value.
 _S1, _S2, _S3, _S4, _S5, _S6 = -1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800, 1 / 6227020800
@@ -125,10 +132,10 @@ def cosine_correction(x: float) -> float:
 
 
 @kernel()
-def _rounding_doubt(rounded: float, residue: float, correction: float) -> float:
+def _rounding_doubt(rounded: float, residue: float, error: float, scale: float) -> float:
     """Return 0 if the largest residue possible rounds away: then ``rounded`` is the C library's value."""
-    largest_residue = residue + np.copysign(_CORRECTION_ERROR * correction, residue)
-    doubt: float = abs((rounded + _RESIDUE_SCALE * largest_residue) - rounded)
+    largest_residue = residue + np.copysign(error, residue)
+    doubt: float = abs((rounded + scale * largest_residue) - rounded)
     return doubt
 
 
@@ -162,14 +169,16 @@ def sines_and_cosines(
         sines[j] = rounded
         # The sine of a negative zero is a negative zero, which the sum is not.
         in_range = 0.0 < abs(x) <= largest
-        sine_doubts[j] = _rounding_doubt(rounded, residue, correction) + (0.0 if in_range else 1.0)
+        scale = _SMALL_SINE_SCALE if abs(x) < _SMALL_ANGLE else _SINE_SCALE
+        sine_doubts[j] = _rounding_doubt(rounded, residue, _SINE_ERROR * correction, scale) + (0.0 if in_range else 1.0)
     for j in range(angles.size):
         x = angles[j]
         correction = cosine_correction(x)
         rounded = 1.0 + correction
         residue = correction - (rounded - 1.0)
         cosines[j] = rounded
-        cosine_doubts[j] = _rounding_doubt(rounded, residue, correction) + (0.0 if abs(x) <= largest else 1.0)
+        doubt = _rounding_doubt(rounded, residue, _COSINE_ERROR * correction, _COSINE_SCALE)
+        cosine_doubts[j] = doubt + (0.0 if abs(x) <= largest else 1.0)
     for k in range(_doubtful(sine_doubts, angles.size, indices)):
         sines[indices[k]] = libm_sine(angles[indices[k]])
     for k in range(_doubtful(cosine_doubts, angles.size, indices)):

@@ -28,7 +28,7 @@ from fastcartpole.batch import (
     step_rules,
     write_observations,
 )
-from fastcartpole.kernels import OneThread, is_forked_child, parallel_launch, specialized, usable_threads
+from fastcartpole.kernels import IN_USE, OneThread, is_forked_child, launch_parallel, specialized, usable_threads
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter
 from fastcartpole.random_streams import give_state, new_generator, seed_streams_from_integers, take_state
@@ -604,18 +604,24 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         if most_threads == 1 and self.num_envs <= _MOST_IN_A_BRIEF_STEP and not self._generators:
             return specialized(step_batch.brief, *example)
         kernel = specialized(step_batch.parallel if most_threads > 1 else step_batch.serial, *example)
+        acquire, release = self._one_thread.acquire, self._one_thread.release
 
         def step(num_ranges: int, *args: Any) -> int:
-            with self._one_thread:
-                self._take_states()
+            if not acquire(False):
+                raise RuntimeError(IN_USE)
+            try:
+                if self._generators:
+                    self._take_states()
                 if most_threads == 1:
                     outcome = kernel(num_ranges, *args)
                 elif is_forked_child():
                     outcome = step_batch.serial(num_ranges, *args)
                 else:
-                    with parallel_launch(most_threads):
-                        outcome = kernel(most_threads, *args)
-                self._give_states()
+                    outcome = launch_parallel(most_threads, kernel, most_threads, *args)
+                if self._generators:
+                    self._give_states()
+            finally:
+                release()
             return outcome
 
         return step
