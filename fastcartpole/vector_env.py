@@ -77,7 +77,8 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
     Observations are float32 of shape (N, 4): position (m), velocity (m/s), angle (rad), angular velocity (rad/s).
     Actions are integers of shape (N,): 0 pushes to the left, 1 to the right. Results do not depend on the number of
     threads. The environment can be pickled and copied; the copy goes on as the original does. A batch is used by one
-    thread at a time (others get an exception); threads with a batch each run side by side.
+    thread at a time: others get an exception, or, where a step takes some microseconds, their steps come one after the
+    other. Threads with a batch each run side by side.
 
     The physics, the state and the rules can be read and set under the names of Gymnasium's batch, quantities as a
     number or as one for each environment; see :class:`fastcartpole.attributes.Physical`. ``num_envs``, ``seeding`` and
@@ -126,7 +127,8 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
             parameters: Physical parameters; None for those of ``CartPole-v1``.
             kinematics_integrator: ``"euler"`` or ``"semi-implicit euler"``.
             num_threads: Threads that share a step, at least 1; None chooses by the size of the batch.
-            copy: Whether every step returns a fresh observation array; otherwise all steps return the same one.
+            copy: Whether every step returns an observation array that nobody else holds; otherwise all steps return the
+                same one.
             render_mode: ``"rgb_array"``, or ``"rgb_array_list"`` which is the same, for a tuple of frames,
                 ``"rgb_array_grid"`` for one tiled frame, or None.
 
