@@ -13,10 +13,10 @@ from agent.config import PRESETS, PPOConfig, preset_config
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
-    from agent.evaluation import EvaluationResult, evaluate
-    from agent.loading import load
+    from agent.ppo import PPO
+    from agent.rollouts.evaluation import EvaluationResult, evaluate
+    from agent.runs.loading import load
     from agent.sweeps.sweeping import SweepResult, sweep
-    from agent.training import PPO
 
 __all__ = [
     "PPO",
@@ -33,10 +33,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "PPO": "agent.training",
-    "EvaluationResult": "agent.evaluation",
-    "evaluate": "agent.evaluation",
-    "load": "agent.loading",
+    "PPO": "agent.ppo",
+    "EvaluationResult": "agent.rollouts.evaluation",
+    "evaluate": "agent.rollouts.evaluation",
+    "load": "agent.runs.loading",
     "SweepResult": "agent.sweeps.sweeping",
     "sweep": "agent.sweeps.sweeping",
 }

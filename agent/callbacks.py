@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
-    from agent.training import PPO
+    from agent.ppo import PPO
 
 
 class Callback:

@@ -15,7 +15,7 @@ import cloup
 
 from agent.cli import main
 from agent.commands.output import checked_output, unwritable, write_output
-from agent.surroundings import end_process, prepare_process
+from agent.process.surroundings import end_process, prepare_process
 
 if TYPE_CHECKING:
     from bench.results import Measurement

@@ -12,7 +12,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from agent.figures import Figure, own_settings
+from agent.views.figures import Figure, own_settings
 
 Curves = npt.NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.figures import Axes, Figure, own_settings
+from agent.views.figures import Axes, Figure, own_settings
 from bench.results import CaseResult, Measurement
 
 _SIZE, _THREADS = "size of the batch", "threads of a rollout"

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
-from agent.quiet import standard_error_held_back
+from agent.process.quiet import standard_error_held_back
 
 # The slowest call, an epoch of the Keras example, takes half a minute.
 _LONGEST_CALL_S = 300.0

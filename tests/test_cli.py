@@ -13,11 +13,12 @@ from click.testing import CliRunner
 from PIL import Image
 from runs import FASTPPO, invoke
 
-from agent import PRESETS, PPOConfig, animations
+from agent import PRESETS, PPOConfig
 from agent.cli import main
 from agent.commands.train import _checked_gif_epochs
-from agent.display import format_epoch
 from agent.metrics import EpochMetrics
+from agent.views import animations
+from agent.views.display import format_epoch
 
 COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 
@@ -40,7 +41,7 @@ def rows_of(path):
 
 
 def load_actor(path):
-    from agent.backend import keras
+    from agent.process.backend import keras
 
     return keras.saving.load_model(path)
 

@@ -23,10 +23,10 @@ from rich.console import Console
 from runs import SMALL, invoke, message_of
 
 from agent import PRESETS
-from agent.display import LineDisplay, LiveDisplay, new_display
 from agent.metrics import EpochMetrics
-from agent.run_directory import RunDirectory
-from agent.sparkline import Sparkline
+from agent.runs.directory import RunDirectory
+from agent.views.display import LineDisplay, LiveDisplay, new_display
+from agent.views.sparkline import Sparkline
 
 FASTPPO = str(Path(sys.executable).with_name("fastppo"))
 FIELDS = [field.name for field in dataclasses.fields(EpochMetrics)]

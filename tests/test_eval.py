@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from runs import invoke, message_of
 
-from agent.backend import keras
-from agent.networks import build_actor
+from agent.learning.networks import build_actor
+from agent.process.backend import keras
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from runs import invoke, message_of
 
-from agent import exporting
-from agent.backend import keras, tf
+from agent.process.backend import keras, tf
+from agent.runs import exporting
 
 OBSERVATIONS = np.random.default_rng(7).normal(size=(20, 4)).astype(np.float32)
 

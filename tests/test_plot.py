@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.image import imread
 from runs import invoke, message_of
 
-from agent import PRESETS, plots
-from agent.run_directory import RunDirectory
+from agent import PRESETS
+from agent.runs.directory import RunDirectory
+from agent.views import plots
 
 COLUMNS = "epoch,env_steps,mean_return,mean_length,kl,policy_loss,entropy,clip_fraction,policy_iterations,value_loss"
 COLUMNS += ",explained_variance,steps_per_second,elapsed_s"

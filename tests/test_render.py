@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 from runs import LEANING, TO_THE_LEFT, TO_THE_RIGHT, invoke, let_act_by, message_of
 
-from agent import PPO, animations, window
-from agent.animations import side_by_side
-from agent.networks import build_actor
-from agent.replay import actors_after
-from agent.run_directory import RunDirectory
+from agent import PPO
+from agent.learning.networks import build_actor
+from agent.runs.directory import RunDirectory
+from agent.runs.replay import actors_after
+from agent.views import animations, window
+from agent.views.animations import side_by_side
 
 FASTPPO = str(Path(sys.executable).with_name("fastppo"))
 
@@ -71,7 +72,7 @@ def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, m
     actors = {epoch: build_actor((4, 4), seed=0) for epoch in (0, 2, 4)}
     for actor, weights in zip(actors.values(), (TO_THE_LEFT, LEANING, TO_THE_RIGHT), strict=True):
         let_act_by(actor, weights)
-    monkeypatch.setattr("agent.replay.actors_after", lambda *_: actors)
+    monkeypatch.setattr("agent.runs.replay.actors_after", lambda *_: actors)
     result = invoke("render", copied_run, *epochs)
     assert result.exit_code == 0, result.output
     frames = frames_of(copied_run / "epochs_0_2_4.gif")

@@ -10,7 +10,7 @@ import pytest
 from runs import FASTPPO, SMALL, assert_ended_alike, invoke, metrics_of, number_of_rows
 
 from agent import PPO, preset_config
-from agent.run_directory import RunDirectory
+from agent.runs.directory import RunDirectory
 
 
 def test_two_halves_are_the_whole(trained, tmp_path):

@@ -9,8 +9,8 @@ import threading
 import pytest
 from runs import FASTPPO, SMALL, assert_ended_alike, invoke
 
-from agent import surroundings
-from agent.warm_up import RolloutCompilation
+from agent.process import surroundings
+from agent.rollouts.warm_up import RolloutCompilation
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_learning_curve_that_cannot_be_drawn_does_not_cost_the_evaluation(tmp_
     def fail(*_):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr("agent.plots.plot_learning_curves", fail)
+    monkeypatch.setattr("agent.views.plots.plot_learning_curves", fail)
     result = invoke("train", *SMALL, "--epochs", 1, "--out", tmp_path / "o")
     assert result.exit_code == 0, result.output
     assert result.stderr == "Warning: no learning curve was drawn: no fonts\n"
@@ -145,7 +145,8 @@ def test_a_learning_curve_that_cannot_be_drawn_does_not_cost_the_evaluation(tmp_
 
 
 def test_the_process_that_compiles_imports_nothing_of_the_current_folder(hostile_folder, monkeypatch):
-    from agent import PRESETS, warm_up
+    from agent import PRESETS
+    from agent.rollouts import warm_up
 
     monkeypatch.chdir(hostile_folder.path)
     monkeypatch.setattr(warm_up, "rollout_kernel_is_on_disk", lambda _: False)
@@ -172,7 +173,7 @@ def test_no_command_imports_anything_of_the_current_folder(hostile_folder, train
 
 def test_matplotlib_is_imported_whatever_backend_the_environment_names():
     code = (
-        "from agent.surroundings import matplotlib_backend_left_out\n"
+        "from agent.process.surroundings import matplotlib_backend_left_out\n"
         "with matplotlib_backend_left_out():\n"
         "    import matplotlib\n"
         "import os\n"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from agent.run_directory import RunDirectory
+from agent.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from agent.backend import keras
+    from agent.process.backend import keras
 
 _METAVAR = "RUN|ACTOR.keras"
 
@@ -55,12 +55,12 @@ def loaded_actor(path: Path) -> keras.Model:
     Raises:
         click.BadParameter: If there is none, or it cannot be loaded.
     """
-    from agent.quiet import standard_error_held_back
+    from agent.process.quiet import standard_error_held_back
 
     actor_path = path_of_actor(path)
     with standard_error_held_back():
-        from agent.backend import hide_gpus
-        from agent.networks import load_actor
+        from agent.learning.networks import load_actor
+        from agent.process.backend import hide_gpus
     hide_gpus()
     try:
         return load_actor(actor_path)

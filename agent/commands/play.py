@@ -24,7 +24,7 @@ def play(path: Path, episodes: int, seed: int, greedy: bool) -> None:
     if not find_spec("pygame"):
         raise click.UsageError("a window needs pygame: pip install 'fastppo[rendering]'.")
     actor = loaded_actor(path)
-    from agent.window import NoScreenError, Window
+    from agent.views.window import NoScreenError, Window
 
     try:
         with Window() as window:

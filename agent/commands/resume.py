@@ -8,9 +8,9 @@ from typing import Any
 import click
 import numpy as np
 
-from agent.checkpoint import State
 from agent.config import PPOConfig
-from agent.run_directory import RunDirectory
+from agent.runs.checkpoint import State
+from agent.runs.directory import RunDirectory
 
 # What may be chosen anew. Everything else is the run's own.
 _CHANGEABLE = frozenset(

@@ -16,14 +16,14 @@ from agent.commands.options import NONE, changes_of, configuration_options, inte
 from agent.commands.output import created_directory, unwritable
 from agent.config import PRESETS, PPOConfig, preset_config
 from agent.errors import DeviceError, DivergenceError, reason_of
-from agent.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
-from agent.run_directory import Checkpoints, RunDirectory
-from agent.surroundings import show_warning
+from agent.process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
+from agent.process.surroundings import show_warning
+from agent.runs.directory import Checkpoints, RunDirectory
 
 if TYPE_CHECKING:
     from agent.callbacks import Callback
-    from agent.checkpoint import State
-    from agent.training import PPO
+    from agent.ppo import PPO
+    from agent.runs.checkpoint import State
 
 _INTERRUPTED = 130
 # When the Keras example shows its policy.
@@ -241,7 +241,7 @@ def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
 
 def _checked_gif_epochs(chosen: Any, config: PPOConfig, first: int = 0) -> tuple[int, ...]:
     """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
-    from agent.animations import missing_packages
+    from agent.views.animations import missing_packages
 
     if chosen == NONE:
         return ()
@@ -275,7 +275,7 @@ def _new_run(path: Path) -> RunDirectory:
 def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _Outputs, *, is_resumed: bool) -> bool:
     """Train, save and evaluate; return False where Ctrl-C ended the training early."""
     with interrupt_not_lost():
-        from agent.display import new_display
+        from agent.views.display import new_display
 
     past_returns = [metrics.mean_return for metrics in run.read_metrics()]
     with new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns) as display:
@@ -313,7 +313,7 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
         raise click.ClickException(message) from None
     run.reopen(ppo.epoch)
     if run.tensorboard_path.is_dir():
-        from agent.tensorboard import cut_events
+        from agent.views.tensorboard import cut_events
 
         cut_events(run.tensorboard_path, ppo.epoch * ppo.config.rollout_size)
     run.write_config(ppo.config)
@@ -321,8 +321,8 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
 
 def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
     """Return what watches the training, in the order in which it is told."""
-    from agent.best import BestPolicy
-    from agent.rendering import GifRecorder
+    from agent.runs.best import BestPolicy
+    from agent.views.rendering import GifRecorder
 
     callbacks: list[Callback] = [
         run,
@@ -331,7 +331,7 @@ def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
         Checkpoints(run, outputs.checkpoint_every),
     ]
     if outputs.tensorboard:
-        from agent.tensorboard import TensorBoardWriter
+        from agent.views.tensorboard import TensorBoardWriter
 
         callbacks.append(TensorBoardWriter(run.tensorboard_path))
     return callbacks
@@ -339,8 +339,8 @@ def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
 
 def _evaluated(ppo: PPO, run: RunDirectory) -> str:
     """Evaluate the trained policy in Gymnasium, write the result, and return it as a sentence."""
-    from agent.console import format_evaluation
-    from agent.evaluation import evaluate
+    from agent.rollouts.evaluation import evaluate
+    from agent.views.console import format_evaluation
 
     result = evaluate(ppo.actor, seed=ppo.evaluation_seed)
     run.write_evaluation(result.as_dict())
@@ -350,7 +350,7 @@ def _evaluated(ppo: PPO, run: RunDirectory) -> str:
 def _draw_learning_curve(run: RunDirectory) -> None:
     """Draw the learning curve; whatever prevents the drawing library from it is no reason to lose the evaluation."""
     try:
-        from agent.plots import has_returns, plot_learning_curves
+        from agent.views.plots import has_returns, plot_learning_curves
 
         if has_returns(run):
             run.write_learning_curve(lambda path: plot_learning_curves([run], path))
@@ -362,15 +362,15 @@ def _draw_learning_curve(run: RunDirectory) -> None:
 
 def _prepared_agent(config: PPOConfig) -> PPO:
     """Import TensorFlow and Numba, build the agent and compile everything, side by side where it can be."""
-    from agent.quiet import standard_error_held_back
+    from agent.process.quiet import standard_error_held_back
 
     with interrupt_not_lost():
-        from agent.warm_up import RolloutCompilation
+        from agent.rollouts.warm_up import RolloutCompilation
 
         with RolloutCompilation(config) as compilation:
             with standard_error_held_back():
-                from agent.backend import hide_gpus
-                from agent.training import PPO
+                from agent.ppo import PPO
+                from agent.process.backend import hide_gpus
             if config.device == "cpu":
                 hide_gpus()
             ppo = PPO(config)

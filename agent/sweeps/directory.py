@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.files import append_lines, locked_directory, make_directory, write_atomically, write_through
+from agent.runs.files import append_lines, locked_directory, make_directory, write_atomically, write_through
 from agent.sweeps.grid import Key, Run, as_text
 from agent.sweeps.worker import Failure, Outcome, Point
 

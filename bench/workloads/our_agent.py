@@ -10,11 +10,11 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
 from agent import PPO, PPOConfig, evaluate, preset_config
-from agent.backend import keras
-from agent.collect import Collector, Rollout
 from agent.config import PRESETS
-from agent.policy import padded_weights
-from agent.update import UpdateBatch
+from agent.kernels.forward import padded_weights
+from agent.learning.update import UpdateBatch
+from agent.process.backend import keras
+from agent.rollouts.cartpole import Collector, Rollout
 from bench.process import WrongResultError
 from bench.workloads.solving import TARGET_RETURN, greedy_mean
 from bench.workloads.transitions import initial_weights, some_transitions

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from agent.collect import greedy_episode_lengths
-from agent.policy import padded_weights
+from agent.kernels.forward import padded_weights
+from agent.rollouts.cartpole import greedy_episode_lengths
 
 TARGET_RETURN = 475.0
 """The mean return that Gymnasium's registry calls solved."""

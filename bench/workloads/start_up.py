@@ -27,7 +27,7 @@ class StartUp:
             num_envs: Number of environments of preset ``fast``.
         """
         times = [time.perf_counter()]
-        for module in ("keras", "agent.training"):
+        for module in ("keras", "agent.ppo"):
             importlib.import_module(module)
             times.append(time.perf_counter())
         from agent import PPO, preset_config

@@ -12,7 +12,7 @@ Array = npt.NDArray[Any]
 
 
 class Transitions(NamedTuple):
-    """What an update learns from; the fields are those of ``agent.update.UpdateBatch``."""
+    """What an update learns from; the fields are those of ``agent.learning.update.UpdateBatch``."""
 
     observations: Array
     actions: Array

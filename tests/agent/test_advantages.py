@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.advantages import advantages_and_returns, explained_variance, normalized
-from agent.collect import new_rollout
+from agent.kernels.advantages import advantages_and_returns, explained_variance, normalized
+from agent.rollouts.cartpole import new_rollout
 
 
 def discounted_sum(terms, discount):

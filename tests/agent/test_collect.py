@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from agent import collect
-from agent.collect import Collector, greedy_episode_lengths
-from agent.networks import build_actor
-from agent.policy import padded_weights
+from agent.kernels.forward import padded_weights
+from agent.learning.networks import build_actor
+from agent.rollouts import cartpole
+from agent.rollouts.cartpole import Collector, greedy_episode_lengths
 
 NUM_STEPS = 120
 
@@ -77,7 +77,7 @@ def test_the_number_of_threads_changes_nothing(actor, monkeypatch):
     weights = padded_weights(actor.get_weights())
     rollouts = []
     for threads in (1, 2):
-        monkeypatch.setattr(collect, "usable_threads", lambda *_, threads=threads: threads)
+        monkeypatch.setattr(cartpole, "usable_threads", lambda *_, threads=threads: threads)
         ours = collector(300)
         rollouts.append([ours.collect(weights) for _ in range(2)])
     for serial, parallel in zip(*rollouts, strict=True):

@@ -7,10 +7,11 @@ import pytest
 from click.testing import CliRunner
 from runs import SMALL
 
-from agent import PPO, backend, preset_config
-from agent.backend import keras, tf
+from agent import PPO, preset_config
 from agent.cli import main
 from agent.errors import DeviceError
+from agent.process import backend
+from agent.process.backend import keras, tf
 
 CONFIG = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), target_return=None)
 

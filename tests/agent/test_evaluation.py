@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from agent import EvaluationResult, evaluate
-from agent.evaluation import _drawn_actions
-from agent.networks import build_actor
+from agent.learning.networks import build_actor
+from agent.rollouts.evaluation import _drawn_actions
 
 
 def test_the_returns_are_those_of_single_episodes_in_gymnasium():

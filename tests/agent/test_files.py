@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import files
-from agent.run_directory import RunDirectory
+from agent.runs import files
+from agent.runs.directory import RunDirectory
 from agent.sweeps.directory import Plan, SweepDirectory
 from agent.sweeps.grid import runs_of
 from agent.sweeps.worker import Failure, Outcome, Point

@@ -6,9 +6,9 @@ from agents import new_agent
 from runs import BALANCING, TO_THE_RIGHT, let_act_by
 
 from agent import PPO, PRESETS
-from agent.backend import keras, tf
-from agent.networks import copy_of
-from agent.update import UpdateMetrics
+from agent.learning.networks import copy_of
+from agent.learning.update import UpdateMetrics
+from agent.process.backend import keras, tf
 
 CONFIG = PRESETS["keras"]
 

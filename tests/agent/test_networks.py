@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from agent.backend import keras, tf
-from agent.networks import build_actor, build_critic, differentiable_outputs
+from agent.learning.networks import build_actor, build_critic, differentiable_outputs
+from agent.process.backend import keras, tf
 
 
 @pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (2, 130)])

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from agent.networks import build_actor, build_critic
-from agent.policy import forward, padded_weights, sample_action, state_values, tanh_in_place
-from agent.tiles import TILE_WIDTH
+from agent.kernels.forward import forward, padded_weights, sample_action, state_values, tanh_in_place
+from agent.kernels.tiles import TILE_WIDTH
+from agent.learning.networks import build_actor, build_critic
 
 
 def numba_outputs(model, observations):

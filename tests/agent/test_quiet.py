@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from agent.quiet import standard_error_held_back
+from agent.process.quiet import standard_error_held_back
 
 CHATTER = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
@@ -46,7 +46,7 @@ def test_what_is_held_back_for_good_is_not_shown(capfd):
 def test_threads_that_hold_back_at_once_put_standard_error_back_where_it_was():
     code = (
         "import os, threading\n"
-        "from agent.quiet import standard_error_held_back\n"
+        "from agent.process.quiet import standard_error_held_back\n"
         "both = threading.Barrier(2)\n"
         "def hold(first):\n"
         "    if not first: both.wait()\n"
@@ -69,7 +69,7 @@ def test_threads_that_hold_back_at_once_put_standard_error_back_where_it_was():
 def test_warnings_of_python_are_shown():
     code = (
         "import sys, warnings\n"
-        "from agent.quiet import standard_error_held_back\n"
+        "from agent.process.quiet import standard_error_held_back\n"
         "with standard_error_held_back():\n"
         "    warnings.warn('mind the gap')\n"
         "    print('and the step', file=sys.stderr)\n"
@@ -81,7 +81,7 @@ def test_warnings_of_python_are_shown():
 
 @pytest.mark.parametrize("missing", ["2>&-", ""])
 def test_without_standard_error_or_a_temporary_folder_nothing_is_held_back(missing):
-    code = "from agent.quiet import standard_error_held_back as held\nwith held(): print('done')"
+    code = "from agent.process.quiet import standard_error_held_back as held\nwith held(): print('done')"
     environment = {**os.environ, "TMPDIR": "/proc", "TEMP": "/proc", "TMP": "/proc"}
     command = f"'{sys.executable}' -c \"{code}\" {missing}"
     completed = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=True)

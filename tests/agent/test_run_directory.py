@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from agent import PRESETS, files
-from agent.run_directory import RunDirectory
+from agent import PRESETS
+from agent.runs import files
+from agent.runs.directory import RunDirectory
 
 
 def test_a_new_run_needs_a_new_or_empty_directory(tmp_path):

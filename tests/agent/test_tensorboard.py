@@ -16,8 +16,8 @@ from agent import preset_config
 from agent.cli import main
 from agent.commands import train
 from agent.metrics import EpochMetrics
-from agent.run_directory import RunDirectory
-from agent.tensorboard import TAGS, TensorBoardWriter, cut_events
+from agent.runs.directory import RunDirectory
+from agent.views.tensorboard import TAGS, TensorBoardWriter, cut_events
 
 FIGURES = dict.fromkeys(EpochMetrics.__annotations__, 1.0)
 

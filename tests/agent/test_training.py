@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from agents import new_agent
 
-from agent import PPO, PRESETS, EvaluationResult, evaluate, preset_config, training
+from agent import PPO, PRESETS, EvaluationResult, evaluate, preset_config
+from agent import ppo as loop
 from agent.callbacks import Callback
 
 SHORT = {"fast": PRESETS["fast"].replace(epochs=3), "keras": PRESETS["keras"].replace(epochs=2)}
@@ -151,7 +152,7 @@ def test_the_target_return_counts_episodes_of_earlier_epochs_where_each_epoch_st
 
 
 def test_a_target_reached_by_luck_is_not_confirmed(monkeypatch):
-    monkeypatch.setattr(training, "greedy_episode_lengths", lambda *_: np.array([7, 8]))
+    monkeypatch.setattr(loop, "greedy_episode_lengths", lambda *_: np.array([7, 8]))
     ppo, figures = train(preset_config("fast", num_envs=4, steps_per_epoch=400, **EASY))
     assert not ppo.is_solved
     assert len(figures) == 12
@@ -181,9 +182,9 @@ def test_a_training_that_a_callback_has_stopped_goes_on_when_it_is_asked_to():
 
 def test_the_evaluation_plays_other_episodes_than_those_that_ended_the_training(monkeypatch):
     played = []
-    lengths = training.greedy_episode_lengths
+    lengths = loop.greedy_episode_lengths
     monkeypatch.setattr(
-        training, "greedy_episode_lengths", lambda *given: (played.append(given[1].tolist()), lengths(*given))[1]
+        loop, "greedy_episode_lengths", lambda *given: (played.append(given[1].tolist()), lengths(*given))[1]
     )
     ppo = new_agent(preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,)))
     assert ppo.validate() == ppo.validate()

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import PRESETS
-from agent.backend import keras, tf
-from agent.networks import build_actor, build_critic
-from agent.update import PPOUpdate, UpdateBatch, clipped_objective, minibatch_indices, number_of_pieces
+from agent.learning.networks import build_actor, build_critic
+from agent.learning.update import PPOUpdate, UpdateBatch, clipped_objective, minibatch_indices, number_of_pieces
+from agent.process.backend import keras, tf
 
 SMALL = PRESETS["keras"].replace(
     steps_per_epoch=200, policy_update_epochs=12, value_update_epochs=9, policy_learning_rate=3e-3

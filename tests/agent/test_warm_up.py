@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from agent import PRESETS, warm_up
-from agent.collect import rollout_kernel_is_on_disk
-from agent.warm_up import RolloutCompilation, compile_rollout_kernel
+from agent import PRESETS
+from agent.rollouts import warm_up
+from agent.rollouts.cartpole import rollout_kernel_is_on_disk
+from agent.rollouts.warm_up import RolloutCompilation, compile_rollout_kernel
 
 CONFIG = PRESETS["fast"].replace(num_envs=3)
 
@@ -18,8 +19,8 @@ CONFIG = PRESETS["fast"].replace(num_envs=3)
 def test_another_process_compiles_the_rollout_kernel_for_this_one(tmp_path):
     script = """
 from agent import PRESETS
-from agent.collect import _collect, rollout_kernel_is_on_disk
-from agent.warm_up import RolloutCompilation, compile_rollout_kernel
+from agent.rollouts.cartpole import _collect, rollout_kernel_is_on_disk
+from agent.rollouts.warm_up import RolloutCompilation, compile_rollout_kernel
 assert not rollout_kernel_is_on_disk(3)
 with RolloutCompilation(PRESETS["fast"].replace(num_envs=3)) as compilation:
     compilation.wait()

@@ -3,7 +3,7 @@
 import pytest
 from agents import agents_taken_back
 
-from agent.backend import use_one_thread_per_network
+from agent.process.backend import use_one_thread_per_network
 
 use_one_thread_per_network()
 

@@ -13,7 +13,7 @@ import pytest
 from runs import FASTPPO, SMALL, assert_ended_alike, files_of, invoke, message_of, number_of_rows
 
 from agent import PPO, load
-from agent.run_directory import RunDirectory
+from agent.runs.directory import RunDirectory
 
 resource = pytest.importorskip("resource", reason="the system has no limits for files")
 

@@ -9,8 +9,8 @@ from agents import new_agent
 from runs import let_act_by
 
 from agent import PRESETS, evaluate, preset_config
-from agent.networks import build_actor
-from agent.update import UpdateBatch
+from agent.learning.networks import build_actor
+from agent.learning.update import UpdateBatch
 
 TINY = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(8,), target_return=None, minibatch_size=32)
 MAY_BE_UNKNOWN = {"mean_return", "mean_length", "explained_variance"}

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from agent import PPO, preset_config
-from agent.collect import Collector
-from agent.networks import build_actor
-from agent.policy import padded_weights
+from agent.kernels.forward import padded_weights
+from agent.learning.networks import build_actor
+from agent.rollouts.cartpole import Collector
 from fastcartpole import CartPoleVectorEnv
 
 LEAST_P_VALUE = 1e-6

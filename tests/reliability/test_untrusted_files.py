@@ -10,9 +10,9 @@ import pytest
 from runs import files_of, invoke, message_of
 
 from agent import load
-from agent.backend import keras
-from agent.checkpoint import read_checkpoint
-from agent.networks import load_actor
+from agent.learning.networks import load_actor
+from agent.process.backend import keras
+from agent.runs.checkpoint import read_checkpoint
 
 
 class Malicious:

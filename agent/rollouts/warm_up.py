@@ -9,16 +9,16 @@ from types import TracebackType
 
 import numpy as np
 
-from agent.advantages import advantages_and_returns
-from agent.collect import Collector, new_rollout, rollout_kernel_is_on_disk
 from agent.config import PPOConfig
-from agent.policy import MLPWeights, padded_weights, state_values
+from agent.kernels.advantages import advantages_and_returns
+from agent.kernels.forward import MLPWeights, padded_weights, state_values
+from agent.rollouts.cartpole import Collector, new_rollout, rollout_kernel_is_on_disk
 
 _COMPILE = """
 import sys
 # Where this package is: last, for it may be among many others.
 sys.path.append(sys.argv[1])
-from agent.warm_up import compile_rollout_kernel
+from agent.rollouts.warm_up import compile_rollout_kernel
 compile_rollout_kernel(int(sys.argv[2]))
 """
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from agent.callbacks import Callback
 from agent.metrics import EpochMetrics
-from agent.run_directory import RunDirectory
+from agent.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from agent.training import PPO
+    from agent.ppo import PPO
 
 
 class BestPolicy(Callback):

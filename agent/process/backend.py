@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported with the settings this project needs: ``from agent.backend import keras, tf``."""
+"""TensorFlow and Keras with the settings this project needs: ``from agent.process.backend import keras, tf``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.errors import DeviceError
-from agent.surroundings import matplotlib_backend_left_out
+from agent.process.surroundings import matplotlib_backend_left_out
 
 # Keras takes an empty name for none.
 os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"

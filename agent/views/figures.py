@@ -1,11 +1,11 @@
-"""matplotlib, imported and used whatever the user's settings of it are: ``from agent.figures import Axes, Figure``."""
+"""matplotlib, whatever the user's settings of it are: ``from agent.views.figures import Axes, Figure``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.surroundings import matplotlib_backend_left_out
+from agent.process.surroundings import matplotlib_backend_left_out
 
 with matplotlib_backend_left_out():
     import matplotlib as mpl

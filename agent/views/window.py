@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from agent.quiet import standard_error_held_back
-from agent.rendering import play_episode
+from agent.process.quiet import standard_error_held_back
+from agent.views.rendering import play_episode
 
 # After the module that keeps pygame from greeting on standard output.
 import pygame  # isort: skip
 
 if TYPE_CHECKING:
-    from agent.backend import keras
+    from agent.process.backend import keras
 
 
 class NoScreenError(RuntimeError):

@@ -1,7 +1,7 @@
 """The networks' forward pass in Numba, for many environments at once.
 
 Activations lie as (unit, environment), so that vector registers hold environments. Weights are padded with zeros to
-multiples of :data:`agent.tiles.TILE_OUTPUTS` units, the environments to multiples of :data:`agent.tiles.TILE_WIDTH`;
+multiples of ``TILE_OUTPUTS`` units, the environments to multiples of ``TILE_WIDTH`` (:mod:`agent.kernels.tiles`);
 padded units stay 0 through tanh. One environment alone is computed over vectors of units instead.
 """
 
@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from agent.tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
+from agent.kernels.tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 from fastcartpole.kernels import ThreadedKernel, kernel
 
 # tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,

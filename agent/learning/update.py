@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agent.advantages import EQUAL_DEVIATION
-from agent.backend import keras, tf
 from agent.config import PPOConfig
-from agent.networks import FlatWeights, differentiable_outputs
+from agent.kernels.advantages import EQUAL_DEVIATION
+from agent.learning.networks import FlatWeights, differentiable_outputs
+from agent.process.backend import keras, tf
 
 _LARGEST_PIECE = 1024
 _SMALLEST_PIECE = 512
@@ -221,7 +221,7 @@ class PPOUpdate:
     def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
         if self._config.advantage_normalization != "minibatch":
             return batch.advantages
-        # As agent.advantages.normalized: in single precision, equal advantages would leave rounding errors to divide.
+        # As the kernels' normalized: in single precision, equal advantages would leave rounding errors to divide.
         advantages = tf.cast(batch.advantages, tf.float64)
         centred = advantages - tf.reduce_mean(advantages)
         deviation = tf.sqrt(tf.reduce_mean(tf.square(centred)))

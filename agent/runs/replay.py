@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from agent.learning.networks import copy_of
 from agent.metrics import EpochMetrics
-from agent.networks import copy_of
-from agent.training import PPO
+from agent.ppo import PPO
 
 if TYPE_CHECKING:
-    from agent.backend import keras
     from agent.config import PPOConfig
+    from agent.process.backend import keras
 
 
 def actors_after(

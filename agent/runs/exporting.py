@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from agent.backend import computing_on, keras, tf
 from agent.errors import reason_of
-from agent.networks import OBSERVATION_SIZE, load_actor
-from agent.quiet import standard_error_held_back
+from agent.learning.networks import OBSERVATION_SIZE, load_actor
+from agent.process.backend import computing_on, keras, tf
+from agent.process.quiet import standard_error_held_back
 
 Format = Literal["keras", "saved_model", "onnx"]
 Outputs = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from agent.policy import CHUNK, MLPWeights, chunk_outputs, new_activations, sample_action
+from agent.kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations, sample_action
 from fastcartpole.batch import (
     RESET_HIGH,
     RESET_LOW,

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from agent.callbacks import Callback
 from agent.metrics import EpochMetrics
-from agent.sparkline import Sparkline
+from agent.views.sparkline import Sparkline
 
 if TYPE_CHECKING:
     from agent.config import PPOConfig
-    from agent.training import PPO
+    from agent.ppo import PPO
 
 _HEADER = "epoch  env_steps  mean_return  mean_length        kl  policy_iterations  steps_per_second  elapsed_s"
 # The figures of the live table, two in a row, and how they are written.

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.callbacks import Callback
 from agent.config import PPOConfig
-from agent.files import (
+from agent.metrics import EpochMetrics
+from agent.runs.files import (
     append_lines,
     errors_named,
     locked_directory,
@@ -27,12 +28,11 @@ from agent.files import (
     write_atomically,
     write_through,
 )
-from agent.metrics import EpochMetrics
 
 if TYPE_CHECKING:
-    from agent.backend import keras
-    from agent.checkpoint import State
-    from agent.training import PPO
+    from agent.ppo import PPO
+    from agent.process.backend import keras
+    from agent.runs.checkpoint import State
 
 _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 # The packages whose versions a run notes.
@@ -170,7 +170,7 @@ class RunDirectory(Callback):
 
     def write_checkpoint(self, state: State) -> None:
         """Write the state of the training, in place of the last checkpoint and of the evaluation of that policy."""
-        from agent.checkpoint import write_checkpoint
+        from agent.runs.checkpoint import write_checkpoint
 
         # After a power cut there must be no checkpoint of epochs that are not recorded.
         if self.metrics_path.exists():
@@ -191,7 +191,7 @@ class RunDirectory(Callback):
             OSError: If it cannot be read.
             ValueError: If it is damaged or of another version.
         """
-        from agent.checkpoint import read_checkpoint
+        from agent.runs.checkpoint import read_checkpoint
 
         return read_checkpoint(self.checkpoint_path) if self.checkpoint_path.exists() else None
 

@@ -11,26 +11,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agent.advantages import advantages_and_returns, explained_variance, normalized
-from agent.backend import (
+from agent.callbacks import Callback
+from agent.config import PPOConfig
+from agent.errors import DivergenceError
+from agent.kernels.advantages import advantages_and_returns, explained_variance, normalized
+from agent.kernels.forward import MLPWeights, padded_weights, state_values
+from agent.learning.networks import OBSERVATION_SIZE, build_actor, build_critic
+from agent.learning.update import PPOUpdate, UpdateBatch, UpdateMetrics
+from agent.memory import assert_training_fits_memory
+from agent.metrics import EpochMetrics
+from agent.process.backend import (
     assert_not_forked,
     computing_on,
     in_single_precision,
     keras,
     use_one_thread_per_network,
 )
-from agent.callbacks import Callback
-from agent.checkpoint import State, assert_same_structure, generator_state, restored_generator
-from agent.collect import Collector, Rollout, greedy_episode_lengths
-from agent.config import PPOConfig
-from agent.errors import DivergenceError
-from agent.evaluation import EvaluationResult
-from agent.memory import assert_training_fits_memory
-from agent.metrics import EpochMetrics
-from agent.networks import OBSERVATION_SIZE, build_actor, build_critic
-from agent.policy import MLPWeights, padded_weights, state_values
-from agent.update import PPOUpdate, UpdateBatch, UpdateMetrics
-from agent.warm_up import compile_kernels_of_updates, compile_rollout_kernel
+from agent.rollouts.cartpole import Collector, Rollout, greedy_episode_lengths
+from agent.rollouts.evaluation import EvaluationResult
+from agent.rollouts.warm_up import compile_kernels_of_updates, compile_rollout_kernel
+from agent.runs.checkpoint import State, assert_same_structure, generator_state, restored_generator
 
 _EPISODE_WINDOW = 100
 # How the names of the environments' entries begin in the state of an agent.

@@ -1,0 +1,1 @@
+"""What learns, in TensorFlow: the networks and their update."""

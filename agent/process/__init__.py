@@ -1,0 +1,1 @@
+"""What the process is set to: TensorFlow, its standard streams, its environment, its signals."""

@@ -1,0 +1,1 @@
+"""Who plays: the fused rollouts of CartPole, and evaluations."""
