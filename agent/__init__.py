@@ -9,8 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from agent.callbacks import Callback
-from agent.config import PRESETS, PPOConfig, preset_config
+from agent.config import PPOConfig
 from agent.metrics import EpochMetrics
+from agent.presets import PRESETS, adapted_preset, preset_config
 
 if TYPE_CHECKING:
     from agent.ppo import PPO
@@ -26,6 +27,7 @@ __all__ = [
     "EvaluationResult",
     "PPOConfig",
     "SweepResult",
+    "adapted_preset",
     "evaluate",
     "load",
     "preset_config",

@@ -1,11 +1,11 @@
-"""The configuration of a training run and its presets. Imports nothing heavy, so that help texts are fast."""
+"""The configuration of a training run. Imports nothing heavy, so that help texts are fast."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from agent.validation import checked_integer, checked_number, plain_number
 
@@ -23,14 +23,45 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "device": get_args(Device),
 }
 
-
+# Fields that the configurations of older runs lack: they were as their defaults.
+_NOT_IN_OLDER_RUNS = frozenset({"device"})
 # TensorFlow counts them in 32 bits.
 _MOST_GRADIENT_STEPS = 2**31 - 1
 
 
+class Settings(TypedDict, total=False):
+    """The fields of :class:`PPOConfig`, for type checkers and editors, where some of them are given by name."""
+
+    preset: str
+    seed: int
+    num_envs: int
+    epochs: int
+    steps_per_epoch: int
+    target_return: float | None
+    max_episode_steps: int | None
+    reset_each_epoch: bool
+    hidden_sizes: tuple[int, ...]
+    initializer: Initializer
+    gamma: float
+    gae_lambda: float
+    clip_ratio: float
+    target_kl: float | None
+    policy_learning_rate: float
+    value_learning_rate: float
+    learning_rate_schedule: LearningRateSchedule
+    max_gradient_norm: float | None
+    entropy_coefficient: float
+    advantage_normalization: AdvantageNormalization
+    policy_update_epochs: int
+    value_update_epochs: int
+    minibatch_size: int | None
+    value_target: ValueTarget
+    device: Device
+
+
 @dataclass(frozen=True)
 class PPOConfig:
-    """Everything that determines a training run, checked when it is made.
+    """Everything that determines a training run, checked when it is made; what is not given is as in preset ``fast``.
 
     Attributes:
         preset: Name of the preset the run started from.
@@ -70,30 +101,30 @@ class PPOConfig:
             there is; rollouts are always the CPU's.
     """
 
-    preset: str
-    seed: int
-    num_envs: int
-    epochs: int
-    steps_per_epoch: int
-    target_return: float | None
-    max_episode_steps: int | None
-    reset_each_epoch: bool
-    hidden_sizes: tuple[int, ...]
-    initializer: Initializer
-    gamma: float
-    gae_lambda: float
-    clip_ratio: float
-    target_kl: float | None
-    policy_learning_rate: float
-    value_learning_rate: float
-    learning_rate_schedule: LearningRateSchedule
-    max_gradient_norm: float | None
-    entropy_coefficient: float
-    advantage_normalization: AdvantageNormalization
-    policy_update_epochs: int
-    value_update_epochs: int
-    minibatch_size: int | None
-    value_target: ValueTarget
+    preset: str = "fast"
+    seed: int = 0
+    num_envs: int = 256
+    epochs: int = 100
+    steps_per_epoch: int = 8192
+    target_return: float | None = 475.0
+    max_episode_steps: int | None = 500
+    reset_each_epoch: bool = False
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    initializer: Initializer = "orthogonal"
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_ratio: float = 0.2
+    target_kl: float | None = None
+    policy_learning_rate: float = 2e-3
+    value_learning_rate: float = 2e-3
+    learning_rate_schedule: LearningRateSchedule = "constant"
+    max_gradient_norm: float | None = None
+    entropy_coefficient: float = 0.0
+    advantage_normalization: AdvantageNormalization = "rollout"
+    policy_update_epochs: int = 2
+    value_update_epochs: int = 2
+    minibatch_size: int | None = 256
+    value_target: ValueTarget = "lambda_returns"
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
@@ -196,8 +227,8 @@ class PPOConfig:
         """Estimated KL divergence beyond which the policy is not updated further."""
         return math.inf if self.target_kl is None else 1.5 * self.target_kl
 
-    def replace(self, **changes: Any) -> PPOConfig:
-        """Return a copy with some fields changed, checked anew."""
+    def replace(self, **changes: Unpack[Settings]) -> PPOConfig:
+        """Return a copy with exactly these fields changed, checked anew."""
         return dataclasses.replace(self, **changes)
 
     @classmethod
@@ -212,8 +243,7 @@ class PPOConfig:
             ValueError: If a field is missing, unknown or out of its range.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        required = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-        if missing := [name for name in required if name not in fields]:
+        if missing := [name for name in names if name not in fields and name not in _NOT_IN_OLDER_RUNS]:
             raise ValueError(f"the configuration lacks {', '.join(missing)}.")
         if unknown := [name for name in fields if name not in names]:
             raise ValueError(f"the configuration holds {', '.join(unknown)}, which this version does not know.")
@@ -228,106 +258,3 @@ class PPOConfig:
 def _plain(value: Any) -> Any:
     """Return NumPy's numbers, alone or in a tuple, as Python's; anything else as it is."""
     return tuple(map(plain_number, value)) if isinstance(value, tuple) else plain_number(value)
-
-
-PRESETS: dict[str, PPOConfig] = {
-    "fast": PPOConfig(
-        preset="fast",
-        seed=0,
-        num_envs=256,
-        epochs=100,
-        steps_per_epoch=8192,
-        target_return=475.0,
-        max_episode_steps=500,
-        reset_each_epoch=False,
-        hidden_sizes=(64, 64),
-        initializer="orthogonal",
-        gamma=0.99,
-        gae_lambda=0.95,
-        clip_ratio=0.2,
-        target_kl=None,
-        policy_learning_rate=2e-3,
-        value_learning_rate=2e-3,
-        learning_rate_schedule="constant",
-        max_gradient_norm=None,
-        entropy_coefficient=0.0,
-        advantage_normalization="rollout",
-        policy_update_epochs=2,
-        value_update_epochs=2,
-        minibatch_size=256,
-        value_target="lambda_returns",
-    ),
-    "keras": PPOConfig(
-        preset="keras",
-        seed=0,
-        num_envs=1,
-        epochs=30,
-        steps_per_epoch=4000,
-        target_return=None,
-        max_episode_steps=None,
-        reset_each_epoch=True,
-        hidden_sizes=(64, 64),
-        initializer="glorot_uniform",
-        gamma=0.99,
-        # The example sets lam = 0.97 among its hyperparameters but never passes it on: its buffer runs with 0.95.
-        gae_lambda=0.95,
-        clip_ratio=0.2,
-        target_kl=0.01,
-        policy_learning_rate=3e-4,
-        value_learning_rate=1e-3,
-        learning_rate_schedule="constant",
-        max_gradient_norm=None,
-        entropy_coefficient=0.0,
-        advantage_normalization="rollout",
-        policy_update_epochs=80,
-        value_update_epochs=80,
-        minibatch_size=None,
-        value_target="rewards_to_go",
-    ),
-}
-
-
-# With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
-# of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
-# gradient steps an update takes more time than it saves.
-_LEAST_NUM_STEPS = 32
-_LEAST_ROLLOUT = 2048
-_LEAST_MINIBATCH = 256
-_GRADIENT_STEPS = 64
-
-
-def preset_config(name: str, **changes: Any) -> PPOConfig:
-    """Return a preset with some fields changed.
-
-    Preset ``fast`` adapts to the number of environments and to the size of the rollout, where they are given: about 64
-    gradient steps an update, in minibatches of at least 256 transitions.
-
-    Args:
-        name: ``fast`` or ``keras``.
-        changes: Fields of :class:`PPOConfig` and their values.
-
-    Raises:
-        TypeError: If a field has the wrong type.
-        ValueError: If there is no such preset, or a field is out of its range.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
-    if name != "fast":
-        return PRESETS[name].replace(**changes)
-    # Without the preset's minibatches, which a rollout of another size may be too large for.
-    config = PRESETS[name].replace(**{"minibatch_size": None, **changes})
-    return config.replace(**{**_adapted(config, changes), **changes})
-
-
-def _adapted(config: PPOConfig, changes: dict[str, Any]) -> dict[str, int]:
-    """Return rollout, minibatch and passes of preset ``fast`` for the number of environments."""
-    sized = config
-    if "steps_per_epoch" not in changes:
-        sized = config.replace(steps_per_epoch=max(_LEAST_ROLLOUT, _LEAST_NUM_STEPS * config.num_envs))
-    passes = max(1, _GRADIENT_STEPS * _LEAST_MINIBATCH // sized.rollout_size)
-    return {
-        "steps_per_epoch": sized.steps_per_epoch,
-        "minibatch_size": max(_LEAST_MINIBATCH, passes * sized.rollout_size // _GRADIENT_STEPS),
-        "policy_update_epochs": passes,
-        "value_update_epochs": passes,
-    }

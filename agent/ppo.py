@@ -16,6 +16,7 @@ from agent.config import PPOConfig
 from agent.errors import DivergenceError
 from agent.kernels.advantages import advantages_and_returns, explained_variance, normalized
 from agent.kernels.forward import MLPWeights, padded_weights, state_values
+from agent.kernels.rollout import Rollout
 from agent.learning.networks import OBSERVATION_SIZE, build_actor, build_critic
 from agent.learning.update import PPOUpdate, UpdateBatch, UpdateMetrics
 from agent.memory import assert_training_fits_memory
@@ -27,10 +28,10 @@ from agent.process.backend import (
     keras,
     use_one_thread_per_network,
 )
-from agent.rollouts.cartpole import Collector, Rollout, greedy_episode_lengths
+from agent.rollouts.cartpole import Collector, greedy_episode_lengths
 from agent.rollouts.evaluation import EvaluationResult
 from agent.rollouts.warm_up import compile_kernels_of_updates, compile_rollout_kernel
-from agent.runs.checkpoint import State, assert_same_structure, generator_state, restored_generator
+from agent.state import State, assert_same_structure, generator_state, restored_generator
 
 _EPISODE_WINDOW = 100
 # How the names of the environments' entries begin in the state of an agent.

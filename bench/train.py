@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.config import PRESETS, PPOConfig
+from agent.config import PPOConfig
+from agent.presets import PRESETS
 from bench.harness import SETTLING_S, Case, Entrant
 from bench.rollout import MULTIPLY_ADDS, sgemm_limits
 from bench.tasks import Session, Task, tasks_of

@@ -1,6 +1,6 @@
 """Watch a training with a callback of your own, which stops it when learning has slowed down."""
 
-from agent import PPO, Callback, EpochMetrics, preset_config
+from agent import PPO, Callback, EpochMetrics, adapted_preset
 
 PATIENCE = 10
 
@@ -25,4 +25,4 @@ class StopWithoutProgress(Callback):
 
 
 # Without a target return the training would take all of its 100 epochs.
-PPO(preset_config("fast", num_envs=64, target_return=None)).train(callbacks=[StopWithoutProgress()])
+PPO(adapted_preset("fast", num_envs=64, target_return=None)).train(callbacks=[StopWithoutProgress()])

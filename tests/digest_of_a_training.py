@@ -6,9 +6,9 @@ processors would compute, and compares digests to know that they do.
 
 import hashlib
 
-from agent import PPO, preset_config
+from agent import PPO, adapted_preset
 
-ppo = PPO(preset_config("fast", target_return=None))
+ppo = PPO(adapted_preset("fast", target_return=None))
 for _ in range(3):
     ppo.train_epoch()
 state = ppo.get_state()

@@ -36,6 +36,52 @@ def test_dependencies_flow_one_way(package):
             assert not imported & {"tensorflow", "keras"}, path
 
 
+# The rooms and lone modules of ``agent``, the highest first: each imports from those below it only. What stands in one
+# line does not know each other.
+FLOORS = (
+    {"cli"},
+    {"commands"},
+    {"sweeps"},
+    {"views"},
+    {"runs"},
+    {"ppo"},
+    {"learning", "rollouts"},
+    {"kernels"},
+    {"process", "memory"},
+    {"callbacks"},
+    {"presets"},
+    {"config", "metrics", "state"},
+    {"errors", "validation"},
+)
+
+
+def imports_while_running(tree):
+    """Yield the names of the modules that a module imports, but for those that only type checkers read."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        yield from imports_while_running(node)
+
+
+def test_rooms_import_from_those_below_them_only():
+    floors = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+    root = ROOT / "agent"
+    assert floors.keys() == {path.stem for path in root.iterdir() if path.stem not in ("__init__", "py", "__pycache__")}
+    for path in root.rglob("*.py"):
+        room = path.relative_to(root).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        for name in imports_while_running(ast.parse(path.read_text())):
+            package, *rest = name.split(".")
+            if package != "agent" or rest[0] == room:
+                continue
+            assert floors.get(rest[0], -1) > floors[room], f"{path} imports {name}"
+
+
 def test_no_kernel_of_the_exact_environment_uses_fastmath():
     for name in EXACT_MODULES:
         assert "fastmath" not in (ROOT / "fastcartpole" / name).read_text(), name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from runs import FASTPPO, SMALL, assert_ended_alike, invoke, metrics_of, number_of_rows
 
-from agent import PPO, preset_config
+from agent import PPO, adapted_preset
 from agent.runs.directory import RunDirectory
 
 
@@ -24,7 +24,7 @@ def test_two_halves_are_the_whole(trained, tmp_path):
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_starts_again(trained, tmp_path):
-    config = preset_config("fast", num_envs=8, steps_per_epoch=512, hidden_sizes=(16,), target_return=None, epochs=4)
+    config = adapted_preset("fast", num_envs=8, steps_per_epoch=512, hidden_sizes=(16,), target_return=None, epochs=4)
     run = RunDirectory(tmp_path / "run")
     run.create()
     run.write_config(config)

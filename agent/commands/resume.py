@@ -9,8 +9,8 @@ import click
 import numpy as np
 
 from agent.config import PPOConfig
-from agent.runs.checkpoint import State
 from agent.runs.directory import RunDirectory
+from agent.state import State
 
 # What may be chosen anew. Everything else is the run's own.
 _CHANGEABLE = frozenset(

@@ -13,7 +13,7 @@ import click
 import cloup
 
 from agent.commands.output import created_directory, unwritable
-from agent.config import PRESETS
+from agent.presets import PRESETS
 from agent.sweeps.grid import Key, Run, label_of, parsed_seeds, parsed_setting, runs_of
 from agent.sweeps.worker import Failure, Outcome
 

@@ -14,8 +14,9 @@ import cloup
 
 from agent.commands.options import NONE, changes_of, configuration_options, integers_of_list, or_none
 from agent.commands.output import created_directory, unwritable
-from agent.config import PRESETS, PPOConfig, preset_config
+from agent.config import PPOConfig
 from agent.errors import DeviceError, DivergenceError, reason_of
+from agent.presets import PRESETS, adapted_preset
 from agent.process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
 from agent.process.surroundings import show_warning
 from agent.runs.directory import Checkpoints, RunDirectory
@@ -23,7 +24,7 @@ from agent.runs.directory import Checkpoints, RunDirectory
 if TYPE_CHECKING:
     from agent.callbacks import Callback
     from agent.ppo import PPO
-    from agent.runs.checkpoint import State
+    from agent.state import State
 
 _INTERRUPTED = 130
 # When the Keras example shows its policy.
@@ -132,7 +133,7 @@ def train(
     changes = _changes(total_steps, no_early_stop, changes_of(settings))
     run, state = None, None
     if resume is None:
-        config = _budgeted(_checked(preset_config, preset, seed=seed, **changes), total_steps)
+        config = _budgeted(_checked(adapted_preset, preset, seed=seed, **changes), total_steps)
     else:
         from agent.commands.resume import continued, read_run, refuse_other_settings
 

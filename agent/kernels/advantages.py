@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.rollouts.cartpole import Rollout
+from agent.kernels.rollout import Rollout
 from fastcartpole.kernels import kernel
 
 Array = npt.NDArray[np.float32]

@@ -12,7 +12,8 @@ import numpy as np
 from agent.config import PPOConfig
 from agent.kernels.advantages import advantages_and_returns
 from agent.kernels.forward import MLPWeights, padded_weights, state_values
-from agent.rollouts.cartpole import Collector, new_rollout, rollout_kernel_is_on_disk
+from agent.kernels.rollout import new_rollout
+from agent.rollouts.cartpole import Collector, rollout_kernel_is_on_disk
 
 _COMPILE = """
 import sys

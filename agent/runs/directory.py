@@ -32,7 +32,7 @@ from agent.runs.files import (
 if TYPE_CHECKING:
     from agent.ppo import PPO
     from agent.process.backend import keras
-    from agent.runs.checkpoint import State
+    from agent.state import State
 
 _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 # The packages whose versions a run notes.

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.config import CHOICES, PPOConfig, preset_config
+from agent.config import CHOICES, PPOConfig
+from agent.presets import adapted_preset
 from agent.validation import plain_number
 
 MOST_RUNS = 1_000_000
@@ -70,7 +71,7 @@ def runs_of(preset: str, seeds: Iterable[int], settings: Mapping[str, Sequence[A
     runs = []
     for combination in itertools.product(*axes):
         changes = _changes(combination)
-        runs += [Run(changes, preset_config(preset, seed=seed, **changes)) for seed in distinct]
+        runs += [Run(changes, adapted_preset(preset, seed=seed, **changes)) for seed in distinct]
     return runs
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
-from agent import PPO, PPOConfig, evaluate, preset_config
-from agent.config import PRESETS
+from agent import PPO, PPOConfig, adapted_preset, evaluate
 from agent.kernels.forward import padded_weights
+from agent.kernels.rollout import Rollout
 from agent.learning.update import UpdateBatch
+from agent.presets import PRESETS
 from agent.process.backend import keras
-from agent.rollouts.cartpole import Collector, Rollout
+from agent.rollouts.cartpole import Collector
 from bench.process import WrongResultError
 from bench.workloads.solving import TARGET_RETURN, greedy_mean
 from bench.workloads.transitions import initial_weights, some_transitions
@@ -125,7 +126,7 @@ class OurSolver:
             until the training stopped itself, its own evaluation included; NaN where that did not happen; and the mean
             return of 100 greedy episodes in Gymnasium's CartPole-v1 after the training.
         """
-        agent = PPO(preset_config(self._preset, num_envs=self._num_envs, seed=seed))
+        agent = PPO(adapted_preset(self._preset, num_envs=self._num_envs, seed=seed))
         agent.compile()
         first_s = first_steps = stopped_s = stopped_steps = math.nan
         for _ in range(agent.config.epochs):

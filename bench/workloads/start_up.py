@@ -30,9 +30,9 @@ class StartUp:
         for module in ("keras", "agent.ppo"):
             importlib.import_module(module)
             times.append(time.perf_counter())
-        from agent import PPO, preset_config
+        from agent import PPO, adapted_preset
 
-        agent = PPO(preset_config("fast", num_envs=num_envs))
+        agent = PPO(adapted_preset("fast", num_envs=num_envs))
         times.append(time.perf_counter())
         for step in (agent.compile_update, agent.compile, agent.train_epoch):
             step()

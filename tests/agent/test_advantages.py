@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.kernels.advantages import advantages_and_returns, explained_variance, normalized
-from agent.rollouts.cartpole import new_rollout
+from agent.kernels.rollout import new_rollout
 
 
 def discounted_sum(terms, discount):

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from agent import PPO, EvaluationResult, preset_config
+from agent import PPO, EvaluationResult, adapted_preset
 from agent.metrics import EpochMetrics
 from agent.process.backend import keras
 from agent.runs.best import BestPolicy
 from agent.runs.directory import RunDirectory
 
-CONFIG = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), target_return=None, epochs=5)
+CONFIG = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), target_return=None, epochs=5)
 
 
 def drawn(epoch):

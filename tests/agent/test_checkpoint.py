@@ -6,11 +6,11 @@ from agents import new_agent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import PRESETS, load, preset_config
+from agent import PRESETS, adapted_preset, load
 from agent.runs.checkpoint import read_checkpoint, write_checkpoint
 from agent.runs.directory import RunDirectory
 
-SMALL = preset_config("fast", num_envs=8, hidden_sizes=(16, 16), steps_per_epoch=512, target_return=None)
+SMALL = adapted_preset("fast", num_envs=8, hidden_sizes=(16, 16), steps_per_epoch=512, target_return=None)
 SMALL_KERAS = PRESETS["keras"].replace(hidden_sizes=(8,), steps_per_epoch=300, policy_update_epochs=3)
 
 

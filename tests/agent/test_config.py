@@ -1,13 +1,27 @@
 """The configuration checks itself."""
 
+import dataclasses
 import json
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
-from agent import PRESETS, PPOConfig, preset_config
+from agent import PRESETS, PPOConfig, adapted_preset, preset_config
+from agent.config import Settings
 
 FAST = PRESETS["fast"]
+
+
+def test_every_field_has_a_default_and_those_are_the_preset_fast():
+    assert PPOConfig() == FAST == preset_config() == adapted_preset()
+    assert PPOConfig(num_envs=8) == preset_config("fast", num_envs=8) == FAST.replace(num_envs=8)
+    assert preset_config("keras", num_envs=8) == PRESETS["keras"].replace(num_envs=8)
+
+
+def test_type_checkers_know_every_field_and_its_type():
+    assert get_type_hints(Settings) == get_type_hints(PPOConfig)
+    assert list(get_type_hints(Settings)) == [field.name for field in dataclasses.fields(PPOConfig)]
 
 
 def test_the_keras_preset_has_the_hyperparameters_the_examples_run_uses():
@@ -42,20 +56,20 @@ def test_a_minibatch_is_never_larger_than_the_rollout():
 def test_preset_fast_takes_about_64_gradient_steps_with_any_number_of_environments(
     num_envs, num_steps, minibatch_size, passes
 ):
-    config = preset_config("fast", num_envs=num_envs)
+    config = adapted_preset("fast", num_envs=num_envs)
     assert (config.num_steps, config.minibatch_size) == (num_steps, minibatch_size)
     assert config.policy_update_epochs == config.value_update_epochs == passes
     assert config.policy_iterations == 64
 
 
 def test_what_is_set_by_hand_is_not_adapted():
-    config = preset_config("fast", num_envs=8, steps_per_epoch=4096, minibatch_size=100, value_update_epochs=7)
+    config = adapted_preset("fast", num_envs=8, steps_per_epoch=4096, minibatch_size=100, value_update_epochs=7)
     assert (config.steps_per_epoch, config.minibatch_size) == (4096, 100)
     assert (config.policy_update_epochs, config.value_update_epochs) == (4, 7)
-    assert preset_config("fast") == FAST
-    assert preset_config("keras", seed=3) == PRESETS["keras"].replace(seed=3)
+    assert adapted_preset("fast") == FAST
+    assert adapted_preset("keras", seed=3) == PRESETS["keras"].replace(seed=3)
     with pytest.raises(ValueError, match="preset must be one of fast, keras, got 'slow'"):
-        preset_config("slow")
+        adapted_preset("slow")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +112,7 @@ def test_a_wrong_field_is_named(field, value, error):
 
 
 def test_numbers_of_numpy_are_numbers():
-    config = preset_config(
+    config = adapted_preset(
         "fast",
         seed=np.int64(3),
         num_envs=np.uint8(8),
@@ -110,7 +124,7 @@ def test_numbers_of_numpy_are_numbers():
         target_return=np.int16(300),
         max_episode_steps=None,
     )
-    plain = preset_config(
+    plain = adapted_preset(
         "fast",
         seed=3,
         num_envs=8,

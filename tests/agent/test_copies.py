@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from test_restart import assert_same_bytes, figures_of
 
-from agent import PPO, preset_config
+from agent import PPO, adapted_preset
 
-CONFIG = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), minibatch_size=64, epochs=9)
+CONFIG = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), minibatch_size=64, epochs=9)
 COPIES = {
     "deepcopy": copy.deepcopy,
     "copy": copy.copy,

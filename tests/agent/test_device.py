@@ -7,13 +7,13 @@ import pytest
 from click.testing import CliRunner
 from runs import SMALL
 
-from agent import PPO, preset_config
+from agent import PPO, adapted_preset
 from agent.cli import main
 from agent.errors import DeviceError
 from agent.process import backend
 from agent.process.backend import keras, tf
 
-CONFIG = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), target_return=None)
+CONFIG = adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), target_return=None)
 
 
 @pytest.mark.slow
@@ -24,11 +24,11 @@ import numpy as np
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from agent import PPO, evaluate, preset_config
+from agent import PPO, evaluate, adapted_preset
 placed = set()
 tf.debugging.set_log_device_placement(False)
 with tf.device("/CPU:1"):
-    ppo = PPO(preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), target_return=None))
+    ppo = PPO(adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), target_return=None))
     ppo.compile()
     ppo.train_epoch()
     ppo.predict(np.zeros(4))

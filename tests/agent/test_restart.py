@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent import PPO, preset_config
+from agent import PPO, adapted_preset
 
-FIRST = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), minibatch_size=64, epochs=6)
+FIRST = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), minibatch_size=64, epochs=6)
 
 
 def figures_of(ppo, num_epochs):

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from runs import FASTPPO, invoke, number_of_rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agent import preset_config
+from agent import adapted_preset
 from agent.cli import main
 from agent.commands import train
 from agent.metrics import EpochMetrics
@@ -56,7 +56,7 @@ def test_the_event_file_holds_the_figures_of_metrics_csv(tmp_path):
 
 def test_the_policy_gradient_loss_is_that_of_the_field_without_the_entropy_bonus():
     ppo = new_agent(
-        preset_config("fast", num_envs=8, steps_per_epoch=64, hidden_sizes=(8,), minibatch_size=None).replace(
+        adapted_preset("fast", num_envs=8, steps_per_epoch=64, hidden_sizes=(8,), minibatch_size=None).replace(
             entropy_coefficient=0.7, policy_update_epochs=3, advantage_normalization="none", policy_learning_rate=0.05
         )
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from agents import new_agent
 
-from agent import PPO, PRESETS, EvaluationResult, evaluate, preset_config
+from agent import PPO, PRESETS, EvaluationResult, adapted_preset, evaluate
 from agent import ppo as loop
 from agent.callbacks import Callback
 
@@ -33,7 +33,7 @@ def test_callbacks_are_told_of_beginning_epochs_and_end_and_may_end_it():
         def on_train_end(self, ppo):
             calls.append(("end", ppo.epoch))
 
-    new_agent(preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,))).train([Stopper()])
+    new_agent(adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,))).train([Stopper()])
     assert calls == [("begin", 0), ("epoch", 1), ("epoch", 2), ("end", 2)]
 
 
@@ -112,7 +112,7 @@ def test_the_target_return_ends_the_training_once_100_episodes_reach_it_and_a_va
         def on_epoch_end(self, ppo, metrics):
             seen.append((len(ppo._recent_lengths), len(left)))
 
-    ppo = new_agent(preset_config("fast", num_envs=4, steps_per_epoch=400, **EASY))
+    ppo = new_agent(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **EASY))
     ppo.train([Watcher()])
     # While fewer than 100 episodes have ended, nothing is validated.
     assert 0 < seen[0][0] < 100
@@ -126,7 +126,7 @@ def test_the_target_return_ends_the_training_once_100_episodes_reach_it_and_a_va
 
 def test_without_a_target_return_the_training_takes_all_its_epochs(monkeypatch):
     left = validated_with(monkeypatch)
-    ppo, figures = train(preset_config("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": None}))
+    ppo, figures = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": None}))
     assert not ppo.is_solved
     assert len(figures) == 12
     assert left == []
@@ -134,7 +134,7 @@ def test_without_a_target_return_the_training_takes_all_its_epochs(monkeypatch):
 
 def test_a_mean_below_the_target_return_is_not_validated(monkeypatch):
     validated_with(monkeypatch)
-    ppo, figures = train(preset_config("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": 1e6}))
+    ppo, figures = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": 1e6}))
     assert not ppo.is_solved
     assert len(figures) == 12
 
@@ -153,7 +153,7 @@ def test_the_target_return_counts_episodes_of_earlier_epochs_where_each_epoch_st
 
 def test_a_target_reached_by_luck_is_not_confirmed(monkeypatch):
     monkeypatch.setattr(loop, "greedy_episode_lengths", lambda *_: np.array([7, 8]))
-    ppo, figures = train(preset_config("fast", num_envs=4, steps_per_epoch=400, **EASY))
+    ppo, figures = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **EASY))
     assert not ppo.is_solved
     assert len(figures) == 12
     assert figures[-1, 2] >= 8
@@ -186,7 +186,7 @@ def test_the_evaluation_plays_other_episodes_than_those_that_ended_the_training(
     monkeypatch.setattr(
         loop, "greedy_episode_lengths", lambda *given: (played.append(given[1].tolist()), lengths(*given))[1]
     )
-    ppo = new_agent(preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,)))
+    ppo = new_agent(adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,)))
     assert ppo.validate() == ppo.validate()
     assert ppo.evaluate() == ppo.evaluate()
     validation, _, evaluation, _ = played

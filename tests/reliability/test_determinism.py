@@ -8,9 +8,9 @@ import pytest
 
 DIGEST_OF_A_TRAINING = """
 import hashlib, sys
-from agent import PPO, preset_config
+from agent import PPO, adapted_preset
 preset, seed, epochs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-ppo = PPO(preset_config(preset, seed=seed, target_return=None))
+ppo = PPO(adapted_preset(preset, seed=seed, target_return=None))
 digest = hashlib.sha256()
 for _ in range(epochs):
     m = ppo.train_epoch()

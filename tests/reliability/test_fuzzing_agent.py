@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import files_of, invoke
 
-from agent import PPO, PRESETS, EvaluationResult, PPOConfig, evaluate, load, preset_config
+from agent import PPO, PRESETS, EvaluationResult, PPOConfig, adapted_preset, evaluate, load
 from agent.cli import main
 from agent.config import CHOICES
 from agent.runs.directory import RunDirectory
@@ -40,7 +40,7 @@ WITHOUT_RESETTING_FIXTURES = [HealthCheck.function_scoped_fixture]
 @given(preset=st.sampled_from(sorted(PRESETS)), changes=st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=2))
 def test_a_configuration_is_sound_or_the_field_is_named(preset, changes):
     try:
-        config = preset_config(preset, **changes)
+        config = adapted_preset(preset, **changes)
     except (TypeError, ValueError) as error:
         is_named = any(str(error).startswith(f"{name} ") for name in changes)
         assert is_named or "gradient steps an update, at most 2147483647 are possible" in str(error)
@@ -81,7 +81,7 @@ SENSIBLE = {
 @settings(max_examples=60)
 @given(changes=st.fixed_dictionaries({}, optional=SENSIBLE))
 def test_any_sensible_configuration_trains_with_finite_numbers(changes):
-    ppo = PPO(preset_config("fast", **{"num_envs": 8, "steps_per_epoch": 64, "hidden_sizes": (8,), **changes}))
+    ppo = PPO(adapted_preset("fast", **{"num_envs": 8, "steps_per_epoch": 64, "hidden_sizes": (8,), **changes}))
     for epoch in range(1, 3):
         metrics = ppo.train_epoch()
         assert metrics.env_steps == epoch * ppo.config.rollout_size

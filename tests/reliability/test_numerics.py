@@ -8,11 +8,11 @@ import pytest
 from agents import new_agent
 from runs import let_act_by
 
-from agent import PRESETS, evaluate, preset_config
+from agent import PRESETS, adapted_preset, evaluate
 from agent.learning.networks import build_actor
 from agent.learning.update import UpdateBatch
 
-TINY = preset_config("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(8,), target_return=None, minibatch_size=32)
+TINY = adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(8,), target_return=None, minibatch_size=32)
 MAY_BE_UNKNOWN = {"mean_return", "mean_length", "explained_variance"}
 
 
@@ -124,7 +124,9 @@ def test_a_rollout_in_which_every_episode_falls_at_once():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_one_environment_and_one_step(preset):
     ppo = new_agent(
-        preset_config(preset, num_envs=1, steps_per_epoch=1, hidden_sizes=(1,), target_return=None, max_episode_steps=3)
+        adapted_preset(
+            preset, num_envs=1, steps_per_epoch=1, hidden_sizes=(1,), target_return=None, max_episode_steps=3
+        )
     )
     critic = ppo.critic.get_weights()
     for epoch in range(1, 8):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agent import PPO, preset_config
+from agent import PPO, adapted_preset
 from agent.kernels.forward import padded_weights
 from agent.learning.networks import build_actor
 from agent.rollouts.cartpole import Collector
@@ -85,7 +85,7 @@ def test_actions_are_drawn_with_the_policys_probabilities_whatever_they_are(figu
 
 def test_coin_flips_of_neighbours_steps_and_initial_states_are_independent(figure):
     coin = padded_weights([np.zeros(shape, dtype=np.float32) for shape in ((4, 4), (4,), (4, 2), (2,))])
-    ppo = PPO(preset_config("fast", num_envs=512, hidden_sizes=(4,)))
+    ppo = PPO(adapted_preset("fast", num_envs=512, hidden_sizes=(4,)))
     state = ppo.get_state()
     collector = Collector(512, 2000, 500, *(np.zeros(512, dtype=np.uint64) for _ in range(2)))
     collector.set_state(
@@ -112,7 +112,7 @@ def test_coin_flips_of_neighbours_steps_and_initial_states_are_independent(figur
 def test_trainings_of_different_seeds_have_no_stream_in_common(figure):
     streams = set()
     for seed in range(50):
-        state = PPO(preset_config("fast", num_envs=256, hidden_sizes=(4,), seed=seed)).get_state()
+        state = PPO(adapted_preset("fast", num_envs=256, hidden_sizes=(4,), seed=seed)).get_state()
         for name in ("environments/streams", "environments/action_streams"):
             streams.update(column.tobytes() for column in state[name].T)
     figure(f"streams of 50 seeds of preset fast: {len(streams):,} different ones of {50 * 2 * 256:,}")
@@ -123,7 +123,7 @@ def test_trainings_of_different_seeds_have_no_stream_in_common(figure):
 def test_trainings_of_consecutive_seeds_begin_with_unrelated_states_and_weights(figure):
     first_numbers = []
     for seed in range(100):
-        ppo = PPO(preset_config("fast", num_envs=4, hidden_sizes=(4,), seed=seed, initializer="glorot_uniform"))
+        ppo = PPO(adapted_preset("fast", num_envs=4, hidden_sizes=(4,), seed=seed, initializer="glorot_uniform"))
         weights = np.concatenate([ppo.actor.get_weights()[0].ravel(), ppo.critic.get_weights()[0].ravel()])
         first_numbers.append(np.concatenate([ppo.get_state()["environments/physics"].ravel(), weights]))
     samples = np.array(first_numbers)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import preset_config
+from agent import adapted_preset
 from agent.sweeps.grid import as_text, fields_named, parsed_seeds, parsed_setting, runs_of
 
 
@@ -64,11 +64,11 @@ def test_every_combination_is_a_run_of_its_own_with_every_seed():
     ]
     assert all(run.config.policy_learning_rate == run.config.value_learning_rate for run in runs)
     assert len({run.key for run in runs}) == len(runs)
-    assert runs[0].config == preset_config(
+    assert runs[0].config == adapted_preset(
         "fast", seed=3, gamma=0.9, policy_learning_rate=1e-3, value_learning_rate=1e-3
     )
     # Preset fast adapts to the number of environments, here too.
-    assert runs_of("fast", [0], {"envs": [8]})[0].config == preset_config("fast", num_envs=8)
+    assert runs_of("fast", [0], {"envs": [8]})[0].config == adapted_preset("fast", num_envs=8)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from agents import agents_taken_back, new_agent
 from runs import FASTPPO, files_of, invoke, message_of
 from sweeps import SETTINGS, SHORT, SMALL, comparable, rows_of
 
-from agent import PPO, EvaluationResult, preset_config, sweep
+from agent import PPO, EvaluationResult, adapted_preset, sweep
 from agent.sweeps import engine, worker
 from agent.sweeps.directory import SweepDirectory
 from agent.sweeps.engine import Workers
@@ -61,7 +61,7 @@ def test_a_sweep_writes_a_row_for_each_run_statistics_and_plots(serial):
 
 
 def test_each_run_is_the_training_of_its_seed_and_settings(serial):
-    config = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), epochs=3, target_return=None)
+    config = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), epochs=3, target_return=None)
     for row in rows_of(serial)[::3]:
         with agents_taken_back():
             ppo = new_agent(config.replace(gamma=float(row["gamma"]), seed=int(row["seed"])))
@@ -316,7 +316,7 @@ def test_wrong_arguments_of_the_function_are_named(tmp_path):
 def test_a_worker_compiles_once_for_trainings_that_can_share_and_keeps_few_agents(monkeypatch):
     worker._AGENTS.clear()
     monkeypatch.setattr(worker, "_MOST_AGENTS", 2)
-    config = preset_config("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), epochs=2, target_return=None)
+    config = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), epochs=2, target_return=None)
     for changes in ({"seed": 1}, {"gamma": 0.9}, {"policy_learning_rate": 1e-4}, {"epochs": 3}):
         train_one(config.replace(**changes))
     (agent,) = worker._AGENTS.values()
@@ -338,7 +338,7 @@ def test_whatever_a_training_raises_is_a_failure_with_its_type_and_place(monkeyp
         raise error
 
     monkeypatch.setattr(worker, "_agent", fail)
-    failure = train_one(preset_config("fast", num_envs=8))
+    failure = train_one(adapted_preset("fast", num_envs=8))
     assert isinstance(failure, Failure)
     assert re.fullmatch(reason, failure.reason)
 
@@ -412,7 +412,7 @@ def test_a_process_of_others_keeps_its_settings_and_a_training_there_takes_one_t
 def test_the_final_return_is_of_episodes_that_did_not_end_the_training(monkeypatch):
     monkeypatch.setattr(PPO, "validate", lambda _: EvaluationResult((500.0,)))
     monkeypatch.setattr(PPO, "evaluate", lambda _: EvaluationResult((7.0,)))
-    config = preset_config("fast", num_envs=8, steps_per_epoch=2048, hidden_sizes=(8,), target_return=8.0)
+    config = adapted_preset("fast", num_envs=8, steps_per_epoch=2048, hidden_sizes=(8,), target_return=8.0)
     outcome = train_one(config.replace(policy_learning_rate=1e-6, epochs=4))
     assert (outcome.final_return, outcome.solved, outcome.ended_early) == (7.0, False, True)
 

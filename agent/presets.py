@@ -1,0 +1,93 @@
+"""The presets: settings that go together, as differences from the defaults of :class:`agent.config.PPOConfig`."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from agent.config import PPOConfig, Settings
+
+_DIFFERENCES: dict[str, Settings] = {
+    "fast": {},
+    "keras": {
+        "num_envs": 1,
+        "epochs": 30,
+        "steps_per_epoch": 4000,
+        "target_return": None,
+        "max_episode_steps": None,
+        "reset_each_epoch": True,
+        "initializer": "glorot_uniform",
+        # The example sets lam = 0.97 among its hyperparameters but never passes it on: its buffer runs with the
+        # default's 0.95.
+        "target_kl": 0.01,
+        "policy_learning_rate": 3e-4,
+        "value_learning_rate": 1e-3,
+        "policy_update_epochs": 80,
+        "value_update_epochs": 80,
+        "minibatch_size": None,
+        "value_target": "rewards_to_go",
+    },
+}
+
+PRESETS = {name: PPOConfig(preset=name).replace(**differences) for name, differences in _DIFFERENCES.items()}
+"""The configurations of the presets by their names."""
+
+# With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
+# of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
+# gradient steps an update takes more time than it saves.
+_LEAST_NUM_STEPS = 32
+_LEAST_ROLLOUT = 2048
+_LEAST_MINIBATCH = 256
+_GRADIENT_STEPS = 64
+
+
+def preset_config(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
+    """Return a preset with exactly these fields changed; see :func:`adapted_preset`, too.
+
+    Args:
+        name: ``fast`` or ``keras``.
+        changes: Fields of :class:`agent.config.PPOConfig` and their values.
+
+    Raises:
+        TypeError: If a field has the wrong type.
+        ValueError: If there is no such preset, or a field is out of its range.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
+    return PRESETS[name].replace(**changes)
+
+
+def adapted_preset(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
+    """Return a preset with some fields changed and, as ``fastppo train`` does, others adapted to them.
+
+    Preset ``fast`` adapts to the number of environments and to the size of the rollout: about 64 gradient steps an
+    update, in minibatches of at least 256 transitions. What is given stays as given.
+
+    Args:
+        name: ``fast`` or ``keras``.
+        changes: Fields of :class:`PPOConfig` and their values.
+
+    Raises:
+        TypeError: If a field has the wrong type.
+        ValueError: If there is no such preset, or a field is out of its range.
+    """
+    if name != "fast":
+        return preset_config(name, **changes)
+    # Without the preset's minibatches, which a rollout of another size may be too large for.
+    whole: Settings = {"minibatch_size": None, **changes}
+    config = preset_config(name, **whole)
+    adapted: Settings = {**_adapted(config, changes), **changes}
+    return config.replace(**adapted)
+
+
+def _adapted(config: PPOConfig, changes: Settings) -> Settings:
+    """Return rollout, minibatch and passes of preset ``fast`` for the number of environments."""
+    sized = config
+    if "steps_per_epoch" not in changes:
+        sized = config.replace(steps_per_epoch=max(_LEAST_ROLLOUT, _LEAST_NUM_STEPS * config.num_envs))
+    passes = max(1, _GRADIENT_STEPS * _LEAST_MINIBATCH // sized.rollout_size)
+    return {
+        "steps_per_epoch": sized.steps_per_epoch,
+        "minibatch_size": max(_LEAST_MINIBATCH, passes * sized.rollout_size // _GRADIENT_STEPS),
+        "policy_update_epochs": passes,
+        "value_update_epochs": passes,
+    }
