@@ -8,16 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from agent.callbacks import Callback
-from agent.config import PPOConfig
-from agent.metrics import EpochMetrics
-from agent.presets import PRESETS, adapted_preset, preset_config
+from .callbacks import Callback
+from .config import PPOConfig
+from .errors import explained
+from .metrics import EpochMetrics
+from .presets import PRESETS, adapted_preset, preset_config
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
-    from agent.rollouts.evaluation import EvaluationResult, evaluate
-    from agent.runs.loading import load
-    from agent.sweeps.sweeping import SweepResult, sweep
+    from .ppo import PPO
+    from .rollouts.evaluation import EvaluationResult, evaluate
+    from .runs.loading import load
+    from .sweeps.sweeping import SweepResult, sweep
 
 __all__ = [
     "PPO",
@@ -35,12 +36,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "PPO": "agent.ppo",
-    "EvaluationResult": "agent.rollouts.evaluation",
-    "evaluate": "agent.rollouts.evaluation",
-    "load": "agent.runs.loading",
-    "SweepResult": "agent.sweeps.sweeping",
-    "sweep": "agent.sweeps.sweeping",
+    "PPO": ".ppo",
+    "EvaluationResult": ".rollouts.evaluation",
+    "evaluate": ".rollouts.evaluation",
+    "load": ".runs.loading",
+    "SweepResult": ".sweeps.sweeping",
+    "sweep": ".sweeps.sweeping",
 }
 
 
@@ -48,8 +49,14 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = import_module(_MODULES[name])
+        module = import_module(_MODULES[name], __name__)
     except AttributeError as error:
         # As it is, Python would take it for a missing name of this package.
-        raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
+        raise ImportError(f"{name} cannot be imported: {error}") from error
+    except ModuleNotFoundError as error:
+        raise explained(error) from error
     return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

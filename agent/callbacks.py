@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.metrics import EpochMetrics
+from .metrics import EpochMetrics
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
+    from .ppo import PPO
 
 
 class Callback:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
-from agent.validation import checked_integer, checked_number, plain_number
+from .validation import checked_integer, checked_number, plain_number
 
 ValueTarget = Literal["rewards_to_go", "lambda_returns"]
 Initializer = Literal["glorot_uniform", "orthogonal"]

@@ -15,3 +15,13 @@ def reason_of(error: BaseException) -> str:
     """Return what an exception says, as one line; its type where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def explained(error: ImportError) -> ImportError:
+    """Return an error that tells what to do where a part of this project is missing; any other as it is."""
+    if (error.name or "").partition(".")[0] != "fastcartpole":
+        return error
+    return ImportError(
+        "fastcartpole, which is a part of fastppo, is missing or incomplete, as it is after another installation of it "
+        "was removed: pip install --force-reinstall --no-deps fastppo."
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from agent.config import PPOConfig
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
+
+from .config import PPOConfig
 
 # Least memory in bytes: of a transition, in a rollout and in the batch made of it; of its index in the minibatches of a
 # pass; of a weight, its gradient and Adam's moments, in actor and critic.

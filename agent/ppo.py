@@ -11,27 +11,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agent.callbacks import Callback
-from agent.config import PPOConfig
-from agent.errors import DivergenceError
-from agent.kernels.advantages import advantages_and_returns, explained_variance, normalized
-from agent.kernels.forward import MLPWeights, padded_weights, state_values
-from agent.kernels.rollout import Rollout
-from agent.learning.networks import OBSERVATION_SIZE, build_actor, build_critic
-from agent.learning.update import PPOUpdate, UpdateBatch, UpdateMetrics
-from agent.memory import assert_training_fits_memory
-from agent.metrics import EpochMetrics
-from agent.process.backend import (
+from .callbacks import Callback
+from .config import PPOConfig
+from .errors import DivergenceError
+from .kernels.advantages import advantages_and_returns, explained_variance, normalized
+from .kernels.forward import MLPWeights, padded_weights, state_values
+from .kernels.rollout import Rollout
+from .learning.networks import OBSERVATION_SIZE, build_actor, build_critic
+from .learning.update import PPOUpdate, UpdateBatch, UpdateMetrics
+from .memory import assert_training_fits_memory
+from .metrics import EpochMetrics
+from .process.backend import (
     assert_not_forked,
     computing_on,
     in_single_precision,
     keras,
     use_one_thread_per_network,
 )
-from agent.rollouts.cartpole import Collector, greedy_episode_lengths
-from agent.rollouts.evaluation import EvaluationResult
-from agent.rollouts.warm_up import compile_kernels_of_updates, compile_rollout_kernel
-from agent.state import State, assert_same_structure, generator_state, restored_generator
+from .rollouts.cartpole import Collector, greedy_episode_lengths
+from .rollouts.evaluation import EvaluationResult
+from .rollouts.warm_up import compile_kernels_of_updates, compile_rollout_kernel
+from .state import State, assert_same_structure, generator_state, restored_generator
 
 _EPISODE_WINDOW = 100
 # How the names of the environments' entries begin in the state of an agent.
@@ -269,7 +269,7 @@ class PPO:
         """Play 100 episodes of at most 500 steps with the greedy policy, from the same initial states every time.
 
         These episodes are used for nothing else, so that their mean return is that of any episodes. The kernel that
-        plays the rollouts plays them; ``agent.evaluate`` plays in Gymnasium.
+        plays the rollouts plays them; ``fastppo.evaluate`` plays in Gymnasium.
         """
         return self._greedy_episodes(self._evaluation_seeds)
 

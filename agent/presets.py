@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from agent.config import PPOConfig, Settings
+from .config import PPOConfig, Settings
 
 _DIFFERENCES: dict[str, Settings] = {
     "fast": {},

@@ -1,4 +1,4 @@
-"""The ``fastppo`` command: the agent's commands, and ``fastppo bench``."""
+"""``fastppo bench``."""
 
 from __future__ import annotations
 
@@ -13,39 +13,18 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.cli import main
-from agent.commands.output import checked_output, unwritable, write_output
-from agent.process.surroundings import end_process, prepare_process
+from agent.commands.directories import INTERRUPTED
+from agent.commands.output import checked_output, write_output
 
 if TYPE_CHECKING:
     from bench.results import Measurement
     from bench.tasks import Session, Task
-
-__all__ = ["main", "run", "run_family"]
 
 FAMILIES = ("env", "rollout", "update", "train", "solve", "startup")
 # Of a benchmark of everything, so that it ends within three minutes.
 _BUDGET_OF_ALL_S = 155.0
 # How the families share it.
 _WEIGHTS = {"env": 4.0, "rollout": 2.0, "update": 1.0, "train": 2.0, "solve": 3.0, "startup": 3.0}
-_INTERRUPTED = 130
-
-
-def run() -> None:
-    """Run the ``fastppo`` command, as the console script does."""
-    prepare_process()
-    code: object = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        # A full disk, where the output goes to a file.
-        code = 1
-        click.echo(f"Error: {unwritable(error)}", err=True)
-    end_process(code if isinstance(code, int) else int(code is not None))
 
 
 def run_family(family: str) -> None:
@@ -53,7 +32,7 @@ def run_family(family: str) -> None:
     bench.main(args=[family, *sys.argv[1:]], prog_name=f"python -m bench.{family}")
 
 
-@main.command(show_constraints=False)
+@cloup.command(show_constraints=False)
 @cloup.argument("family", type=click.Choice([*FAMILIES, "scaling", "all"]), default="all")
 @cloup.option(
     "--envs",
@@ -158,7 +137,7 @@ def _measure(
             raise click.ClickException(str(error)) from None
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
-            raise SystemExit(_INTERRUPTED) from None
+            raise SystemExit(INTERRUPTED) from None
 
 
 def _tasks(family: str, session: Session) -> list[Task]:

@@ -95,7 +95,7 @@ def run_command(arguments: list[str], directory: Path, kernels: Path) -> tuple[f
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-c", "from bench.cli import run; run()", *arguments],
+            [sys.executable, "-c", "from agent.cli import run; run()", *arguments],
             cwd=directory,
             env=environment,
             stdout=output,

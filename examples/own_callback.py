@@ -1,6 +1,6 @@
 """Watch a training with a callback of your own, which stops it when learning has slowed down."""
 
-from agent import PPO, Callback, EpochMetrics, adapted_preset
+from fastppo import PPO, Callback, EpochMetrics, adapted_preset
 
 PATIENCE = 10
 

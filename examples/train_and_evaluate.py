@@ -1,6 +1,6 @@
 """Train preset ``fast`` on CartPole, evaluate it in Gymnasium's own CartPole-v1, and save the networks."""
 
-from agent import PPO, adapted_preset, evaluate
+from fastppo import PPO, adapted_preset, evaluate
 
 ppo = PPO(adapted_preset("fast", num_envs=256, seed=0))
 ppo.compile()  # else the first epoch compiles, and takes that much longer

@@ -80,7 +80,11 @@ def kernel(
         if cached:
             # Numba tells kernels apart by their source alone: serial and parallel ones of one source must not meet.
             variant = "-".join(["brief" if brief else "parallel" if parallel else "serial", *sorted(fastmath)])
-            directory = _cache_directory(_package_of(function), variant)
+            package = _package_of(function)
+            # What Numba notes of a kernel names its package: a copy of it that goes by another name cannot read that.
+            if not function.__module__.startswith(package.name):
+                variant += f"-{function.__module__.partition('.')[0]}"
+            directory = _cache_directory(package, variant)
         previous = numba.config.CACHE_DIR
         # Numba reads the directory while it decorates, and only then: the caller's own setting is put back at once.
         numba.config.CACHE_DIR = directory or previous

@@ -10,7 +10,7 @@ import numpy as np
 from agents import agents_taken_back, new_agent
 from click.testing import CliRunner
 
-from bench.cli import main
+from agent.cli import main
 
 # The module, which the package hides behind the command.
 train = import_module("agent.commands.train")

@@ -306,7 +306,7 @@ def test_runs_without_a_name_that_start_together_get_directories_of_their_own(tm
 def test_version_and_help_answer_without_tensorflow_or_numba(tmp_path):
     code = (
         "import sys; sys.argv = ['fastppo', *sys.argv[1:]]\n"
-        "from bench.cli import main\n"
+        "from agent.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    assert end.code == 0, end.code\n"
         "print(sorted({'tensorflow', 'keras', 'numba', 'gymnasium', 'numpy'} & set(sys.modules)))\n"

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("fastcartpole", "agent", "bench")
-MAY_IMPORT = {"fastcartpole": {"fastcartpole"}, "agent": {"agent", "fastcartpole"}, "bench": set(PACKAGES)}
+PACKAGES = ("fastcartpole", "agent", "bench", "fastppo")
+MAY_IMPORT = {
+    "fastcartpole": {"fastcartpole"},
+    "agent": {"agent", "fastcartpole"},
+    "bench": {"fastcartpole", "agent", "bench"},
+    "fastppo": {"agent", "fastppo"},
+}
 EXACT_MODULES = ("physics.py", "random_streams.py", "trigonometry.py", "batch.py", "env.py", "rollout.py")
 
 
@@ -23,8 +28,11 @@ def imported_packages(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module.split(".")[0]
+            # The agent's modules find each other under whatever name the package goes by.
+            is_agents = path.is_relative_to(ROOT / "agent")
+            assert not (node.level and not is_agents), f"{path}: relative import"
+            assert not (is_agents and str(node.module).split(".")[0] == "agent"), f"{path}: absolute import"
+            yield "agent" if node.level else node.module.split(".")[0]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -55,16 +63,14 @@ FLOORS = (
 )
 
 
-def imports_while_running(tree):
-    """Yield the names of the modules that a module imports, but for those that only type checkers read."""
+def rooms_imported_while_running(tree, depth):
+    """Yield the rooms a module imports from, ``depth`` floors below ``agent``, but for what only type checkers read."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
-        if isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        yield from imports_while_running(node)
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            yield from (node.module.split(".")[:1] if node.module else [alias.name for alias in node.names])
+        yield from rooms_imported_while_running(node, depth)
 
 
 def test_rooms_import_from_those_below_them_only():
@@ -75,11 +81,9 @@ def test_rooms_import_from_those_below_them_only():
         room = path.relative_to(root).parts[0].removesuffix(".py")
         if room == "__init__":
             continue
-        for name in imports_while_running(ast.parse(path.read_text())):
-            package, *rest = name.split(".")
-            if package != "agent" or rest[0] == room:
-                continue
-            assert floors.get(rest[0], -1) > floors[room], f"{path} imports {name}"
+        depth = len(path.relative_to(root).parts)
+        for imported in rooms_imported_while_running(ast.parse(path.read_text()), depth):
+            assert floors.get(imported, -1) > floors[room], f"{path} imports {imported}"
 
 
 def test_no_kernel_of_the_exact_environment_uses_fastmath():

@@ -160,7 +160,7 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
         time.sleep(0.01)
     result = invoke("train", "--resume", run.path)
     assert result.exit_code == 2
-    assert f"another process is training in '{run.path}'." in " ".join(result.stderr.split())
+    assert f"another process is working in '{run.path}'." in " ".join(result.stderr.split())
     process.kill()
     process.wait()
     epochs = [row["epoch"] for row in metrics_of(run.path)]

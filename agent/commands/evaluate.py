@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.commands.model import loaded_actor, model_argument, policy_options
-from agent.commands.options import MOST_ENVIRONMENTS
+from .model import loaded_actor, model_argument, policy_options
+from .options import MOST_ENVIRONMENTS
 
 if TYPE_CHECKING:
-    from agent.rollouts.evaluation import Environment
+    from ..rollouts.evaluation import Environment
 
 
 @cloup.command("eval")
@@ -36,10 +36,10 @@ def evaluate(path: Path, episodes: int, greedy: bool, environment: Environment, 
     RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
     Every episode has an environment of its own and is played to its end: short episodes do not count more often.
     """
-    from agent.views.console import print_evaluation
+    from ..views.console import print_evaluation
 
     actor = loaded_actor(path)
-    from agent.rollouts import evaluation
+    from ..rollouts import evaluation
 
     try:
         result = evaluation.evaluate(actor, episodes=episodes, seed=seed, greedy=greedy, environment=environment)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.commands.model import loaded_actor, model_argument, path_of_actor
-from agent.commands.output import checked_output, write_output
+from .model import loaded_actor, model_argument, path_of_actor
+from .output import checked_output, write_output
 
 if TYPE_CHECKING:
-    from agent.runs.exporting import Format
+    from ..runs.exporting import Format
 
 _SUFFIXES = {"keras": ".keras", "saved_model": "", "onnx": ".onnx"}
 
@@ -43,7 +43,7 @@ def export(path: Path, file_format: Format, out: Path | None) -> None:
     out = out or path_of_actor(path).with_name(f"exported_actor{suffix or '_saved_model'}")
     checked_output(out, (suffix,) if suffix else ())
     actor = loaded_actor(path)
-    from agent.runs.exporting import ExportError, export_actor, missing_packages
+    from ..runs.exporting import ExportError, export_actor, missing_packages
 
     missing = missing_packages(file_format)
     if missing:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from agent.runs.directory import RunDirectory
+from ..runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from agent.process.backend import keras
+    from ..process.backend import keras
 
 _METAVAR = "RUN|ACTOR.keras"
 
@@ -55,12 +55,12 @@ def loaded_actor(path: Path) -> keras.Model:
     Raises:
         click.BadParameter: If there is none, or it cannot be loaded.
     """
-    from agent.process.quiet import standard_error_held_back
+    from ..process.quiet import standard_error_held_back
 
     actor_path = path_of_actor(path)
     with standard_error_held_back():
-        from agent.learning.networks import load_actor
-        from agent.process.backend import hide_gpus
+        from ..learning.networks import load_actor
+        from ..process.backend import hide_gpus
     hide_gpus()
     try:
         return load_actor(actor_path)

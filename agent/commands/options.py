@@ -8,8 +8,8 @@ from typing import Any
 import click
 import cloup
 
-from agent.config import CHOICES
-from agent.presets import PRESETS
+from ..config import CHOICES
+from ..presets import PRESETS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Parser = Callable[[str], Any]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from agent.runs.files import write_atomically
+from ..runs.files import write_atomically
 
 _Result = TypeVar("_Result")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import cloup
 
-from agent.commands.model import loaded_actor, model_argument, policy_options
+from .model import loaded_actor, model_argument, policy_options
 
 
 @cloup.command()
@@ -24,7 +24,7 @@ def play(path: Path, episodes: int, seed: int, greedy: bool) -> None:
     if not find_spec("pygame"):
         raise click.UsageError("a window needs pygame: pip install 'fastppo[rendering]'.")
     actor = loaded_actor(path)
-    from agent.views.window import NoScreenError, Window
+    from ..views.window import NoScreenError, Window
 
     try:
         with Window() as window:

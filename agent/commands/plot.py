@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.commands.output import checked_output, write_output
-from agent.runs.directory import RunDirectory
+from ..runs.directory import RunDirectory
+from .output import checked_output, write_output
 
 if TYPE_CHECKING:
-    from agent.views.plots import XAxis
+    from ..views.plots import XAxis
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -42,7 +42,7 @@ def plot(paths: tuple[Path, ...], out: Path, x_axis: XAxis) -> None:
     ended before others of its setting counts with its last value from there on.
     """
     checked_output(out, _SUFFIXES)
-    from agent.views.plots import has_returns, plot_learning_curves
+    from ..views.plots import has_returns, plot_learning_curves
 
     runs = [RunDirectory(path) for path in dict.fromkeys(paths)]
     try:

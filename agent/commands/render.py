@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from agent.commands.model import loaded_actor, model_argument, path_of_actor, policy_options
-from agent.commands.options import integers_of_list
-from agent.commands.output import checked_output, write_output
-from agent.runs.directory import RunDirectory
+from ..runs.directory import RunDirectory
+from .model import loaded_actor, model_argument, path_of_actor, policy_options
+from .options import integers_of_list
+from .output import checked_output, write_output
 
 if TYPE_CHECKING:
-    from agent.config import PPOConfig
-    from agent.metrics import EpochMetrics
-    from agent.process.backend import keras
+    from ..config import PPOConfig
+    from ..metrics import EpochMetrics
+    from ..process.backend import keras
 
 
 def _epochs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[int]:
@@ -53,7 +53,7 @@ def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | No
 
     RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
     """
-    from agent.views.animations import SUFFIXES, missing_packages
+    from ..views.animations import SUFFIXES, missing_packages
 
     if more_epochs and not epochs:
         raise click.UsageError(f"Got unexpected extra argument ({more_epochs[0]})")
@@ -94,13 +94,13 @@ def _earlier_actors(config: PPOConfig, recorded: list[EpochMetrics], epochs: lis
     from rich.console import Console
     from rich.progress import Progress
 
-    from agent.process.quiet import standard_error_held_back
+    from ..process.quiet import standard_error_held_back
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training again", total=max(epochs))
         with standard_error_held_back():
-            from agent.process.backend import hide_gpus
-            from agent.runs.replay import actors_after
+            from ..process.backend import hide_gpus
+            from ..runs.replay import actors_after
         if config.device == "cpu":
             hide_gpus()
         try:
@@ -111,9 +111,9 @@ def _earlier_actors(config: PPOConfig, recorded: list[EpochMetrics], epochs: lis
 
 
 def _draw(path: Path, actors: list[keras.Model], captions: list[str], seed: int, greedy: bool) -> None:
-    from agent.process.quiet import standard_error_held_back
-    from agent.views.animations import captioned, side_by_side, write_animation
-    from agent.views.rendering import episode_frames
+    from ..process.quiet import standard_error_held_back
+    from ..views.animations import captioned, side_by_side, write_animation
+    from ..views.rendering import episode_frames
 
     animations = [episode_frames(actor, seed, greedy=greedy) for actor in actors]
     if captions:

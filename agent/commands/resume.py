@@ -8,9 +8,10 @@ from typing import Any
 import click
 import numpy as np
 
-from agent.config import PPOConfig
-from agent.runs.directory import RunDirectory
-from agent.state import State
+from ..config import PPOConfig
+from ..runs.directory import RunDirectory
+from ..state import State
+from .directories import refuse_beside_resume
 
 # What may be chosen anew. Everything else is the run's own.
 _CHANGEABLE = frozenset(
@@ -31,19 +32,13 @@ _CHANGEABLE = frozenset(
 )
 
 
-def refuse_other_settings(context: click.Context) -> None:
+def refuse_other_settings() -> None:
     """Refuse options that would make the resumed training another one.
-
-    Args:
-        context: Of the command.
 
     Raises:
         click.UsageError: If one was given.
     """
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name not in _CHANGEABLE and source is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--resume takes {parameter.opts[0]} from the run; it cannot be given with it.")
+    refuse_beside_resume(lambda name: name not in _CHANGEABLE, "run")
 
 
 def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
-from agent.commands.output import created_directory, unwritable
-from agent.presets import PRESETS
-from agent.sweeps.grid import Key, Run, label_of, parsed_seeds, parsed_setting, runs_of
-from agent.sweeps.worker import Failure, Outcome
+from ..presets import PRESETS
+from ..sweeps.grid import Key, Run, label_of, parsed_seeds, parsed_setting, runs_of
+from ..sweeps.worker import Failure, Outcome
+from .directories import INTERRUPTED, lock_until_the_end, refuse_beside_resume
+from .output import created_directory, unwritable
 
 if TYPE_CHECKING:
-    from agent.sweeps.directory import Plan, SweepDirectory
-    from agent.sweeps.engine import Backend, Workers
-    from agent.sweeps.statistics import Estimate, Summary
-    from agent.sweeps.sweeping import OnResult, Result, SweepResult
+    from ..sweeps.directory import Plan, SweepDirectory
+    from ..sweeps.engine import Backend, Workers
+    from ..sweeps.statistics import Estimate, Summary
+    from ..sweeps.sweeping import OnResult, Result, SweepResult
 
-_INTERRUPTED = 130
 _WIDTH_OF_A_FILE = 200
 # What --resume takes from the sweep.
 _OF_THE_SWEEP = ("preset", "seeds", "settings", "out")
@@ -133,8 +133,8 @@ def sweep(
     """
     if address is not None and backend == "loky":
         raise click.UsageError("--address is that of a cluster: it needs --backend ray or --backend dask.")
-    from agent.sweeps.directory import Plan, SweepDirectory
-    from agent.sweeps.engine import Workers, check_workers
+    from ..sweeps.directory import Plan, SweepDirectory
+    from ..sweeps.engine import Workers, check_workers
 
     workers = Workers(-1 if jobs is None else jobs, backend, address)
     try:
@@ -143,23 +143,22 @@ def sweep(
         raise click.BadParameter(str(error), param_hint="'--address'") from None
     except ImportError as error:
         raise click.UsageError(f"{error}.") from None
-    with ExitStack() as stack:
-        if resume is None:
-            directory, runs = _new_sweep(Plan(preset, seeds, settings), out)
-            known: dict[Key, Outcome] = {}
-            _lock(directory, stack)
-        else:
-            _refuse_other_settings(click.get_current_context())
-            directory = SweepDirectory(resume)
-            _lock(directory, stack)
-            runs, known = _reopened(directory)
-        _train(runs, known, directory, workers)
+    if resume is None:
+        directory, runs = _new_sweep(Plan(preset, seeds, settings), out)
+        known: dict[Key, Outcome] = {}
+        lock_until_the_end(directory)
+    else:
+        refuse_beside_resume(_OF_THE_SWEEP.__contains__, "sweep")
+        directory = SweepDirectory(resume)
+        lock_until_the_end(directory)
+        runs, known = _reopened(directory)
+    _train(runs, known, directory, workers)
 
 
 def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]:
     """Make the directory of a new sweep, after everything has been checked."""
-    from agent.memory import assert_training_fits_memory
-    from agent.sweeps.directory import SweepDirectory
+    from ..memory import assert_training_fits_memory
+    from ..sweeps.directory import SweepDirectory
 
     try:
         runs = runs_of(*plan)
@@ -176,13 +175,6 @@ def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]
     return created_directory(out, f"sweep-{plan.preset}-{time.strftime('%Y%m%d-%H%M%S')}", create), runs
 
 
-def _refuse_other_settings(context: click.Context) -> None:
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in _OF_THE_SWEEP and source is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--resume takes {parameter.opts[0]} from the sweep; it cannot be given with it.")
-
-
 def _reopened(directory: SweepDirectory) -> tuple[list[Run], dict[Key, Outcome]]:
     """Return the runs of a sweep and what is known of them, and prepare to go on."""
     try:
@@ -195,17 +187,10 @@ def _reopened(directory: SweepDirectory) -> tuple[list[Run], dict[Key, Outcome]]
         raise click.BadParameter(str(error), param_hint="'--resume'") from None
 
 
-def _lock(directory: SweepDirectory, stack: ExitStack) -> None:
-    try:
-        stack.enter_context(directory.locked())
-    except BlockingIOError:
-        raise click.UsageError(f"another process is working at '{directory.path}'.") from None
-
-
 def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory, workers: Workers) -> None:
     """Train what is left, show what ends, and report the whole."""
-    from agent.sweeps.engine import ClusterError, quiet_workers
-    from agent.sweeps.sweeping import report, train_all
+    from ..sweeps.engine import ClusterError, quiet_workers
+    from ..sweeps.sweeping import report, train_all
 
     goes_on = f"'fastppo sweep --resume {directory.path}' goes on."
     try:
@@ -214,7 +199,7 @@ def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory
         report(result, directory)
     except KeyboardInterrupt:
         click.echo(f"Interrupted; {goes_on}", err=True)
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None
     except ClusterError as error:
         raise click.ClickException(f"{error} {goes_on}") from None
     except OSError as error:

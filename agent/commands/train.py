@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from agent.commands.options import NONE, changes_of, configuration_options, integers_of_list, or_none
-from agent.commands.output import created_directory, unwritable
-from agent.config import PPOConfig
-from agent.errors import DeviceError, DivergenceError, reason_of
-from agent.presets import PRESETS, adapted_preset
-from agent.process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
-from agent.process.surroundings import show_warning
-from agent.runs.directory import Checkpoints, RunDirectory
+from ..config import PPOConfig
+from ..errors import DeviceError, DivergenceError, reason_of
+from ..presets import PRESETS, adapted_preset
+from ..process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
+from ..process.surroundings import show_warning
+from ..runs.directory import Checkpoints, RunDirectory
+from .directories import INTERRUPTED, lock_until_the_end
+from .options import NONE, changes_of, configuration_options, integers_of_list, or_none
+from .output import created_directory, unwritable
 
 if TYPE_CHECKING:
-    from agent.callbacks import Callback
-    from agent.ppo import PPO
-    from agent.state import State
+    from ..callbacks import Callback
+    from ..ppo import PPO
+    from ..state import State
 
-_INTERRUPTED = 130
 # When the Keras example shows its policy.
 _EXAMPLE_GIF_EPOCHS = (0, 8, 20)
 # Below this, a rollout that starts anew in every epoch never sees a whole episode of CartPole-v1.
@@ -135,10 +135,10 @@ def train(
     if resume is None:
         config = _budgeted(_checked(adapted_preset, preset, seed=seed, **changes), total_steps)
     else:
-        from agent.commands.resume import continued, read_run, refuse_other_settings
+        from .resume import continued, read_run, refuse_other_settings
 
-        refuse_other_settings(click.get_current_context())
-        _lock(RunDirectory(resume))
+        refuse_other_settings()
+        lock_until_the_end(RunDirectory(resume))
         run, config, state = read_run(resume)
         config = _budgeted(_checked(config.replace, **changes), total_steps)
         state = continued(run, config, state, changes)
@@ -157,7 +157,7 @@ def train(
         )
     if run is None:
         run = created_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}", _new_run)
-        _lock(run)
+        lock_until_the_end(run)
     try:
         if resume is None:
             run.write_config(config)
@@ -183,7 +183,7 @@ def train(
     if not completed:
         outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
         click.echo(f"Interrupted; {outcome}.", err=True)
-        raise SystemExit(_INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,6 @@ class _Outputs:
     checkpoint_every: int
     eval_every: int
     tensorboard: bool
-
-
-def _lock(run: RunDirectory) -> None:
-    """Hold the run until the command ends."""
-    try:
-        click.get_current_context().with_resource(run.locked())
-    except BlockingIOError:
-        raise click.UsageError(f"another process is training in '{run.path}'.") from None
 
 
 def _changes(total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +219,7 @@ def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) ->
 
 def _check_memory(config: PPOConfig) -> None:
     """Refuse what cannot fit the machine's memory."""
-    from agent.memory import assert_training_fits_memory
+    from ..memory import assert_training_fits_memory
 
     try:
         assert_training_fits_memory(config)
@@ -242,7 +234,7 @@ def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
 
 def _checked_gif_epochs(chosen: Any, config: PPOConfig, first: int = 0) -> tuple[int, ...]:
     """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
-    from agent.views.animations import missing_packages
+    from ..views.animations import missing_packages
 
     if chosen == NONE:
         return ()
@@ -276,7 +268,7 @@ def _new_run(path: Path) -> RunDirectory:
 def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _Outputs, *, is_resumed: bool) -> bool:
     """Train, save and evaluate; return False where Ctrl-C ended the training early."""
     with interrupt_not_lost():
-        from agent.views.display import new_display
+        from ..views.display import new_display
 
     past_returns = [metrics.mean_return for metrics in run.read_metrics()]
     with new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns) as display:
@@ -314,7 +306,7 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
         raise click.ClickException(message) from None
     run.reopen(ppo.epoch)
     if run.tensorboard_path.is_dir():
-        from agent.views.tensorboard import cut_events
+        from ..views.tensorboard import cut_events
 
         cut_events(run.tensorboard_path, ppo.epoch * ppo.config.rollout_size)
     run.write_config(ppo.config)
@@ -322,8 +314,8 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
 
 def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
     """Return what watches the training, in the order in which it is told."""
-    from agent.runs.best import BestPolicy
-    from agent.views.rendering import GifRecorder
+    from ..runs.best import BestPolicy
+    from ..views.rendering import GifRecorder
 
     callbacks: list[Callback] = [
         run,
@@ -332,7 +324,7 @@ def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
         Checkpoints(run, outputs.checkpoint_every),
     ]
     if outputs.tensorboard:
-        from agent.views.tensorboard import TensorBoardWriter
+        from ..views.tensorboard import TensorBoardWriter
 
         callbacks.append(TensorBoardWriter(run.tensorboard_path))
     return callbacks
@@ -340,8 +332,8 @@ def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
 
 def _evaluated(ppo: PPO, run: RunDirectory) -> str:
     """Evaluate the trained policy in Gymnasium, write the result, and return it as a sentence."""
-    from agent.rollouts.evaluation import evaluate
-    from agent.views.console import format_evaluation
+    from ..rollouts.evaluation import evaluate
+    from ..views.console import format_evaluation
 
     result = evaluate(ppo.actor, seed=ppo.evaluation_seed)
     run.write_evaluation(result.as_dict())
@@ -351,7 +343,7 @@ def _evaluated(ppo: PPO, run: RunDirectory) -> str:
 def _draw_learning_curve(run: RunDirectory) -> None:
     """Draw the learning curve; whatever prevents the drawing library from it is no reason to lose the evaluation."""
     try:
-        from agent.views.plots import has_returns, plot_learning_curves
+        from ..views.plots import has_returns, plot_learning_curves
 
         if has_returns(run):
             run.write_learning_curve(lambda path: plot_learning_curves([run], path))
@@ -363,15 +355,15 @@ def _draw_learning_curve(run: RunDirectory) -> None:
 
 def _prepared_agent(config: PPOConfig) -> PPO:
     """Import TensorFlow and Numba, build the agent and compile everything, side by side where it can be."""
-    from agent.process.quiet import standard_error_held_back
+    from ..process.quiet import standard_error_held_back
 
     with interrupt_not_lost():
-        from agent.rollouts.warm_up import RolloutCompilation
+        from ..rollouts.warm_up import RolloutCompilation
 
         with RolloutCompilation(config) as compilation:
             with standard_error_held_back():
-                from agent.ppo import PPO
-                from agent.process.backend import hide_gpus
+                from ..ppo import PPO
+                from ..process.backend import hide_gpus
             if config.device == "cpu":
                 hide_gpus()
             ppo = PPO(config)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.kernels.rollout import Rollout
 from fastcartpole.kernels import kernel
+
+from .rollout import Rollout
 
 Array = npt.NDArray[np.float32]
 

@@ -15,8 +15,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from agent.kernels.tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 from fastcartpole.kernels import ThreadedKernel, kernel
+
+from .tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 
 # tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,
 # beyond which tanh is 1 to float32's precision. Relative error of the fit 2.1e-8; evaluated in float32, at most 3.5e-7

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from agent.config import Initializer
-from agent.errors import reason_of
-from agent.process.backend import computing_on, keras, tf
+from ..config import Initializer
+from ..errors import reason_of
+from ..process.backend import computing_on, keras, tf
 
 OBSERVATION_SIZE = 4
 NUM_ACTIONS = 2

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agent.config import PPOConfig
-from agent.kernels.advantages import EQUAL_DEVIATION
-from agent.learning.networks import FlatWeights, differentiable_outputs
-from agent.process.backend import keras, tf
+from ..config import PPOConfig
+from ..kernels.advantages import EQUAL_DEVIATION
+from ..process.backend import keras, tf
+from .networks import FlatWeights, differentiable_outputs
 
 _LARGEST_PIECE = 1024
 _SMALLEST_PIECE = 512

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.errors import DeviceError
-from agent.process.surroundings import matplotlib_backend_left_out
+from ..errors import DeviceError
+from .surroundings import matplotlib_backend_left_out
 
 # Keras takes an empty name for none.
 os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"

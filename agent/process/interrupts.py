@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
+    from ..ppo import PPO
 
 
 @contextmanager

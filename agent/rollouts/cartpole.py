@@ -8,8 +8,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from agent.kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations, sample_action
-from agent.kernels.rollout import Rollout, new_rollout
 from fastcartpole.batch import (
     RESET_HIGH,
     RESET_LOW,
@@ -28,6 +26,9 @@ from fastcartpole.batch import (
 from fastcartpole.kernels import ThreadedKernel, is_forked_child, kernel, usable_threads
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import Streams, next_double, seed_streams
+
+from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations, sample_action
+from ..kernels.rollout import Rollout, new_rollout
 
 
 @kernel()

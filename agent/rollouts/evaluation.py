@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
-from agent.process.backend import computing_on, keras, tf
-from agent.validation import checked_integer
 from fastcartpole import CartPoleVectorEnv
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
+
+from ..process.backend import computing_on, keras, tf
+from ..validation import checked_integer
 
 Environment = Literal["gymnasium", "fast"]
 

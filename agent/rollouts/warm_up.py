@@ -9,17 +9,17 @@ from types import TracebackType
 
 import numpy as np
 
-from agent.config import PPOConfig
-from agent.kernels.advantages import advantages_and_returns
-from agent.kernels.forward import MLPWeights, padded_weights, state_values
-from agent.kernels.rollout import new_rollout
-from agent.rollouts.cartpole import Collector, rollout_kernel_is_on_disk
+from ..config import PPOConfig
+from ..kernels.advantages import advantages_and_returns
+from ..kernels.forward import MLPWeights, padded_weights, state_values
+from ..kernels.rollout import new_rollout
+from .cartpole import Collector, rollout_kernel_is_on_disk
 
 _COMPILE = """
 import sys
 # Where this package is: last, for it may be among many others.
 sys.path.append(sys.argv[1])
-from agent.rollouts.warm_up import compile_rollout_kernel
+from .warm_up import compile_rollout_kernel
 compile_rollout_kernel(int(sys.argv[2]))
 """
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.callbacks import Callback
-from agent.metrics import EpochMetrics
-from agent.runs.directory import RunDirectory
+from ..callbacks import Callback
+from ..metrics import EpochMetrics
+from .directory import RunDirectory
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
+    from ..ppo import PPO
 
 
 class BestPolicy(Callback):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.state import State
+from ..state import State
 
 # Raised when the entries of a checkpoint change their meaning.
 _FORMAT = 1

@@ -16,10 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.callbacks import Callback
-from agent.config import PPOConfig
-from agent.metrics import EpochMetrics
-from agent.runs.files import (
+from ..callbacks import Callback
+from ..config import PPOConfig
+from ..metrics import EpochMetrics
+from .files import (
     append_lines,
     errors_named,
     locked_directory,
@@ -30,9 +30,9 @@ from agent.runs.files import (
 )
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
-    from agent.process.backend import keras
-    from agent.state import State
+    from ..ppo import PPO
+    from ..process.backend import keras
+    from ..state import State
 
 _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 # The packages whose versions a run notes.
@@ -170,7 +170,7 @@ class RunDirectory(Callback):
 
     def write_checkpoint(self, state: State) -> None:
         """Write the state of the training, in place of the last checkpoint and of the evaluation of that policy."""
-        from agent.runs.checkpoint import write_checkpoint
+        from .checkpoint import write_checkpoint
 
         # After a power cut there must be no checkpoint of epochs that are not recorded.
         if self.metrics_path.exists():
@@ -191,7 +191,7 @@ class RunDirectory(Callback):
             OSError: If it cannot be read.
             ValueError: If it is damaged or of another version.
         """
-        from agent.runs.checkpoint import read_checkpoint
+        from .checkpoint import read_checkpoint
 
         return read_checkpoint(self.checkpoint_path) if self.checkpoint_path.exists() else None
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from agent.errors import reason_of
-from agent.learning.networks import OBSERVATION_SIZE, load_actor
-from agent.process.backend import computing_on, keras, tf
-from agent.process.quiet import standard_error_held_back
+from ..errors import reason_of
+from ..learning.networks import OBSERVATION_SIZE, load_actor
+from ..process.backend import computing_on, keras, tf
+from ..process.quiet import standard_error_held_back
 
 Format = Literal["keras", "saved_model", "onnx"]
 Outputs = npt.NDArray[np.float32]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from agent.ppo import PPO
-from agent.runs.directory import RunDirectory
+from ..ppo import PPO
+from .directory import RunDirectory
 
 
 def load(path: str | PathLike[str]) -> PPO:

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from agent.learning.networks import copy_of
-from agent.metrics import EpochMetrics
-from agent.ppo import PPO
+from ..learning.networks import copy_of
+from ..metrics import EpochMetrics
+from ..ppo import PPO
 
 if TYPE_CHECKING:
-    from agent.config import PPOConfig
-    from agent.process.backend import keras
+    from ..config import PPOConfig
+    from ..process.backend import keras
 
 
 def actors_after(

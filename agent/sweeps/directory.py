@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.runs.files import append_lines, locked_directory, make_directory, write_atomically, write_through
-from agent.sweeps.grid import Key, Run, as_text
-from agent.sweeps.worker import Failure, Outcome, Point
+from ..runs.files import append_lines, locked_directory, make_directory, write_atomically, write_through
+from .grid import Key, Run, as_text
+from .worker import Failure, Outcome, Point
 
 _RESULT_COLUMNS = ("seed", "final_return", "env_steps", "train_s", "solved", "ended_early", "error")
 _CURVE_COLUMNS = ("seed", "epoch", "env_steps", "mean_return", "train_s")

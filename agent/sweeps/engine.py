@@ -19,12 +19,12 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from agent.errors import reason_of
-from agent.process.quiet import standard_error_held_back
-from agent.process.surroundings import children_with_safe_path
-from agent.sweeps.grid import Key, Run
-from agent.sweeps.worker import Failure, Outcome, train_one
-from agent.validation import checked_integer
+from ..errors import reason_of
+from ..process.quiet import standard_error_held_back
+from ..process.surroundings import children_with_safe_path
+from ..validation import checked_integer
+from .grid import Key, Run
+from .worker import Failure, Outcome, train_one
 
 Backend = Literal["loky", "ray", "dask"]
 
@@ -178,7 +178,7 @@ def _prepare_worker(run: Run) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if run.config.device == "cpu":
         with standard_error_held_back():
-            from agent.process.backend import hide_gpus
+            from ..process.backend import hide_gpus
         hide_gpus()
 
 

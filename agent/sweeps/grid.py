@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.config import CHOICES, PPOConfig
-from agent.presets import adapted_preset
-from agent.validation import plain_number
+from ..config import CHOICES, PPOConfig
+from ..presets import adapted_preset
+from ..validation import plain_number
 
 MOST_RUNS = 1_000_000
 """Of one sweep: what is kept of each takes memory."""

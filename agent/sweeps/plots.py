@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agent.sweeps.statistics import HIGHEST_RETURN, band, final_returns, interquartile_mean
-from agent.sweeps.worker import Outcome
-from agent.views.figures import Axes, Figure, own_settings
-from agent.views.plots import on_common_grid
+from ..views.figures import Axes, Figure, own_settings
+from ..views.plots import on_common_grid
+from .statistics import HIGHEST_RETURN, band, final_returns, interquartile_mean
+from .worker import Outcome
 
 _POINTS = 200
 _ESTIMATE = "interquartile mean and 95% bootstrap interval"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from agent.sweeps.worker import Outcome
+from .worker import Outcome
 
 HIGHEST_RETURN = 500.0
 """Of CartPole-v1: what the optimality gap is measured from."""

@@ -8,12 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.sweeps.directory import Plan, SweepDirectory
-from agent.sweeps.engine import Backend, Workers, check_workers, outcomes
-from agent.sweeps.grid import Key, Run, label_of, plain_values, runs_of
-from agent.sweeps.statistics import Summary, summarize
-from agent.sweeps.worker import Failure, Outcome
-from agent.validation import plain_number
+from ..validation import plain_number
+from .directory import Plan, SweepDirectory
+from .engine import Backend, Workers, check_workers, outcomes
+from .grid import Key, Run, label_of, plain_values, runs_of
+from .statistics import Summary, summarize
+from .worker import Failure, Outcome
 
 
 class Result(NamedTuple):
@@ -143,7 +143,7 @@ def train_all(
 
 def report(result: SweepResult, directory: SweepDirectory) -> None:
     """Write the statistics and the plots of a sweep."""
-    from agent.sweeps.plots import plot_learning_curves, plot_profile
+    from .plots import plot_learning_curves, plot_profile
 
     groups = result.groups()
     directory.write_summary({label: summary.as_dict() for label, summary in result.summaries().items()})

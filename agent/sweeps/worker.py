@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.callbacks import Callback
-from agent.config import PPOConfig
-from agent.errors import reason_of
-from agent.metrics import EpochMetrics
+from ..callbacks import Callback
+from ..config import PPOConfig
+from ..errors import reason_of
+from ..metrics import EpochMetrics
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
+    from ..ppo import PPO
 
 # What CartPole-v1 counts as solved at, where the configuration has no target of its own.
 _SOLVED_RETURN = 475.0
@@ -110,10 +110,10 @@ def _outcome(config: PPOConfig) -> Outcome:
 
 def _agent(config: PPOConfig) -> PPO:
     """Return an agent at the beginning of its training: one that has trained before, where its graphs fit."""
-    from agent.process.quiet import standard_error_held_back
+    from ..process.quiet import standard_error_held_back
 
     with standard_error_held_back():
-        from agent.ppo import PPO
+        from ..ppo import PPO
     key = config.compiled_settings
     ppo = _AGENTS.pop(key, None)
     if ppo is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from agent.rollouts.evaluation import EvaluationResult
+    from ..rollouts.evaluation import EvaluationResult
 
 # Of CartPole-v1, and how its returns are shown as a histogram.
 _LONGEST_EPISODE = 500

@@ -16,13 +16,13 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agent.callbacks import Callback
-from agent.metrics import EpochMetrics
-from agent.views.sparkline import Sparkline
+from ..callbacks import Callback
+from ..metrics import EpochMetrics
+from .sparkline import Sparkline
 
 if TYPE_CHECKING:
-    from agent.config import PPOConfig
-    from agent.ppo import PPO
+    from ..config import PPOConfig
+    from ..ppo import PPO
 
 _HEADER = "epoch  env_steps  mean_return  mean_length        kl  policy_iterations  steps_per_second  elapsed_s"
 # The figures of the live table, two in a row, and how they are written.

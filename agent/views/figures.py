@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.process.surroundings import matplotlib_backend_left_out
+from ..process.surroundings import matplotlib_backend_left_out
 
 with matplotlib_backend_left_out():
     import matplotlib as mpl

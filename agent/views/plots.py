@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from agent.runs.directory import RunDirectory
-from agent.views.figures import Axes, Figure, own_settings
+from ..runs.directory import RunDirectory
+from .figures import Axes, Figure, own_settings
 
 XAxis = Literal["steps", "seconds"]
 Points = npt.NDArray[np.float64]

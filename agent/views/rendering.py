@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from agent.callbacks import Callback
-from agent.kernels.forward import sample_action
-from agent.metrics import EpochMetrics
-from agent.process.backend import computing_on
-from agent.process.quiet import standard_error_held_back
-from agent.process.surroundings import environment_variable
-from agent.runs.directory import RunDirectory
-from agent.views.animations import STEPS_PER_FRAME, Frame, write_animation
+from ..callbacks import Callback
+from ..kernels.forward import sample_action
+from ..metrics import EpochMetrics
+from ..process.backend import computing_on
+from ..process.quiet import standard_error_held_back
+from ..process.surroundings import environment_variable
+from ..runs.directory import RunDirectory
+from .animations import STEPS_PER_FRAME, Frame, write_animation
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
-    from agent.process.backend import keras
+    from ..ppo import PPO
+    from ..process.backend import keras
 
 # pygame greets on standard output when it is imported.
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.callbacks import Callback
-from agent.errors import reason_of
-from agent.metrics import EpochMetrics
-from agent.process.backend import tf
-from agent.runs.files import write_atomically
+from ..callbacks import Callback
+from ..errors import reason_of
+from ..metrics import EpochMetrics
+from ..process.backend import tf
+from ..runs.files import write_atomically
 
 if TYPE_CHECKING:
-    from agent.ppo import PPO
+    from ..ppo import PPO
 
 # What a killed run may leave of the record it was writing; a longer rest is damage of another kind.
 _LARGEST_TORN_RECORD = 512

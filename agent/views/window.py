@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from agent.process.quiet import standard_error_held_back
-from agent.views.rendering import play_episode
+from ..process.quiet import standard_error_held_back
+from .rendering import play_episode
 
 # After the module that keeps pygame from greeting on standard output.
 import pygame  # isort: skip
 
 if TYPE_CHECKING:
-    from agent.process.backend import keras
+    from ..process.backend import keras
 
 
 class NoScreenError(RuntimeError):

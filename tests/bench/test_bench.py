@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.image import imread
 
+from agent.cli import main
 from bench import cli, env, harness, machine, rollout, train
-from bench.cli import FAMILIES, main
+from bench.cli import FAMILIES
 from bench.process import MeasurementError, PeerProcess, WrongResultError
 from bench.report import as_markdown, format_figure, format_rate, print_report
 from bench.results import CaseResult, Distribution, Skipped, Timing, as_json

@@ -89,13 +89,13 @@ def test_where_numba_compiles_nothing_the_import_says_why():
 
 @pytest.mark.parametrize("package", ["fastcartpole", "agent"])
 def test_an_attribute_error_within_an_import_is_not_taken_for_a_missing_name(package, monkeypatch):
-    def fail(module):
+    def fail(module, *_):
         raise AttributeError(f"{module} is broken")
 
     module = importlib.import_module(package)
     monkeypatch.setattr(module, "import_module", fail)
     name = next(iter(module._MODULES))
-    with pytest.raises(ImportError, match=r"cannot be imported: \w+\.\w+ is broken"):
+    with pytest.raises(ImportError, match=r"cannot be imported: \w*\.\w+ is broken"):
         getattr(module, name)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         module.nothing  # noqa: B018

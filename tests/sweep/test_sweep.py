@@ -216,7 +216,7 @@ def test_two_processes_do_not_work_at_one_sweep(serial):
     before = files_of(serial)
     with SweepDirectory(serial).locked():
         message = message_of(invoke("sweep", "--resume", serial))
-    assert f"another process is working at '{serial}'." in message
+    assert f"another process is working in '{serial}'." in message
     assert files_of(serial) == before
 
 

@@ -1,0 +1,107 @@
+"""``import fastppo``: the names of ``agent``, light, and beside whatever else is called ``agent``."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import agent
+import fastppo
+from agent.cli import main
+from agent.errors import explained
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(directory, *arguments, path=None):
+    """Run Python in a directory; return its standard output."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path or []))}
+    completed = subprocess.run(
+        [sys.executable, *arguments], cwd=directory, env=environment, capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
+
+
+def test_every_public_name_is_handed_on_and_can_be_completed():
+    for name in agent.__all__:
+        assert getattr(fastppo, name) is getattr(agent, name)
+    assert {*agent.__all__, "__version__"} == set(fastppo.__all__) <= set(dir(fastppo))
+    assert set(agent.__all__) <= set(dir(agent))
+    assert [name for name in dir(fastppo) if not name.startswith("_")] == sorted(agent.__all__)
+    for module in (agent, fastppo):
+        with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+            _ = module.nonsense
+
+
+def test_type_checkers_are_told_of_every_public_name():
+    text = (ROOT / "fastppo" / "__init__.py").read_text()
+    for name in agent.__all__:
+        assert f"    from agent import {name} as {name}\n" in text
+
+
+def test_it_is_light(tmp_path):
+    code = (
+        "import sys, fastppo\n"
+        "fastppo.PPOConfig(num_envs=8), fastppo.preset_config('keras'), fastppo.__version__\n"
+        "print(sorted({'tensorflow', 'keras', 'numba', 'gymnasium', 'numpy', 'bench'} & set(sys.modules)))\n"
+    )
+    assert run(tmp_path, "-c", code) == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["agent.py", "agent/__init__.py"])
+def test_it_works_beside_a_users_own_agent_which_stays_what_it_is(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("MINE = True\n")
+    (tmp_path / "script.py").write_text(
+        "import fastppo\n"
+        "import agent\n"
+        "from fastppo import PPO, adapted_preset\n"
+        "import pickle\n"
+        "config = adapted_preset(num_envs=2, steps_per_epoch=8, epochs=1, hidden_sizes=(4,))\n"
+        "assert pickle.loads(pickle.dumps(config)) == config\n"
+        "print(agent.MINE, PPO.__module__, PPO(config).train_epoch().env_steps)\n"
+    )
+    expected = "True fastppo.agent.ppo 8\n"
+    assert run(tmp_path, "script.py", path=[ROOT]) == expected
+    assert run(tmp_path, "-m", "fastppo", "--version", path=[ROOT]).startswith("fastppo 0.")
+
+
+def test_what_it_pickles_beside_a_users_own_agent_can_be_read_elsewhere(tmp_path):
+    (tmp_path / "agent.py").write_text("")
+    code = "import fastppo, pickle, sys; sys.stdout.write(pickle.dumps(fastppo.PPOConfig(seed=7), 0).decode())"
+    text = run(tmp_path, "-c", code, path=[ROOT])
+    (tmp_path / "elsewhere").mkdir()
+    code = f"import pickle; print(pickle.loads({text.encode()!r}).seed)"
+    assert run(tmp_path / "elsewhere", "-c", code, path=[ROOT]) == "7\n"
+
+
+def test_python_dash_m_is_the_command(tmp_path):
+    assert run(tmp_path, "-m", "fastppo", "--help").startswith("Usage: python -m fastppo ")
+
+
+def test_the_benchmark_adds_its_command_without_being_imported_by_the_help(tmp_path):
+    code = (
+        "import sys; from agent.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    print('bench' in sys.modules)\n"
+    )
+    lines = run(tmp_path, "-c", code).splitlines()
+    assert lines[-1] == "False"
+    from bench.cli import bench
+
+    (told,) = [line.split(maxsplit=1)[1] for line in lines if line.split()[:1] == ["bench"]]
+    assert told == bench.get_short_help_str(limit=100)
+    assert main.commands["bench"].load() is bench
+
+
+def test_a_half_removed_installation_is_one_sentence(tmp_path):
+    code = (
+        "import sys; sys.modules['fastcartpole'] = None\n"
+        "import fastppo\n"
+        "try:\n    fastppo.PPO\nexcept ImportError as error:\n    print(error)\n"
+    )
+    assert run(tmp_path, "-c", code).startswith("fastcartpole, which is a part of fastppo, is missing or incomplete")
+    other = ImportError("no", name="other")
+    assert explained(other) is other
