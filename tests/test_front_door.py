@@ -105,3 +105,12 @@ def test_a_half_removed_installation_is_one_sentence(tmp_path):
     assert run(tmp_path, "-c", code).startswith("fastcartpole, which is a part of fastppo, is missing or incomplete")
     other = ImportError("no", name="other")
     assert explained(other) is other
+
+
+def test_an_attribute_error_within_an_import_is_not_taken_for_a_missing_name(monkeypatch):
+    def fail(module, *_):
+        raise AttributeError(f"{module} is broken")
+
+    monkeypatch.setattr(agent, "import_module", fail)
+    with pytest.raises(ImportError, match=r"PPO cannot be imported: \.ppo is broken"):
+        _ = fastppo.PPO

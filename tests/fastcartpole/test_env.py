@@ -40,6 +40,7 @@ def test_episodes_are_those_of_gymnasium(seed, actions, sutton_barto_reward, int
 
 
 def test_gymnasiums_checker_finds_nothing():
+    pytest.importorskip("pygame")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # It remarks on velocities without bounds, with Gymnasium's own CartPole too.
