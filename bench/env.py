@@ -26,50 +26,49 @@ def tasks(session: Session) -> list[Task]:
 
 def cases(num_envs: int) -> Iterator[Case]:
     """Return the cases of one size of the batch."""
-    step, rollout = f"{_WORKLOADS}.stepping:OurSteps", f"{_WORKLOADS}.stepping:OurRollouts"
-    limit = _memory_limit(os.cpu_count() or 1)
-    yield Case(
-        "env",
-        "step",
-        num_envs,
-        "steps",
-        (*(_ours(step, num_envs, precision) for precision in ("exact", "fast")), *_stepped_peers(num_envs), limit),
-    )
+    yield _steps(num_envs)
     if num_envs == 1:
-        single = f"{_WORKLOADS}.stepping:SingleSteps"
-        yield Case(
-            "env",
-            "step, single environment",
-            1,
-            "steps",
-            (
-                Entrant("fastcartpole", "ours", f"{_WORKLOADS}.stepping:OurSingleSteps", (), "fastcartpole"),
-                Entrant("Gymnasium", "peer", single, ("CartPole-v1",), "gymnasium"),
-            ),
-        )
-    gymnax = Entrant(
-        "gymnax on JAX, one lax.scan",
-        "peer",
-        f"{_WORKLOADS}.gymnax_steps:GymnaxRollouts",
-        (num_envs,),
-        "jax",
-        ("jax", "gymnax"),
+        yield _steps_of_a_single_environment()
+    yield _rollouts(num_envs)
+    yield _rollouts_on_one_thread(num_envs)
+    yield _resets(num_envs)
+
+
+def _steps(num_envs: int) -> Case:
+    ours = [_ours("stepping:OurSteps", num_envs, precision) for precision in ("exact", "fast")]
+    limit = _memory_limit(os.cpu_count() or 1)
+    return Case("env", "step", num_envs, "steps", (*ours, *_stepped_peers(num_envs), limit))
+
+
+def _steps_of_a_single_environment() -> Case:
+    single = f"{_WORKLOADS}.stepping:SingleSteps"
+    entrants = (
+        Entrant("fastcartpole", "ours", f"{_WORKLOADS}.stepping:OurSingleSteps", (), "fastcartpole"),
+        Entrant("Gymnasium", "peer", single, ("CartPole-v1",), "gymnasium"),
     )
-    ours = [_ours(rollout, num_envs, precision) for precision in ("exact", "fast")]
-    yield Case("env", "rollout in one call", num_envs, "steps", (*ours, gymnax, limit))
+    return Case("env", "step, single environment", 1, "steps", entrants)
+
+
+def _rollouts(num_envs: int) -> Case:
+    ours = [_ours("stepping:OurRollouts", num_envs, precision) for precision in ("exact", "fast")]
+    workload = f"{_WORKLOADS}.gymnax_steps:GymnaxRollouts"
+    gymnax = Entrant("gymnax on JAX, one lax.scan", "peer", workload, (num_envs,), "jax", ("jax", "gymnax"))
+    limit = _memory_limit(os.cpu_count() or 1)
+    return Case("env", "rollout in one call", num_envs, "steps", (*ours, gymnax, limit))
+
+
+def _rollouts_on_one_thread(num_envs: int) -> Case:
+    ours = [_ours("stepping:OurRollouts", num_envs, precision, threads=1) for precision in ("exact", "fast")]
     in_c = Entrant("float32 loop in C", "peer", f"{_WORKLOADS}.scalar_c:ScalarRollouts", (num_envs,), "c")
-    ours = [_ours(rollout, num_envs, precision, threads=1) for precision in ("exact", "fast")]
-    yield Case("env", "rollout in one call, 1 thread", num_envs, "steps", (*ours, in_c, _memory_limit(1)))
-    yield Case(
-        "env",
-        "reset(seed)",
-        num_envs,
-        "resets",
-        (
-            _entrant("fastcartpole", "ours", "stepping:OurResets", num_envs, "fastcartpole"),
-            _entrant("np.random.PCG64 for each", "peer", "stepping:NumPyGenerators", num_envs, "gymnasium"),
-        ),
+    return Case("env", "rollout in one call, 1 thread", num_envs, "steps", (*ours, in_c, _memory_limit(1)))
+
+
+def _resets(num_envs: int) -> Case:
+    entrants = (
+        _entrant("fastcartpole", "ours", "stepping:OurResets", num_envs, "fastcartpole"),
+        _entrant("np.random.PCG64 for each", "peer", "stepping:NumPyGenerators", num_envs, "gymnasium"),
     )
+    return Case("env", "reset(seed)", num_envs, "resets", entrants)
 
 
 def _memory_limit(threads: int) -> Entrant:
@@ -78,7 +77,8 @@ def _memory_limit(threads: int) -> Entrant:
 
 
 def _ours(factory: str, num_envs: int, precision: str, threads: int | None = None) -> Entrant:
-    return Entrant(f"fastcartpole, {precision}", "ours", factory, (num_envs, precision, threads), "fastcartpole")
+    arguments = (num_envs, precision, threads)
+    return Entrant(f"fastcartpole, {precision}", "ours", f"{_WORKLOADS}.{factory}", arguments, "fastcartpole")
 
 
 def _stepped_peers(num_envs: int) -> Iterator[Entrant]:

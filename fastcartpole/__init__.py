@@ -14,16 +14,16 @@ import gymnasium
 if TYPE_CHECKING:
     from fastcartpole.env import CartPoleEnv
     from fastcartpole.physics import CartPoleParameters
-    from fastcartpole.rollout import Rollout
+    from fastcartpole.rollout import Trajectories
     from fastcartpole.vector_env import CartPoleVectorEnv
 
-__all__ = ["CartPoleEnv", "CartPoleParameters", "CartPoleVectorEnv", "Rollout"]
+__all__ = ["CartPoleEnv", "CartPoleParameters", "CartPoleVectorEnv", "Trajectories"]
 
 _MODULES = {
     "CartPoleEnv": "fastcartpole.env",
     "CartPoleParameters": "fastcartpole.physics",
     "CartPoleVectorEnv": "fastcartpole.vector_env",
-    "Rollout": "fastcartpole.rollout",
+    "Trajectories": "fastcartpole.rollout",
 }
 
 for _id, _max_episode_steps, _reward_threshold in (("v0", 200, 195.0), ("v1", 500, 475.0)):

@@ -37,7 +37,7 @@ _BITS = 64
 _BYTES_PER_TRANSITION = 30
 
 
-class Rollout(NamedTuple):
+class Trajectories(NamedTuple):
     """T steps of N environments.
 
     Attributes:
@@ -79,8 +79,8 @@ def roll_out(
     constants: npt.NDArray[np.float64],
     rules: StepRules,
     reward_dtype: np.dtype[np.floating],
-    out: Rollout | None = None,
-) -> Rollout:
+    out: Trajectories | None = None,
+) -> Trajectories:
     """Step a batch T times; see :meth:`fastcartpole.CartPoleVectorEnv.rollout`.
 
     Args:
@@ -134,8 +134,8 @@ def roll_out(
 
 
 def _checked_or_new(
-    out: Rollout | None, num_steps: int, num_envs: int, rules: StepRules, reward_dtype: np.dtype[np.floating]
-) -> Rollout:
+    out: Trajectories | None, num_steps: int, num_envs: int, rules: StepRules, reward_dtype: np.dtype[np.floating]
+) -> Trajectories:
     """Return the arrays to write into: those the caller gave, or fresh ones with contents undefined."""
     shape = (num_steps, num_envs)
     layout: dict[str, tuple[tuple[int, ...], Any]] = {
@@ -147,14 +147,14 @@ def _checked_or_new(
         "final_observations": ((num_steps, num_envs if rules.autoreset_mode == SAME_STEP else 0, 4), np.float32),
     }
     if out is None:
-        return Rollout(*(np.empty(*layout[name]) for name in Rollout._fields))
-    if not isinstance(out, Rollout):
-        raise TypeError(f"out must be a Rollout, got {type(out).__name__}.")
+        return Trajectories(*(np.empty(*layout[name]) for name in Trajectories._fields))
+    if not isinstance(out, Trajectories):
+        raise TypeError(f"out must be Trajectories, got {type(out).__name__}.")
     for name, (size, dtype) in layout.items():
         array = getattr(out, name)
         if array.shape != size or array.dtype != dtype or not array.flags.c_contiguous or not array.flags.writeable:
             raise ValueError(
-                f"out must be a Rollout of {num_steps} steps of {num_envs} such environments; its {name} is not."
+                f"out must be Trajectories of {num_steps} steps of {num_envs} such environments; its {name} is not."
             )
     return out
 

@@ -33,7 +33,7 @@ from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter
 from fastcartpole.random_streams import give_state, new_generator, seed_streams_from_integers, take_state
 from fastcartpole.rendering import Renderer
-from fastcartpole.rollout import Policy, Rollout, roll_out
+from fastcartpole.rollout import Policy, Trajectories, roll_out
 from fastcartpole.spaces import action_space, observation_space
 from fastcartpole.stepping import ALL_GO_ON, NotedBatch, ResultPool, step_batch
 from fastcartpole.trigonometry import exact_method, warn_where_numpy_differs
@@ -258,8 +258,8 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         return observations, rewards, terminated, truncated, infos
 
     def rollout(
-        self, policy: Policy, num_steps: int, *, seed: int | None = None, out: Rollout | None = None
-    ) -> Rollout:
+        self, policy: Policy, num_steps: int, *, seed: int | None = None, out: Trajectories | None = None
+    ) -> Trajectories:
         """Step ``num_steps`` times inside one compiled call; the trajectories are those of stepping by hand.
 
         Args:

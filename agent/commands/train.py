@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -135,36 +136,59 @@ def train(
     if resume is None:
         config = _budgeted(_checked(adapted_preset, preset, seed=seed, **changes), total_steps)
     else:
-        from .resume import continued, read_run, refuse_other_settings
-
-        refuse_other_settings()
-        lock_until_the_end(RunDirectory(resume))
-        run, config, state = read_run(resume)
-        config = _budgeted(_checked(config.replace, **changes), total_steps)
-        state = continued(run, config, state, changes)
-        preset = config.preset
+        run, config, state = _reopened(resume, changes, total_steps)
     recorded_epochs = _checked_gif_epochs(gif_epochs, config, 0 if state is None else int(state["epoch"]))
     if tensorboard and find_spec("tensorboard") is None:
         raise click.BadParameter(
             "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
         )
     _check_memory(config)
-    if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
-        show_warning(
-            f"with preset '{preset}' every epoch starts new episodes, and each of the {config.num_envs} environments "
-            f"takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or fewer --envs "
-            "change that."
-        )
+    _warn_of_short_episodes(config)
     if run is None:
         run = created_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}", _new_run)
         lock_until_the_end(run)
-    try:
+    outputs = _Outputs(quiet, as_json, recorded_epochs, checkpoint_every, eval_every, tensorboard)
+    completed = False
+    with _told(run):
         if resume is None:
             run.write_config(config)
-        outputs = _Outputs(quiet, as_json, recorded_epochs, checkpoint_every, eval_every, tensorboard)
         completed = _train(config, run, state, outputs, is_resumed=resume is not None)
+    if not completed:
+        outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
+        click.echo(f"Interrupted; {outcome}.", err=True)
+        raise SystemExit(INTERRUPTED)
+
+
+def _reopened(
+    path: Path, changes: dict[str, Any], total_steps: int | None
+) -> tuple[RunDirectory, PPOConfig, State | None]:
+    """Return the run to go on with, its configuration as changed, and the state of its last checkpoint."""
+    from .resume import continued, read_run, refuse_other_settings
+
+    refuse_other_settings()
+    lock_until_the_end(RunDirectory(path))
+    run, config, state = read_run(path)
+    config = _budgeted(_checked(config.replace, **changes), total_steps)
+    return run, config, continued(run, config, state, changes)
+
+
+def _warn_of_short_episodes(config: PPOConfig) -> None:
+    """Warn where episodes cannot get as long as they would."""
+    if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
+        show_warning(
+            f"with preset '{config.preset}' every epoch starts new episodes, and each of the {config.num_envs} "
+            f"environments takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or "
+            "fewer --envs change that."
+        )
+
+
+@contextmanager
+def _told(run: RunDirectory) -> Iterator[None]:
+    """Tell in one sentence what ended a training within, and what is kept of it; Ctrl-C is no error."""
+    try:
+        yield
     except KeyboardInterrupt:
-        completed = False
+        pass
     except MemoryError as error:
         raise click.ClickException(f"not enough memory: {error}") from None
     except DivergenceError as error:
@@ -180,10 +204,6 @@ def train(
         raise click.ClickException(unwritable(error) + kept) from None
     finally:
         run.discard_if_unused()
-    if not completed:
-        outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
-        click.echo(f"Interrupted; {outcome}.", err=True)
-        raise SystemExit(INTERRUPTED)
 
 
 @dataclass(frozen=True)

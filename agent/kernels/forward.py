@@ -7,7 +7,6 @@ padded units stay 0 through tanh. One environment alone is computed over vectors
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -214,23 +213,3 @@ def state_values(
     values = np.empty(len(observations), dtype=np.float32)
     _first_outputs(num_threads, weights, observations, values)
     return values
-
-
-@kernel()
-def sample_action(logit_0: float, logit_1: float, uniform: float) -> tuple[int, float]:
-    """Draw an action from the categorical policy of two logits.
-
-    Args:
-        logit_0: Logit of action 0.
-        logit_1: Logit of action 1.
-        uniform: A float64 drawn uniformly from [0, 1).
-
-    Returns:
-        ``(action, log_prob)``: 0 or 1, and the natural logarithm of its probability, float64.
-    """
-    margin = np.float64(logit_0) - np.float64(logit_1)
-    probability_0 = 1.0 / (1.0 + math.exp(-margin))
-    action = 0 if uniform < probability_0 else 1
-    # log sigmoid(m) = min(m, 0) - log1p(exp(-|m|)) neither overflows nor loses the small probabilities.
-    chosen_margin = margin if action == 0 else -margin
-    return action, min(chosen_margin, 0.0) - math.log1p(math.exp(-abs(chosen_margin)))

@@ -27,8 +27,9 @@ from fastcartpole.kernels import ThreadedKernel, is_forked_child, kernel, usable
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import Streams, next_double, seed_streams
 
-from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations, sample_action
+from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
 from ..kernels.rollout import Rollout, new_rollout
+from ..kernels.sampling import sample_action
 
 
 @kernel()

@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 
 import gymnasium
 import numpy as np
-import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
 from fastcartpole import CartPoleVectorEnv
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
+from ..kernels.sampling import sample_actions
 from ..process.backend import computing_on, keras, tf
 from ..validation import checked_integer
 
@@ -111,7 +111,7 @@ def evaluate(
     while playing.any():
         with computing_on("cpu"):
             logits = logits_of(tf.constant(observations)).numpy()
-        actions = logits.argmax(axis=1) if greedy else _drawn_actions(logits, generator)
+        actions = logits.argmax(axis=1) if greedy else sample_actions(logits, generator.random(episodes))
         observations, rewards, terminated, truncated, _ = environments.step(actions)
         returns += np.where(playing, rewards, 0.0)
         playing &= ~(terminated | truncated)
@@ -123,10 +123,3 @@ def _new_environments(environment: Environment, episodes: int) -> VectorEnv[Any,
     if environment == "fast":
         return CartPoleVectorEnv(episodes, seeding="shared")
     return gymnasium.make_vec("CartPole-v1", num_envs=episodes, vectorization_mode="vector_entry_point")
-
-
-def _drawn_actions(logits: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return one action for each row of logits, shape (B, 2), drawn with its probability."""
-    log_odds = logits[:, 0].astype(np.float64) - logits[:, 1]
-    with np.errstate(under="ignore", divide="ignore"):
-        return (np.log(generator.random(len(logits))) >= -np.logaddexp(0.0, -log_odds)).astype(np.int64)

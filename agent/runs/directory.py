@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
-import json
 import math
 import platform
 import re
@@ -28,6 +26,7 @@ from .files import (
     write_atomically,
     write_through,
 )
+from .tables import csv_text, read_json, read_table, whole_lines, write_json, write_text
 
 if TYPE_CHECKING:
     from ..ppo import PPO
@@ -89,7 +88,7 @@ class RunDirectory(Callback):
         self._is_new = True
         try:
             with errors_named(self.metrics_path), file:
-                file.write(_csv_line(_COLUMNS))
+                file.write(csv_text([_COLUMNS]))
         except OSError:
             self.discard_if_unused()
             raise
@@ -127,9 +126,8 @@ class RunDirectory(Callback):
             name = name_without_process(path.name)
             if name is not None and (name in self._names or _GIF_NAME.fullmatch(name)):
                 path.unlink(missing_ok=True)
-        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)[1 : epochs + 1]
-        text = "".join([_csv_line(_COLUMNS), *lines])
-        write_atomically(self.metrics_path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        lines = whole_lines(self.metrics_path)[1 : epochs + 1]
+        write_text(self.metrics_path, "".join([csv_text([_COLUMNS]), *lines]))
 
     def write_config(self, config: PPOConfig) -> None:
         """Write the configuration as JSON, with what the run was made by."""
@@ -138,7 +136,7 @@ class RunDirectory(Callback):
             "versions": {name: version(name) for name in _VERSIONED},
             "python": platform.python_version(),
         }
-        _write_json(self.config_path, {**config.as_dict(), **made_by})
+        write_json(self.config_path, {**config.as_dict(), **made_by})
 
     def read_config(self) -> PPOConfig:
         """Return what :meth:`write_config` wrote.
@@ -147,7 +145,7 @@ class RunDirectory(Callback):
             OSError: If it cannot be read.
             ValueError: If it is damaged or of another version.
         """
-        content = _read_json(self.config_path)
+        content = read_json(self.config_path)
         fields = {name: value for name, value in content.items() if name not in _MADE_BY}
         try:
             return PPOConfig.from_dict(fields)
@@ -162,9 +160,7 @@ class RunDirectory(Callback):
             ValueError: If they are damaged.
         """
         try:
-            lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
-            rows = csv.DictReader(line for line in lines if line.endswith("\n"))
-            return [_metrics_of(row) for row in rows]
+            return [_metrics_of(row) for row in read_table(self.metrics_path, _COLUMNS)]
         except (KeyError, TypeError, ValueError, csv.Error):
             raise ValueError(f"'{self.metrics_path}' is damaged, or of another version.") from None
 
@@ -197,7 +193,7 @@ class RunDirectory(Callback):
 
     def write_evaluation(self, result: dict[str, Any]) -> None:
         """Write the result of an evaluation as JSON."""
-        _write_json(self.evaluation_path, result)
+        write_json(self.evaluation_path, result)
 
     def write_best(self, actor: keras.Model, validation_mean: float, evaluation: dict[str, Any]) -> None:
         """Write the best actor so far, and after it its evaluation, in place of the last best one.
@@ -208,7 +204,7 @@ class RunDirectory(Callback):
             evaluation: What other episodes say of it.
         """
         write_atomically(self.best_actor_path, actor.save)
-        _write_json(self.best_evaluation_path, {**evaluation, _VALIDATION_MEAN: validation_mean})
+        write_json(self.best_evaluation_path, {**evaluation, _VALIDATION_MEAN: validation_mean})
 
     def read_best_mean(self) -> float:
         """Return the mean return by which the best actor so far was chosen; minus infinity if there is none.
@@ -219,7 +215,7 @@ class RunDirectory(Callback):
         """
         if not self.best_evaluation_path.exists():
             return -math.inf
-        content = _read_json(self.best_evaluation_path)
+        content = read_json(self.best_evaluation_path)
         # Before there were two kinds of episodes, those reported were those chosen by.
         mean = content.get(_VALIDATION_MEAN, content.get("mean"))
         if not isinstance(mean, float):
@@ -253,7 +249,7 @@ class RunDirectory(Callback):
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Append one line to ``metrics.csv``."""
-        append_lines(self.metrics_path, _csv_line([getattr(metrics, column) for column in _COLUMNS]))
+        append_lines(self.metrics_path, csv_text([[getattr(metrics, column) for column in _COLUMNS]]))
         self.last_epoch = metrics.epoch
 
 
@@ -287,30 +283,3 @@ def _origin(versions: object) -> str:
 def _metrics_of(row: dict[str, str]) -> EpochMetrics:
     values: dict[str, Any] = {name: int(row[name]) if name in _INTEGERS else float(row[name]) for name in _COLUMNS}
     return EpochMetrics(**values)
-
-
-def _csv_line(values: list[Any]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
-    return buffer.getvalue()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a file.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it holds anything else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"'{path}' is damaged: {error}.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"'{path}' is damaged: it holds no JSON object.")
-    return content
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

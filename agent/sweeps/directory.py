@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..runs.files import append_lines, locked_directory, make_directory, write_atomically, write_through
+from ..runs.tables import csv_text, read_json, read_table, write_json, write_text
 from .grid import Key, Run, as_text
 from .worker import Failure, Outcome, Point
 
@@ -100,7 +99,7 @@ class SweepDirectory:
             "settings": {name: list(values) for name, values in plan.settings.items()},
             "versions": {name: version(name) for name in ("fastppo", "tensorflow", "keras", "numba", "numpy")},
         }
-        _write_text(self.plan_path, json.dumps(content, indent=2) + "\n")
+        write_json(self.plan_path, content)
 
     def read_plan(self) -> Plan:
         """Return what the sweep is to train.
@@ -110,11 +109,13 @@ class SweepDirectory:
             ValueError: If it is damaged or of another version.
         """
         try:
-            content = json.loads(self.plan_path.read_text(encoding="utf-8"))
+            content = read_json(self.plan_path)
             if content["format"] != _FORMAT:
-                raise ValueError(f"it has format {content['format']}; this version of fastppo reads {_FORMAT}")
+                raise ValueError(
+                    f"'{self.plan_path}' has format {content['format']}; this version of fastppo reads {_FORMAT}."
+                )
             return Plan(content["preset"], tuple(content["seeds"]), dict(content["settings"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"'{self.plan_path}' is damaged, or of another version: {error}.") from None
 
     def append(self, run: Run, outcome: Outcome | Failure) -> None:
@@ -124,10 +125,10 @@ class SweepDirectory:
             OSError: If it cannot be written.
         """
         if isinstance(outcome, Outcome):
-            append_lines(self.curves_path, _csv_text(_curve_rows(run.key, outcome)))
+            append_lines(self.curves_path, csv_text(_curve_rows(run.key, outcome)))
             # After a power cut there must be no result without its curve.
             write_through(self.curves_path)
-        append_lines(self.results_path, _csv_text([_result_row(run.key, outcome)]))
+        append_lines(self.results_path, csv_text([_result_row(run.key, outcome)]))
 
     def read(self, runs: Sequence[Run]) -> dict[Key, Outcome]:
         """Return what the runs that have ended without failure came to.
@@ -142,12 +143,12 @@ class SweepDirectory:
         fields = list(runs[0].settings)
         curves: dict[Key, dict[int, Point]] = {run.key: {} for run in runs}
         try:
-            for row in _rows(self.curves_path, [*fields, *_CURVE_COLUMNS]):
+            for row in read_table(self.curves_path, [*fields, *_CURVE_COLUMNS]):
                 point = Point(int(row["env_steps"]), float(row["mean_return"]), float(row["train_s"]))
                 curves[_key(row, fields)][int(row["epoch"])] = point
             return {
                 _key(row, fields): _outcome_of(row, curves[_key(row, fields)])
-                for row in _rows(self.results_path, [*fields, *_RESULT_COLUMNS])
+                for row in read_table(self.results_path, [*fields, *_RESULT_COLUMNS])
                 if not row["error"]
             }
         except (KeyError, TypeError, ValueError, csv.Error) as error:
@@ -174,11 +175,11 @@ class SweepDirectory:
             (self.curves_path, _CURVE_COLUMNS, curves),
             (self.results_path, _RESULT_COLUMNS, results),
         ):
-            _write_text(path, _csv_text([[*fields, *columns], *rows]))
+            write_text(path, csv_text([[*fields, *columns], *rows]))
 
     def write_summary(self, content: Mapping[str, Any]) -> None:
         """Write the statistics as JSON."""
-        _write_text(self.summary_path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        write_json(self.summary_path, content)
 
     def write_learning_curves(self, write: Callable[[Path], object]) -> None:
         """Let ``write`` draw the learning curves at the path it is given."""
@@ -187,10 +188,6 @@ class SweepDirectory:
     def write_profile(self, write: Callable[[Path], object]) -> None:
         """Let ``write`` draw the performance profile at the path it is given."""
         write_atomically(self.profile_path, write)
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _key(row: Mapping[str, str], fields: Sequence[str]) -> Key:
@@ -227,21 +224,3 @@ def _truth(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError(f"{text!r} is neither true nor false")
     return text == "true"
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the rows of a file but for a last line that is not whole, where a sweep was killed."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    reader = csv.DictReader(line for line in lines if line.endswith("\n"))
-    if list(reader.fieldnames or ()) != list(columns):
-        raise ValueError(f"{path.name} must have the columns {', '.join(columns)}")
-    for row in reader:
-        if None in row or None in row.values():
-            raise ValueError(f"a line of {path.name} has another number of columns")
-        yield row
-
-
-def _csv_text(rows: Sequence[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 from ..callbacks import Callback
-from ..kernels.forward import sample_action
+from ..kernels.sampling import sample_action
 from ..metrics import EpochMetrics
 from ..process.backend import computing_on
 from ..process.quiet import standard_error_held_back

@@ -6,9 +6,12 @@ from typing import get_type_hints
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent import PRESETS, PPOConfig, adapted_preset, preset_config
+from agent import PRESETS, PPOConfig, adapted_preset, preset_config, validation
 from agent.config import Settings
+from fastcartpole import validation as environments
 
 FAST = PRESETS["fast"]
 
@@ -22,6 +25,26 @@ def test_every_field_has_a_default_and_those_are_the_preset_fast():
 def test_type_checkers_know_every_field_and_its_type():
     assert get_type_hints(Settings) == get_type_hints(PPOConfig)
     assert list(get_type_hints(Settings)) == [field.name for field in dataclasses.fields(PPOConfig)]
+
+
+@given(
+    value=st.integers(-5, 5)
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.booleans()
+    | st.text(max_size=3)
+    | st.none()
+)
+@pytest.mark.parametrize("bounds", [{"minimum": 1}, {"minimum": 0, "maximum": None}])
+def test_both_floors_check_integers_alike(bounds, value):
+    # The agent's configuration does without NumPy, which the environment's package imports: there are two functions.
+    outcomes = []
+    for check in (validation.checked_integer, environments.checked_integer):
+        try:
+            outcomes.append(check("number", value, **bounds))
+        except (TypeError, ValueError) as error:
+            outcomes.append((type(error), str(error)))
+    assert outcomes[0] == outcomes[1]
 
 
 def test_the_keras_preset_has_the_hyperparameters_the_examples_run_uses():

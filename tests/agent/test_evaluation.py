@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from agent import EvaluationResult, evaluate
+from agent.kernels.sampling import sample_actions
 from agent.learning.networks import build_actor
-from agent.rollouts.evaluation import _drawn_actions
 
 
 def test_the_returns_are_those_of_single_episodes_in_gymnasium():
@@ -90,8 +90,8 @@ def test_short_episodes_are_not_favoured():
 
 def test_actions_are_drawn_with_the_policys_probabilities():
     logits = np.tile(np.float32([[0.3, 1.1]]), (100_000, 1))
-    share = _drawn_actions(logits, np.random.default_rng(0)).mean()
+    share = sample_actions(logits, np.random.default_rng(0).random(len(logits))).mean()
     probability = 1.0 / (1.0 + np.exp(-0.8))
     assert abs(share - probability) < 4.5 * np.sqrt(probability * (1 - probability) / 100_000)
     extreme = np.float32([[1e30, -1e30], [-1e30, 1e30]])
-    assert _drawn_actions(extreme, np.random.default_rng(0)).tolist() == [0, 1]
+    assert sample_actions(extreme, np.random.default_rng(0).random(len(extreme))).tolist() == [0, 1]

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from agent.kernels.forward import forward, padded_weights, sample_action, state_values, tanh_in_place
+from agent.kernels.forward import forward, padded_weights, state_values, tanh_in_place
+from agent.kernels.sampling import sample_action
 from agent.kernels.tiles import TILE_WIDTH
 from agent.learning.networks import build_actor, build_critic
 

@@ -84,9 +84,9 @@ def test_arrays_of_another_size_are_refused():
     environments = CartPoleVectorEnv(5)
     environments.reset(seed=0)
     out = environments.rollout("random", 8)
-    with pytest.raises(ValueError, match="out must be a Rollout of 9 steps of 5 such environments"):
+    with pytest.raises(ValueError, match="out must be Trajectories of 9 steps of 5 such environments"):
         environments.rollout("random", 9, out=out)
-    with pytest.raises(TypeError, match="out must be a Rollout, got dict"):
+    with pytest.raises(TypeError, match="out must be Trajectories, got dict"):
         environments.rollout("random", 8, out={})
 
 

@@ -135,7 +135,7 @@ def test_a_run_that_fails_is_reported_and_ends_nothing(tmp_path):
     assert len(errors) == 2
     for seed, line in enumerate(errors):
         assert line.startswith(f"Error: seed {seed}, ")
-        assert "value_learning_rate=1e+25: DivergenceError in training.py, line " in line
+        assert "value_learning_rate=1e+25: DivergenceError in ppo.py, line " in line
         assert ": The training has diverged: in epoch " in line
     rows = rows_of(directory)
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
@@ -224,8 +224,8 @@ def test_two_processes_do_not_work_at_one_sweep(serial):
     ("name", "content", "message"),
     [
         ("sweep.json", None, "is no sweep: "),
-        ("sweep.json", "{", "sweep.json' is damaged, or of another version: "),
-        ("sweep.json", '{"format": 9}', "it has format 9; this version of fastppo reads 1."),
+        ("sweep.json", "{", "sweep.json' is damaged: "),
+        ("sweep.json", '{"format": 9}', "sweep.json' has format 9; this version of fastppo reads 1."),
         (
             "sweep.json",
             '{"format": 1, "preset": "fast", "seeds": [0], "settings": {"speed": [1]}}',

@@ -1,0 +1,86 @@
+"""Texts, tables and JSON in the directories of runs and sweeps; a line that was left half-written is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .files import write_atomically
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as JSON, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written.
+        ValueError: If it holds a number that JSON does not have, such as infinity.
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it holds anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged: {error}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"'{path}' is damaged: it holds no JSON object.")
+    return content
+
+
+def csv_text(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as lines of a CSV file."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file with their ends, but for a last one that is not whole.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no text.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n")]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file by the names of its columns.
+
+    Args:
+        path: The file.
+        columns: The columns it must have.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it has other columns, or a line has more or fewer.
+        csv.Error: If it is no CSV file.
+    """
+    reader = csv.DictReader(whole_lines(path))
+    if list(reader.fieldnames or ()) != list(columns):
+        raise ValueError(f"{path.name} must have the columns {', '.join(columns)}")
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"a line of {path.name} has another number of columns")
+        yield row
