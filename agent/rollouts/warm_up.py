@@ -16,12 +16,13 @@ from ..kernels.rollout import new_rollout
 from .cartpole import Collector, rollout_kernel_is_on_disk
 
 _COMPILE = """
-import sys
+import importlib, sys
+_, place, name, num_envs = sys.argv
 # Where this package is: last, for it may be among many others.
-sys.path.append(sys.argv[1])
-from .warm_up import compile_rollout_kernel
-compile_rollout_kernel(int(sys.argv[2]))
+sys.path.append(place)
+importlib.import_module(name).compile_rollout_kernel(int(num_envs))
 """
+_PLACE = Path(__file__).parents[2]
 
 
 def compile_rollout_kernel(num_envs: int) -> None:
@@ -68,7 +69,7 @@ class RolloutCompilation:
         if not rollout_kernel_is_on_disk(config.num_envs):
             # -P: with -c, Python looks for modules in the current folder first.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _COMPILE, str(Path(__file__).parents[1]), str(config.num_envs)],
+                [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), __name__, str(config.num_envs)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
