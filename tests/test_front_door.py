@@ -58,15 +58,24 @@ def test_it_works_beside_a_users_own_agent_which_stays_what_it_is(tmp_path, name
     (tmp_path / "script.py").write_text(
         "import fastppo\n"
         "import agent\n"
-        "from fastppo import PPO, adapted_preset\n"
         "import pickle\n"
-        "config = adapted_preset(num_envs=2, steps_per_epoch=8, epochs=1, hidden_sizes=(4,))\n"
+        "config = fastppo.adapted_preset(num_envs=2)\n"
         "assert pickle.loads(pickle.dumps(config)) == config\n"
-        "print(agent.MINE, PPO.__module__, PPO(config).train_epoch().env_steps)\n"
+        "print(agent.MINE, type(config).__module__)\n"
     )
-    expected = "True fastppo.agent.ppo 8\n"
-    assert run(tmp_path, "script.py", path=[ROOT]) == expected
+    assert run(tmp_path, "script.py", path=[ROOT]) == "True fastppo.agent.config\n"
     assert run(tmp_path, "-m", "fastppo", "--version", path=[ROOT]).startswith("fastppo 0.")
+
+
+@pytest.mark.slow
+def test_it_trains_beside_a_users_own_agent(tmp_path):
+    (tmp_path / "agent.py").write_text("")
+    arguments = ("--envs", "8", "--steps-per-epoch", "64", "--epochs", "2", "--out", "run")
+    run(tmp_path, "-m", "fastppo", "train", *arguments, path=[ROOT])
+    run(tmp_path, "-m", "fastppo", "train", "--resume", "run", "--epochs", "3", path=[ROOT])
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 4
+    code = "import fastppo; ppo = fastppo.load('run'); print(fastppo.PPO.__module__, ppo.epoch)"
+    assert run(tmp_path, "-c", code, path=[ROOT]) == "fastppo.agent.ppo 3\n"
 
 
 def test_what_it_pickles_beside_a_users_own_agent_can_be_read_elsewhere(tmp_path):
