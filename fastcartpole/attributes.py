@@ -135,6 +135,10 @@ class Physical:
         if "_is_made" in known and name not in known and not name.startswith("_") and not hasattr(type(self), name):
             _warn_of_near_miss(name, [other for other in dir(self) if not other.startswith("_")])
         super().__setattr__(name, value)
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        """Forget what was made ready for the next step: an attribute has been set, whichever it is."""
 
 
 def _warn_of_near_miss(name: str, known: Collection[str]) -> None:
@@ -143,5 +147,5 @@ def _warn_of_near_miss(name: str, known: Collection[str]) -> None:
         warnings.warn(
             f"The environment has no attribute {name!r}, and setting it changes nothing; did you mean {alike[0]!r}?",
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )

@@ -115,7 +115,16 @@ class NotedBatch:
 
 
 class Results(NamedTuple):
-    """The arrays that a step writes and returns, and the address of the record that notes them."""
+    """The arrays that a step writes and returns, and the record that notes them.
+
+    Attributes:
+        observations: Shape (N, 4), float32.
+        rewards: Shape (N,), float64 (float32 with shared seeding).
+        terminated: Shape (N,), bool.
+        truncated: Shape (N,), bool.
+        address: Of the record.
+        record: The addresses of the other arrays but the rewards, shape (1,).
+    """
 
     observations: npt.NDArray[np.float32]
     rewards: npt.NDArray[np.floating]

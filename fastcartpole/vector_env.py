@@ -560,9 +560,7 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         """Release what rendering holds."""
         self._renderer.close()
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        # Whatever it is: the next step looks at everything anew.
+    def _look_anew(self) -> None:
         vars(self).update(_is_prepared=False, _is_noted=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -241,8 +241,11 @@ def test_all_other_settings_of_a_batch_take_effect_when_they_are_set():
 @pytest.mark.parametrize("name", ["gravitiy", "lengths", "mass_cart", "x_treshold", "kinematic_integrator"])
 @pytest.mark.parametrize("make", [CartPoleEnv, lambda: CartPoleVectorEnv(2)])
 def test_a_near_miss_of_a_name_warns(make, name):
-    with pytest.warns(UserWarning, match=f"has no attribute '{name}', and setting it changes nothing; did you mean '"):
+    sentence = f"has no attribute '{name}', and setting it changes nothing; did you mean '"
+    with pytest.warns(UserWarning, match=sentence) as warned:
         setattr(make(), name, 1.0)
+    # It points to the line that set it.
+    assert warned[0].filename == __file__
 
 
 def test_names_of_the_users_own_do_not_warn():
