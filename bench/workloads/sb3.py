@@ -120,7 +120,7 @@ def zoo_agent(seed: int) -> PPO:
 
 def _actor_weights(agent: Any) -> list[Any]:
     """Return kernels, shape (inputs, outputs), and biases of the actor, layer by layer."""
-    policy = agent.kernels.forward
+    policy = agent.policy
     layers = [*(layer for layer in policy.mlp_extractor.policy_net if hasattr(layer, "weight")), policy.action_net]
     arrays = [array for layer in layers for array in (layer.weight.detach().numpy().T, layer.bias.detach().numpy())]
     return [np.ascontiguousarray(array) for array in arrays]
