@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack, get_args
@@ -14,6 +15,12 @@ Initializer = Literal["glorot_uniform", "orthogonal"]
 LearningRateSchedule = Literal["constant", "linear"]
 AdvantageNormalization = Literal["rollout", "minibatch", "none"]
 Device = Literal["cpu", "gpu"]
+Vectorization = Literal["auto", "sync", "async", "vector_entry_point"]
+Registered = Literal["registered"]
+EpisodeLimit = int | Registered | None
+
+REGISTERED: Registered = "registered"
+"""In the place of a number: what Gymnasium's registry says of the environment."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": get_args(Initializer),
@@ -21,10 +28,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "advantage_normalization": get_args(AdvantageNormalization),
     "learning_rate_schedule": get_args(LearningRateSchedule),
     "device": get_args(Device),
+    "vectorization": get_args(Vectorization),
 }
 
 # Fields that the configurations of older runs lack: they were as their defaults.
-_NOT_IN_OLDER_RUNS = frozenset({"device"})
+_NOT_IN_OLDER_RUNS = frozenset({"adam_epsilon", "device", "env_id", "env_kwargs", "vectorization"})
 # TensorFlow counts them in 32 bits.
 _MOST_GRADIENT_STEPS = 2**31 - 1
 
@@ -34,11 +42,14 @@ class Settings(TypedDict, total=False):
 
     preset: str
     seed: int
+    env_id: str | None
+    env_kwargs: dict[str, Any]
+    vectorization: Vectorization
     num_envs: int
     epochs: int
     steps_per_epoch: int
-    target_return: float | None
-    max_episode_steps: int | None
+    target_return: float | Registered | None
+    max_episode_steps: EpisodeLimit
     reset_each_epoch: bool
     hidden_sizes: tuple[int, ...]
     initializer: Initializer
@@ -48,6 +59,7 @@ class Settings(TypedDict, total=False):
     target_kl: float | None
     policy_learning_rate: float
     value_learning_rate: float
+    adam_epsilon: float
     learning_rate_schedule: LearningRateSchedule
     max_gradient_norm: float | None
     entropy_coefficient: float
@@ -66,13 +78,21 @@ class PPOConfig:
     Attributes:
         preset: Name of the preset the run started from.
         seed: Fixes initial weights, initial states, sampled actions and minibatches; at least 0.
+        env_id: What is played: an id of Gymnasium's registry; ``module:id`` imports the module first. None stands for
+            an environment that is handed to the agent as an object or a function.
+        env_kwargs: Keyword arguments of the environment, as JSON has them.
+        vectorization: How environments are batched, as ``gymnasium.make_vec`` names it. With ``auto``, CartPole is
+            played by this project's kernel, others by their own batch where there is one, else one after the other
+            (``sync``).
         num_envs: Environments stepped side by side.
         epochs: Most rounds of collecting a rollout and updating from it.
         target_return: The training ends when the mean return of the last 100 episodes reaches this and an evaluation of
-            the greedy policy confirms it; None trains for all epochs.
+            the greedy policy confirms it; None trains for all epochs, ``registered`` is Gymnasium's threshold for the
+            environment, or None where it has none.
         steps_per_epoch: Environment steps of one rollout over all environments, rounded up to a multiple of
             ``num_envs``.
-        max_episode_steps: Steps after which an episode is truncated; None for no limit.
+        max_episode_steps: Steps after which an episode of the training is truncated; None for no limit, ``registered``
+            for Gymnasium's. Evaluations play the environment as it is registered.
         reset_each_epoch: Whether every rollout starts new episodes (the paths of the last one are cut off) or goes on
             where the last one ended.
         hidden_sizes: Units of the hidden tanh layers, of actor and critic alike.
@@ -85,6 +105,7 @@ class PPOConfig:
         target_kl: Policy updates stop when the estimated KL divergence exceeds 1.5 times this; None never stops them.
         policy_learning_rate: Adam's learning rate for the actor.
         value_learning_rate: Adam's learning rate for the critic.
+        adam_epsilon: Adam's epsilon, which keeps its steps finite where gradients vanish.
         learning_rate_schedule: Whether both learning rates stay, or fall linearly from epoch to epoch, towards 0 after
             the last.
         max_gradient_norm: Each network's gradient is scaled down to this global norm; None leaves it as it is.
@@ -103,11 +124,14 @@ class PPOConfig:
 
     preset: str = "fast"
     seed: int = 0
+    env_id: str | None = "CartPole-v1"
+    env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    vectorization: Vectorization = "auto"
     num_envs: int = 256
     epochs: int = 100
     steps_per_epoch: int = 8192
-    target_return: float | None = 475.0
-    max_episode_steps: int | None = 500
+    target_return: float | Registered | None = REGISTERED
+    max_episode_steps: EpisodeLimit = REGISTERED
     reset_each_epoch: bool = False
     hidden_sizes: tuple[int, ...] = (64, 64)
     initializer: Initializer = "orthogonal"
@@ -117,6 +141,7 @@ class PPOConfig:
     target_kl: float | None = None
     policy_learning_rate: float = 2e-3
     value_learning_rate: float = 2e-3
+    adam_epsilon: float = 1e-7
     learning_rate_schedule: LearningRateSchedule = "constant"
     max_gradient_norm: float | None = None
     entropy_coefficient: float = 0.0
@@ -140,10 +165,13 @@ class PPOConfig:
             raise TypeError(f"preset must be a string, got {self.preset!r}.")
         if not isinstance(self.reset_each_epoch, bool):
             raise TypeError(f"reset_each_epoch must be True or False, got {self.reset_each_epoch!r}.")
+        if self.env_id is not None and not isinstance(self.env_id, str):
+            raise TypeError(f"env_id must be a string, got {self.env_id!r}.")
+        object.__setattr__(self, "env_kwargs", _json_object("env_kwargs", self.env_kwargs))
         checked_integer("seed", self.seed, minimum=0, maximum=None)
         for name in ("num_envs", "epochs", "steps_per_epoch", "policy_update_epochs", "value_update_epochs"):
             checked_integer(name, getattr(self, name), minimum=1)
-        if self.max_episode_steps is not None:
+        if _is_given(self.max_episode_steps):
             checked_integer("max_episode_steps", self.max_episode_steps, minimum=1, maximum=None)
         if self.minibatch_size is not None:
             checked_integer("minibatch_size", self.minibatch_size, minimum=1)
@@ -153,11 +181,13 @@ class PPOConfig:
             checked_integer("hidden_sizes", size, minimum=1)
         checked_number("gamma", self.gamma, above=0.0, maximum=1.0)
         checked_number("gae_lambda", self.gae_lambda, minimum=0.0, maximum=1.0)
-        for name in ("clip_ratio", "policy_learning_rate", "value_learning_rate"):
+        for name in ("clip_ratio", "policy_learning_rate", "value_learning_rate", "adam_epsilon"):
             checked_number(name, getattr(self, name), above=0.0)
-        for name in ("target_kl", "max_gradient_norm", "target_return"):
+        for name in ("target_kl", "max_gradient_norm"):
             if getattr(self, name) is not None:
                 checked_number(name, getattr(self, name), above=0.0)
+        if _is_given(self.target_return):
+            checked_number("target_return", self.target_return)
         checked_number("entropy_coefficient", self.entropy_coefficient, minimum=0.0)
         for name in ("policy_iterations", "value_iterations"):
             if getattr(self, name) > _MOST_GRADIENT_STEPS:
@@ -208,6 +238,9 @@ class PPOConfig:
     def compiled_settings(self) -> tuple[object, ...]:
         """What the compiled code of a training depends on: trainings that agree in it can share that code."""
         return (
+            self.env_id,
+            json.dumps(self.env_kwargs, sort_keys=True),
+            self.vectorization,
             self.num_envs,
             self.rollout_size,
             self.gradient_batch_size,
@@ -219,6 +252,7 @@ class PPOConfig:
             self.entropy_coefficient,
             self.advantage_normalization,
             self.max_gradient_norm,
+            self.adam_epsilon,
             self.device,
         )
 
@@ -258,3 +292,23 @@ class PPOConfig:
 def _plain(value: Any) -> Any:
     """Return NumPy's numbers, alone or in a tuple, as Python's; anything else as it is."""
     return tuple(map(plain_number, value)) if isinstance(value, tuple) else plain_number(value)
+
+
+def _is_given(value: object) -> bool:
+    """Return whether a field holds a value of its own."""
+    return value is not None and not (isinstance(value, str) and value == REGISTERED)
+
+
+def _json_object(name: str, value: object) -> dict[str, Any]:
+    """Return a copy of a mapping that JSON can hold.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    try:
+        copy = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold what JSON can hold: {error}.") from None
+    if not isinstance(copy, dict):
+        raise TypeError(f"{name} must be a dictionary, got {value!r}.")
+    return copy

@@ -7,8 +7,25 @@ class DivergenceError(ArithmeticError):
     """Raised where a loss is infinite or not a number: the networks can learn no more."""
 
 
+class InvalidTransitionError(ArithmeticError):
+    """Raised where an environment gives observations or rewards that are infinite or not a number."""
+
+
 class DeviceError(ValueError):
     """Raised where a configuration asks for a device that the machine does not have."""
+
+
+_OF_THE_ENVIRONMENT = "It was raised by the environment, not by the agent."
+
+
+def mark_as_of_the_environment(error: BaseException) -> None:
+    """Let an exception tell, in its traceback too, that the environment's own code raised it."""
+    error.add_note(_OF_THE_ENVIRONMENT)
+
+
+def is_of_the_environment(error: BaseException) -> bool:
+    """Return whether an exception has been marked so."""
+    return _OF_THE_ENVIRONMENT in getattr(error, "__notes__", ())
 
 
 def reason_of(error: BaseException) -> str:

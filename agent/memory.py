@@ -8,27 +8,32 @@ from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
 from .config import PPOConfig
 
-# Least memory in bytes: of a transition, in a rollout and in the batch made of it; of its index in the minibatches of a
-# pass; of a weight, its gradient and Adam's moments, in actor and critic.
-_PER_TRANSITION = 100
+# Least memory in bytes: of a transition without its observation, in a rollout and in the batch made of it; of an entry
+# of the observation there; of its index in the minibatches of a pass; of a weight, its gradient and Adam's moments, in
+# actor and critic.
+_PER_TRANSITION = 68
+_PER_ENTRY = 8
 _PER_INDEX = 12
 _PER_WEIGHT = 32
 
 
-def assert_training_fits_memory(config: PPOConfig) -> None:
+def assert_training_fits_memory(config: PPOConfig, observation_size: int) -> None:
     """Check the least memory that environments, rollout, minibatches, networks and optimizers take.
 
     Args:
         config: What is to be trained.
+        observation_size: Entries of an observation.
 
     Raises:
         MemoryError: If the machine has less.
     """
     passes = max(config.policy_update_epochs, config.value_update_epochs)
-    num_weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise((4, *config.hidden_sizes)))
+    num_weights = sum(
+        inputs * outputs for inputs, outputs in itertools.pairwise((observation_size, *config.hidden_sizes))
+    )
     rollout = f"a rollout of {config.rollout_size} steps"
     assert_fits_memory(f"num_envs={config.num_envs}", config.num_envs * BYTES_PER_ENVIRONMENT)
-    assert_fits_memory(rollout, config.rollout_size * _PER_TRANSITION)
+    assert_fits_memory(rollout, config.rollout_size * (_PER_TRANSITION + _PER_ENTRY * observation_size))
     if config.minibatch_size is not None:
         assert_fits_memory(f"{passes} passes over {rollout}", passes * config.rollout_size * _PER_INDEX)
     assert_fits_memory(f"hidden_sizes={config.hidden_sizes}", num_weights * _PER_WEIGHT)

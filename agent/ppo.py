@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from .callbacks import Callback
 from .config import PPOConfig
+from .environments.spec import EnvironmentSpec, resolved, target_return
 from .errors import DivergenceError
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
 from .kernels.forward import MLPWeights, padded_weights, state_values
 from .kernels.rollout import Rollout
-from .learning.networks import OBSERVATION_SIZE, build_actor, build_critic
+from .learning.networks import build_actor, build_critic
 from .learning.update import PPOUpdate, UpdateBatch, UpdateMetrics
 from .memory import assert_training_fits_memory
 from .metrics import EpochMetrics
@@ -28,23 +32,23 @@ from .process.backend import (
     keras,
     use_one_thread_per_network,
 )
-from .rollouts.cartpole import Collector, greedy_episode_lengths
+from .rollouts.budget import LONGEST_EPISODE, Allowance, EvaluationBudget
+from .rollouts.choosing import Played, new_collector, played_by
+from .rollouts.collector import Collector, Episodes, as_integer
 from .rollouts.evaluation import EvaluationResult
-from .rollouts.warm_up import compile_kernels_of_updates, compile_rollout_kernel
+from .rollouts.warm_up import compile_acting_kernel, compile_kernels_of_updates, compile_rollout_kernel
 from .state import State, assert_same_structure, generator_state, restored_generator
 
 _EPISODE_WINDOW = 100
 # How the names of the environments' entries begin in the state of an agent.
 _ENVIRONMENTS = "environments/"
-# Episodes of an evaluation, and their limit: that of CartPole-v1.
 _EVALUATION_EPISODES = 100
-_EVALUATION_EPISODE_STEPS = 500
 # Attributes of an agent that a copy makes anew, from the configuration and the state.
 _REBUILT = frozenset(
     {
-        *("actor", "critic", "is_solved", "stop_training"),
-        *("_collector", "_elapsed", "_epoch", "_evaluation_seeds", "_minibatch_generator", "_recent_lengths"),
-        *("_update", "_validation_seeds"),
+        *("actor", "critic", "is_solved", "spec", "stop_training"),
+        *("_budget", "_collector", "_elapsed", "_env_steps", "_epoch", "_minibatch_generator", "_played"),
+        *("_recent_lengths", "_recent_returns", "_seeds", "_update"),
     }
 )
 
@@ -61,24 +65,34 @@ class _Seeds(NamedTuple):
     validation: np.random.SeedSequence
 
 
-def _new_networks(config: PPOConfig, seeds: _Seeds) -> tuple[keras.Model, keras.Model]:
+def _seeds_of(config: PPOConfig) -> _Seeds:
+    return _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
+
+
+def _new_networks(config: PPOConfig, spec: EnvironmentSpec, seeds: _Seeds) -> tuple[keras.Model, keras.Model]:
     """Return an actor and a critic with their initial weights."""
+    size, sizes, initializer = spec.observation_size, config.hidden_sizes, config.initializer
     return (
-        build_actor(config.hidden_sizes, _as_integer(seeds.actor), config.initializer),
-        build_critic(config.hidden_sizes, _as_integer(seeds.critic), config.initializer),
+        build_actor(size, spec.action_head.num_outputs, sizes, as_integer(seeds.actor), initializer),
+        build_critic(size, sizes, as_integer(seeds.critic), initializer),
     )
 
 
 class PPO:
-    """An actor and a critic that learn CartPole by proximal policy optimization (Schulman et al. 2017).
+    """An actor and a critic that learn by proximal policy optimization (Schulman et al. 2017).
 
-    An agent can be copied and pickled, trained or not: the copy goes on bit for bit as the original does. What was
-    asked of the training of the original, ``stop_training``, was not asked of the copy's.
+    An agent can be copied and pickled, trained or not. On CartPole the copy goes on bit for bit as the original does;
+    any other environment is made anew for it and begins new episodes. What was asked of the training of the original,
+    ``stop_training``, was not asked of the copy's.
+
+    An agent closes the environments it has made: with :meth:`close`, at the end of a ``with`` block, or when it is
+    garbage.
 
     Attributes:
-        config: The configuration.
-        actor: Keras model, observations (B, 4) to logits (B, 2).
-        critic: Keras model, observations (B, 4) to values (B, 1).
+        config: The configuration, with what it left to the environment filled in.
+        spec: What the agent knows of its environment.
+        actor: Keras model, observations (B, D) as vectors to logits (B, A).
+        critic: Keras model, observations (B, D) as vectors to values (B, 1).
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
             holds for one call of :meth:`train`, which takes it back at its end.
@@ -87,40 +101,87 @@ class PPO:
             agent whose state is that of no run.
     """
 
-    def __init__(self, config: PPOConfig) -> None:
+    def __init__(
+        self,
+        config: PPOConfig,
+        environments: VectorEnv[Any, Any, Any] | None = None,
+        *,
+        make_env: Callable[[], gymnasium.Env[Any, Any]] | None = None,
+        evaluation_environments: VectorEnv[Any, Any, Any] | None = None,
+        autoreset_mode: AutoresetMode | str | None = None,
+    ) -> None:
         """Build networks, optimizers and environments; nothing is compiled yet.
 
         TensorFlow is set to one thread for each network, where it has not been used in this process before.
 
         Args:
             config: What to train and how.
+            environments: What to play instead of the environment that the configuration names.
+            make_env: Makes one environment; called for each of the training, unless ``environments`` are given, and of
+                evaluations.
+            evaluation_environments: What evaluations play.
+            autoreset_mode: How ``environments`` begin new episodes, such as ``"NextStep"``, where they do not say so
+                themselves.
 
         Raises:
+            TypeError: If an argument has the wrong type.
+            ValueError: If the arguments do not fit together.
+            UnknownEnvironmentError: A ValueError: if the environment cannot be made.
+            UnsupportedSpaceError: A ValueError: if its observations or actions are not supported.
             MemoryError: If a rollout, its minibatches or the networks cannot fit this machine's memory.
             DeviceError: If the configuration asks for a GPU and there is none.
             RuntimeError: If the process was forked from one that has computed with TensorFlow here.
         """
         assert_not_forked()
-        assert_training_fits_memory(config)
+        played = played_by(config, environments, make_env, evaluation_environments, autoreset_mode)
+        self._build(config, played)
+
+    def _build(self, config: PPOConfig, played: Played) -> None:
+        """Build everything."""
+        self._played = played
+        self.spec = played.describe()
+        config = resolved(config, self.spec)
+        assert_training_fits_memory(config, self.spec.observation_size)
         use_one_thread_per_network()
-        seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
+        seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
-            self.actor, self.critic = _new_networks(config, seeds)
-            self._update = PPOUpdate(self.actor, self.critic, config)
-        self._begin(config, seeds)
+            self.actor, self.critic = _new_networks(config, self.spec, seeds)
+            self._begin(config, seeds)
+            is_weighted = self._collector.ignores_actions
+            self._update = PPOUpdate(self.actor, self.critic, config, is_weighted=is_weighted)
+
+    def __enter__(self) -> PPO:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the environments."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the environments that this agent has made; it can act, but not play, afterwards."""
+        self._collector.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs. What TensorFlow has compiled cannot be copied: the copy compiles it again."""
+        """Return what a copy needs. What TensorFlow has compiled cannot be copied: the copy compiles it again.
+
+        Raises:
+            TypeError: If the agent plays environments that were handed to it as objects.
+        """
+        if self._played.environments is not None or self._played.evaluation_environments is not None:
+            raise TypeError("an agent with environments of the caller's cannot be copied; one with make_env can.")
         attributes = {name: value for name, value in vars(self).items() if name not in _REBUILT}
         # Other names of the networks are other names of the copy's.
         networks = {id(self.actor): "actor", id(self.critic): "critic"}
         aliases = {name: networks[id(value)] for name, value in attributes.items() if id(value) in networks}
         own = {name: value for name, value in attributes.items() if name not in aliases}
-        return {"attributes": own, "aliases": aliases, "state": self.get_state()}
+        return {"attributes": own, "aliases": aliases, "played": self._played, "state": self.get_state()}
 
     def __setstate__(self, content: dict[str, Any]) -> None:
         attributes = content["attributes"]
-        PPO.__init__(self, attributes["config"])
+        assert_not_forked()
+        self._build(attributes["config"], content["played"])
         vars(self).update(attributes)
         vars(self).update({name: getattr(self, network) for name, network in content["aliases"].items()})
         self.set_state(content["state"])
@@ -128,22 +189,18 @@ class PPO:
     def _begin(self, config: PPOConfig, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
         self.config = config
-        self.evaluation_seed = _as_integer(seeds.evaluation)
+        self.evaluation_seed = as_integer(seeds.evaluation)
+        self._seeds = seeds
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
-        self._collector = Collector(
-            config.num_envs,
-            config.num_steps,
-            config.max_episode_steps,
-            _one_seed_each(seeds.environments, config.num_envs),
-            _one_seed_each(seeds.actions, config.num_envs),
-        )
+        self._collector: Collector = new_collector(config, self.spec, self._played, seeds.environments, seeds.actions)
+        self._budget = EvaluationBudget()
+        self._recent_returns: deque[float] = deque(maxlen=_EPISODE_WINDOW)
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
         self.stop_training = False
         self.is_solved = False
         self.is_between_epochs = True
-        self._validation_seeds = _one_seed_each(seeds.validation, _EVALUATION_EPISODES)
-        self._evaluation_seeds = _one_seed_each(seeds.evaluation, _EVALUATION_EPISODES)
         self._epoch = 0
+        self._env_steps = 0
         self._elapsed = 0.0
 
     def restart(self, config: PPOConfig) -> None:
@@ -160,18 +217,20 @@ class PPO:
         """
         if config.compiled_settings != self.config.compiled_settings:
             raise ValueError("config must agree with that of the agent in its compiled_settings.")
-        seeds = _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
+        config = resolved(config, self.spec)
+        seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
-            for network, new in zip((self.actor, self.critic), _new_networks(config, seeds), strict=True):
+            for network, new in zip((self.actor, self.critic), _new_networks(config, self.spec, seeds), strict=True):
                 network.set_weights(new.get_weights())
             self._update.restart(config)
+        self._collector.close()
         self._begin(config, seeds)
 
     def compile_update(self) -> None:
         """Compile what an update needs; :meth:`compile` includes it."""
         with computing_on(self.config.device):
             self._update.compile()
-        compile_kernels_of_updates(self.config.num_envs)
+        compile_kernels_of_updates(self.config.num_envs, self.spec.observation_size, self._collector.num_threads)
 
     def compile(self) -> None:
         """Compile everything an epoch needs, so that the first epoch takes as long as the others.
@@ -179,37 +238,57 @@ class PPO:
         Training without this call gives the same results.
         """
         self.compile_update()
-        compile_rollout_kernel(self.config.num_envs)
+        if self._collector.is_exact:
+            compile_rollout_kernel(self.config.num_envs)
+        else:
+            compile_acting_kernel(self.spec.observation_size, self.spec.action_head.num_outputs)
 
     @property
     def recent_mean_return(self) -> float:
         """Mean return of the last 100 episodes that ended, or of all if there were fewer; NaN before the first."""
-        return float(np.mean(self._recent_lengths)) if self._recent_lengths else float("nan")
+        return float(np.mean(self._recent_returns)) if self._recent_returns else float("nan")
 
     @property
     def epoch(self) -> int:
         """How many epochs have been trained."""
         return self._epoch
 
+    @property
+    def env_steps(self) -> int:
+        """How many environment steps have been taken, those of evaluations not counted."""
+        return self._env_steps
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the state of the environments can be kept, so that what goes on from it goes on bit for bit."""
+        return self._collector.is_exact
+
     def get_state(self) -> State:
         """Return everything that changes during the training, for :meth:`set_state`.
 
         Returns:
-            Copies of the weights, the optimizers' variables, the environments, all random streams, the lengths of the
-            last episodes and the counts, as arrays of numbers or text.
+            Copies of the weights, the optimizers' variables, the environments (beside CartPole, which alone can be
+            copied, nothing of them), all random streams, the returns and lengths of the last episodes and the counts,
+            as arrays of numbers or text.
         """
         return {
             **{name: np.array(variable.numpy()) for name, variable in self._variables().items()},
             **{_ENVIRONMENTS + name: array for name, array in self._collector.get_state().items()},
             "minibatch_generator": generator_state(self._minibatch_generator),
+            "recent_returns": np.array(self._recent_returns, dtype=np.float64),
             "recent_lengths": np.array(self._recent_lengths, dtype=np.int64),
             "epoch": np.array(self._epoch),
+            "env_steps": np.array(self._env_steps),
+            "evaluation_steps": np.array(self._budget.used),
             "elapsed_s": np.array(self._elapsed),
             "is_solved": np.array(self.is_solved),
         }
 
     def set_state(self, state: State) -> None:
-        """Go on, bit for bit, from where :meth:`get_state` was called, here or in an agent of the same configuration.
+        """Go on from where :meth:`get_state` was called, here or in an agent of the same configuration.
+
+        With CartPole it goes on bit for bit. Any other environment begins new episodes, seeded by the configuration's
+        seed and the epoch.
 
         Args:
             state: What :meth:`get_state` returned.
@@ -228,10 +307,23 @@ class PPO:
             {name.removeprefix(_ENVIRONMENTS): state[name] for name in state if name.startswith(_ENVIRONMENTS)}
         )
         self._minibatch_generator = minibatch_generator
+        self._recent_returns = deque(state["recent_returns"].tolist(), maxlen=_EPISODE_WINDOW)
         self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
         self._epoch = int(state["epoch"])
+        self._env_steps = int(state["env_steps"])
+        self._budget.used = int(state["evaluation_steps"])
         self._elapsed = float(state["elapsed_s"])
         self.is_solved = bool(state["is_solved"])
+        self.begin_new_episodes()
+
+    def begin_new_episodes(self) -> None:
+        """Let environments whose state cannot be kept begin as they do where a run is resumed after this epoch.
+
+        Their seeds are derived from the configuration's and the epoch. CartPole goes on where it is.
+        """
+        if self._epoch > 0 and not self._collector.is_exact:
+            ours = self._seeds.environments
+            self._collector.reset(np.random.SeedSequence(ours.entropy, spawn_key=(*ours.spawn_key, self._epoch)))
 
     def _variables(self) -> dict[str, keras.Variable]:
         """Return all variables of the networks and the optimizers."""
@@ -251,27 +343,29 @@ class PPO:
         """Return the more probable action for each observation, as the greedy policy takes it.
 
         Args:
-            observations: Numbers, shape (4,) or (B, 4).
+            observations: Numbers, shape (D,) or (B, D): as vectors, such as ``gymnasium.spaces.flatten`` makes.
 
         Returns:
-            The actions, shape () or (B,).
+            The actions as the environment names them, shape () or (B,).
 
         Raises:
             TypeError: If the observations are not numbers.
             ValueError: If they have another shape, or are not finite in single precision.
         """
-        rows = _checked_observations(observations)
+        rows = _checked_observations(observations, self.spec.observation_size)
         with computing_on(self.config.device):
             logits = self.actor(np.atleast_2d(rows)).numpy()
-        return np.asarray(logits.argmax(axis=1).reshape(rows.shape[:-1]), dtype=np.int64)
+        actions = logits.argmax(axis=1) + self.spec.action_head.start
+        return np.asarray(actions.reshape(rows.shape[:-1]), dtype=np.int64)
 
     def evaluate(self) -> EvaluationResult:
-        """Play 100 episodes of at most 500 steps with the greedy policy, from the same initial states every time.
+        """Play 100 episodes with the greedy policy, from the same initial states every time.
 
-        These episodes are used for nothing else, so that their mean return is that of any episodes. The kernel that
-        plays the rollouts plays them; ``fastppo.evaluate`` plays in Gymnasium.
+        These episodes are used for nothing else, so that their mean return is that of any episodes. The environment is
+        as it is registered, whatever limit the training has; without a limit, episodes are cut off after 10,000 steps.
+        CartPole is played by the kernel of the rollouts; ``fastppo.evaluate`` plays in Gymnasium.
         """
-        return self._greedy_episodes(self._evaluation_seeds)
+        return self._greedy_episodes(self._seeds.evaluation, self._unlimited())
 
     def validate(self) -> EvaluationResult:
         """Play 100 other episodes: those by which a policy is chosen, or the training ended.
@@ -279,16 +373,49 @@ class PPO:
         A policy that was chosen by its return in these episodes does a little better in them than in others; report
         :meth:`evaluate` instead.
         """
-        return self._greedy_episodes(self._validation_seeds)
+        return self._greedy_episodes(self._seeds.validation, self._unlimited())
 
-    def _greedy_episodes(self, seeds: npt.NDArray[np.uint64]) -> EvaluationResult:
-        lengths = greedy_episode_lengths(
-            self._actor_weights(), seeds, _EVALUATION_EPISODE_STEPS, self._collector.num_threads
-        )
-        return EvaluationResult(tuple(lengths.astype(float).tolist()))
+    def evaluation_allowance(self, parts: int = 1) -> Allowance | None:
+        """Return what an evaluation may take, so that all that were allowed take at most 5% of the training's steps.
+
+        On CartPole evaluations cost next to nothing and are always allowed.
+
+        Args:
+            parts: How many evaluations are to be paid from it.
+
+        Returns:
+            For :meth:`allowed_validation` and :meth:`allowed_evaluation`; None where it is too early for one.
+        """
+        batch = self._collector.evaluation_batch
+        if batch is None:
+            return self._unlimited()
+        limit = self.spec.max_episode_steps
+        return self._budget.allowance(self._env_steps, batch, limit, self._recent_lengths, parts)
+
+    def allowed_validation(self, allowance: Allowance) -> EvaluationResult | None:
+        """Play what is allowed of the episodes of :meth:`validate`; None where one was longer than that."""
+        return self._allowed_episodes(self._seeds.validation, allowance)
+
+    def allowed_evaluation(self, allowance: Allowance) -> EvaluationResult | None:
+        """Play what is allowed of the episodes of :meth:`evaluate`; None where one was longer than that."""
+        return self._allowed_episodes(self._seeds.evaluation, allowance)
+
+    def _unlimited(self) -> Allowance:
+        return Allowance(_EVALUATION_EPISODES, self.spec.max_episode_steps or LONGEST_EPISODE)
+
+    def _allowed_episodes(self, seed: np.random.SeedSequence, allowance: Allowance) -> EvaluationResult | None:
+        episodes = self._collector.play_episodes(self._actor_weights(), seed, *allowance)
+        self._budget.used += episodes.env_steps
+        # Where the environment has no limit, what the evaluation has cut off after so many steps counts as it is.
+        if allowance.max_episode_steps < LONGEST_EPISODE and episodes.cut_off.any():
+            return None
+        return _result(episodes)
+
+    def _greedy_episodes(self, seed: np.random.SeedSequence, allowance: Allowance) -> EvaluationResult:
+        return _result(self._collector.play_episodes(self._actor_weights(), seed, *allowance))
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
-        """Train until CartPole is solved, for as many epochs as are left, or until ``stop_training`` is set.
+        """Train until the environment is solved, for as many epochs as are left, or until ``stop_training`` is set.
 
         A training that was stopped goes on when this is called again.
 
@@ -315,6 +442,7 @@ class PPO:
 
         Raises:
             DivergenceError: If a loss is infinite or not a number. The agent is of no further use then.
+            InvalidTransitionError: If an observation or a reward is.
         """
         start = time.perf_counter()
         self.is_between_epochs = False
@@ -322,27 +450,28 @@ class PPO:
             with computing_on(self.config.device):
                 self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
         rollout = self.collect()
-        lengths = self._episode_lengths(rollout)
+        env_steps = int(np.count_nonzero(rollout.valid))
+        returns, lengths = self._episodes(rollout)
         if self.config.reset_each_epoch:
             self._collector.reset()
         batch, values = self._batch_and_values(rollout)
         update = self.update(batch)
         self._check_losses(update)
-        # Every step of CartPole is rewarded with 1: an episode's return is its length.
-        mean_length = float(np.mean(lengths)) if len(lengths) else float("nan")
+        self._env_steps += env_steps
         self.is_solved = self._is_solved()
         duration = time.perf_counter() - start
         self._epoch += 1
         self._elapsed += duration
         self.is_between_epochs = True
+        valid = rollout.valid.reshape(-1)
         return EpochMetrics(
             epoch=self._epoch,
-            env_steps=self._epoch * self.config.rollout_size,
-            mean_return=mean_length,
-            mean_length=mean_length,
+            env_steps=self._env_steps,
+            mean_return=float(np.mean(returns)) if len(returns) else float("nan"),
+            mean_length=float(np.mean(lengths)) if len(lengths) else float("nan"),
             **update._asdict(),
-            explained_variance=explained_variance(values.reshape(-1), batch.value_targets),
-            steps_per_second=self.config.rollout_size / duration,
+            explained_variance=explained_variance(values.reshape(-1)[valid], batch.value_targets[valid]),
+            steps_per_second=env_steps / duration,
             elapsed_s=self._elapsed,
         )
 
@@ -379,17 +508,17 @@ class PPO:
             rollout, values, last_values, final_values, self.config.gamma, self.config.gae_lambda
         )
         targets = returns if self.config.value_target == "rewards_to_go" else advantages + values
+        if self.config.advantage_normalization == "rollout":
+            advantages = normalized(advantages, rollout.valid)
         batch = UpdateBatch(
-            rollout.observations.reshape(-1, 4),
+            rollout.observations.reshape(-1, self.spec.observation_size),
             rollout.actions.reshape(-1),
             rollout.log_probs.reshape(-1),
-            self._normalized(advantages).reshape(-1),
+            advantages.reshape(-1),
             targets.reshape(-1),
+            rollout.valid.reshape(-1).astype(np.float32) if self._collector.ignores_actions else None,
         )
         return batch, values
-
-    def _normalized(self, advantages: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return normalized(advantages) if self.config.advantage_normalization == "rollout" else advantages
 
     def update(self, batch: UpdateBatch) -> UpdateMetrics:
         """Update both networks.
@@ -410,51 +539,52 @@ class PPO:
         """Return the critic's values of all, the last and the final observations."""
         weights = padded_weights(self.critic.get_weights())
         return [
-            state_values(weights, group.reshape(-1, 4), self._collector.num_threads).reshape(group.shape[:-1])
+            state_values(weights, group.reshape(-1, group.shape[-1]), self._collector.num_threads).reshape(
+                group.shape[:-1]
+            )
             for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
         ]
 
     def _is_solved(self) -> bool:
         """Return whether the last episodes reached the target return and the greedy policy does so now."""
-        target, lengths = self.config.target_return, self._recent_lengths
-        if target is None or len(lengths) < _EPISODE_WINDOW or np.mean(lengths) < target:
+        target = target_return(self.config, self.spec)
+        if target is None or len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
             return False
-        return self.validate().mean >= target
+        allowance = self.evaluation_allowance()
+        result = None if allowance is None else self.allowed_validation(allowance)
+        return result is not None and result.mean >= target
 
-    def _episode_lengths(self, rollout: Rollout) -> Sequence[int]:
-        """Return the lengths of the episodes this epoch reports on, in the order they ended."""
-        ended: list[int] = rollout.episode_lengths[rollout.episode_lengths > 0].tolist()
-        if not self.config.reset_each_epoch:
-            self._recent_lengths.extend(ended)
-            return self._recent_lengths
-        elapsed = self._collector.state.elapsed_steps
-        cut_off: list[int] = elapsed[elapsed > 0].tolist()
-        self._recent_lengths.extend(ended + cut_off)
-        return ended + cut_off
+    def _episodes(self, rollout: Rollout) -> tuple[Sequence[float], Sequence[int]]:
+        """Return returns and lengths of the episodes this epoch reports on, in the order they ended."""
+        has_ended = rollout.episode_lengths > 0
+        returns: list[float] = rollout.episode_returns[has_ended].tolist()
+        lengths: list[int] = rollout.episode_lengths[has_ended].tolist()
+        if self.config.reset_each_epoch:
+            is_cut_off = self._collector.running_lengths > 0
+            returns += self._collector.running_returns[is_cut_off].tolist()
+            lengths += self._collector.running_lengths[is_cut_off].tolist()
+        self._recent_returns.extend(returns)
+        self._recent_lengths.extend(lengths)
+        return (returns, lengths) if self.config.reset_each_epoch else (self._recent_returns, self._recent_lengths)
 
 
-def _checked_observations(observations: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Return observations as float32, shape (4,) or (B, 4)."""
+def _result(episodes: Episodes) -> EvaluationResult:
+    return EvaluationResult(tuple(episodes.returns.tolist()), tuple(episodes.lengths.tolist()))
+
+
+def _checked_observations(observations: npt.ArrayLike, size: int) -> npt.NDArray[np.float32]:
+    """Return observations as float32, shape (D,) or (B, D)."""
+    shapes = f"shape ({size},) or (B, {size})"
     try:
         given = np.asarray(observations)
     except ValueError:
-        raise ValueError("observations must have shape (4,) or (B, 4), got rows of several lengths.") from None
+        raise ValueError(f"observations must have {shapes}, got rows of several lengths.") from None
     if given.dtype.kind not in "iuf":
         raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
-    if given.ndim not in (1, 2) or given.shape[-1] != OBSERVATION_SIZE:
-        raise ValueError(f"observations must have shape (4,) or (B, 4), got {given.shape}.")
+    if given.ndim not in (1, 2) or given.shape[-1] != size:
+        raise ValueError(f"observations must have {shapes}, got {given.shape}.")
     with np.errstate(over="ignore", under="ignore"):
         rows = given.astype(np.float32)
     if not np.isfinite(rows).all():
         raise ValueError("observations must be finite in single precision.")
     return rows
-
-
-def _as_integer(seed: np.random.SeedSequence) -> int:
-    """Return a seed for a library that takes small integers only."""
-    return int(seed.generate_state(1, np.uint32)[0]) >> 1
-
-
-def _one_seed_each(seed: np.random.SeedSequence, num_envs: int) -> npt.NDArray[np.uint64]:
-    """Return a 64-bit seed for every environment, shape (N,)."""
-    return seed.generate_state(num_envs, np.uint64).astype(np.uint64)

@@ -26,10 +26,59 @@ _DIFFERENCES: dict[str, Settings] = {
         "minibatch_size": None,
         "value_target": "rewards_to_go",
     },
+    # What CleanRL's and Stable-Baselines3's defaults have in common; where they differ, Stable-Baselines3's, but for
+    # the number of environments.
+    "standard": {
+        "num_envs": 8,
+        "epochs": 489,
+        "steps_per_epoch": 2048,
+        "policy_learning_rate": 3e-4,
+        "value_learning_rate": 3e-4,
+        "adam_epsilon": 1e-5,
+        "max_gradient_norm": 0.5,
+        "advantage_normalization": "minibatch",
+        "policy_update_epochs": 10,
+        "value_update_epochs": 10,
+        "minibatch_size": 64,
+    },
 }
 
 PRESETS = {name: PPOConfig(preset=name).replace(**differences) for name, differences in _DIFFERENCES.items()}
-"""The configurations of the presets by their names."""
+"""The configurations of the presets by their names; preset ``fast`` as it is for CartPole."""
+
+_CARTPOLE = frozenset({"CartPole-v1", "CartPole-v0", "fastcartpole/CartPole-v1", "fastcartpole/CartPole-v0"})
+TUNED: dict[str, Settings] = {
+    "Acrobot-v1": {
+        "num_envs": 16,
+        "epochs": 245,
+        "steps_per_epoch": 4096,
+        "target_return": -80.0,
+        "gae_lambda": 0.94,
+        "policy_update_epochs": 4,
+        "value_update_epochs": 4,
+    },
+    "MountainCar-v0": {
+        "num_envs": 16,
+        "epochs": 245,
+        "steps_per_epoch": 4096,
+        "target_return": -115.0,
+        "gae_lambda": 0.98,
+        "policy_update_epochs": 4,
+        "value_update_epochs": 4,
+    },
+    "LunarLander-v3": {
+        "num_envs": 16,
+        "epochs": 62,
+        "steps_per_epoch": 16384,
+        "target_return": 240.0,
+        "gamma": 0.999,
+        "gae_lambda": 0.98,
+        "entropy_coefficient": 0.01,
+        "policy_update_epochs": 4,
+        "value_update_epochs": 4,
+    },
+}
+"""Preset ``fast`` for environments beside CartPole, as differences from preset ``standard``."""
 
 # With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
 # of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
@@ -44,7 +93,8 @@ def preset_config(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
     """Return a preset with exactly these fields changed; see :func:`adapted_preset`, too.
 
     Args:
-        name: ``fast`` or ``keras``.
+        name: ``fast``, ``keras`` or ``standard``. Preset ``fast`` has settings for each environment in :data:`TUNED`
+            and for CartPole; for any other it is preset ``standard``.
         changes: Fields of :class:`agent.config.PPOConfig` and their values.
 
     Raises:
@@ -53,24 +103,38 @@ def preset_config(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
     """
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
-    return PRESETS[name].replace(**changes)
+    return _preset_for(name, changes.get("env_id", PPOConfig.env_id)).replace(**changes)
+
+
+def _preset_for(name: str, env_id: str | None) -> PPOConfig:
+    """Return a preset as it is for an environment."""
+    registered = _without_module(env_id)
+    if name != "fast" or registered in _CARTPOLE:
+        return PRESETS[name]
+    if registered in TUNED:
+        return PRESETS["standard"].replace(**TUNED[registered]).replace(preset=name)
+    return PRESETS["standard"]
+
+
+def _without_module(env_id: object) -> str:
+    return str(env_id).rpartition(":")[2]
 
 
 def adapted_preset(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
     """Return a preset with some fields changed and, as ``fastppo train`` does, others adapted to them.
 
-    Preset ``fast`` adapts to the number of environments and to the size of the rollout: about 64 gradient steps an
-    update, in minibatches of at least 256 transitions. What is given stays as given.
+    Preset ``fast`` adapts, for CartPole, to the number of environments and to the size of the rollout: about 64
+    gradient steps an update, in minibatches of at least 256 transitions. What is given stays as given.
 
     Args:
-        name: ``fast`` or ``keras``.
+        name: ``fast``, ``keras`` or ``standard``.
         changes: Fields of :class:`PPOConfig` and their values.
 
     Raises:
         TypeError: If a field has the wrong type.
         ValueError: If there is no such preset, or a field is out of its range.
     """
-    if name != "fast":
+    if name != "fast" or _without_module(changes.get("env_id", PPOConfig.env_id)) not in _CARTPOLE:
         return preset_config(name, **changes)
     # Without the preset's minibatches, which a rollout of another size may be too large for.
     whole: Settings = {"minibatch_size": None, **changes}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 State = dict[str, npt.NDArray[Any]]
 
 # Entries whose length is not fixed by the configuration.
-_OF_ANY_LENGTH = frozenset({"recent_lengths"})
+_OF_ANY_LENGTH = frozenset({"recent_lengths", "recent_returns"})
 
 
 def generator_state(generator: np.random.Generator) -> npt.NDArray[np.str_]:

@@ -54,6 +54,7 @@ FLOORS = (
     {"runs"},
     {"ppo"},
     {"learning", "rollouts"},
+    {"environments"},
     {"kernels"},
     {"process", "memory"},
     {"callbacks"},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
+from .environment import environment_options
 from .model import loaded_actor, model_argument, policy_options
 from .options import MOST_ENVIRONMENTS
 
@@ -22,30 +23,53 @@ if TYPE_CHECKING:
     "--episodes", type=click.IntRange(1, MOST_ENVIRONMENTS), default=100, metavar="N", help="Number of episodes."
 )
 @policy_options
+@environment_options
 @cloup.option(
     "--env",
     "environment",
     type=click.Choice(["gymnasium", "fast"]),
     default="gymnasium",
-    help="Whose CartPole-v1: Gymnasium's own, or fastcartpole's, which gives the same returns.",
+    help="Whose CartPole: Gymnasium's own, or fastcartpole's, which gives the same returns.",
 )
 @cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the return of every episode.")
-def evaluate(path: Path, episodes: int, greedy: bool, environment: Environment, seed: int, as_json: bool) -> None:
+def evaluate(
+    path: Path,
+    episodes: int,
+    greedy: bool,
+    seed: int,
+    env_id: str | None,
+    env_kwargs: dict[str, Any] | None,
+    environment: Environment,
+    as_json: bool,
+) -> None:
     """Play episodes with a trained actor and report their returns.
 
-    RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
-    Every episode has an environment of its own and is played to its end: short episodes do not count more often.
+    RUN is a run directory; any Keras model from the environment's observations to the logits of its actions may take
+    its place, with --env-id where it does not play CartPole.
+    Episodes are played to their end, and short ones do not count more often.
     """
     from ..views.console import print_evaluation
 
-    actor = loaded_actor(path)
+    trained = loaded_actor(path, env_id, env_kwargs)
     from ..rollouts import evaluation
 
     try:
-        result = evaluation.evaluate(actor, episodes=episodes, seed=seed, greedy=greedy, environment=environment)
+        result = evaluation.evaluate(
+            trained.model,
+            episodes=episodes,
+            seed=seed,
+            greedy=greedy,
+            environment=environment,
+            env_id=str(trained.source.env_id),
+            env_kwargs=trained.source.env_kwargs,
+        )
     except MemoryError as error:
         raise click.ClickException(str(error)) from None
+    except evaluation.NotCartPoleError as error:
+        raise click.BadParameter(str(error), param_hint="'--env'") from None
     if as_json:
-        click.echo(json.dumps({**result.as_dict(), "returns": list(result.returns)}))
+        content = {**result.as_dict(), "returns": list(result.returns), "lengths": list(result.lengths)}
+        click.echo(json.dumps(content))
     else:
-        print_evaluation(result, greedy=greedy, environment=environment)
+        owner = "fastcartpole's " if environment == "fast" else ""
+        print_evaluation(result, f"{owner}{trained.spec.name}", greedy=greedy)

@@ -1,8 +1,9 @@
-"""The trained actor that a command is given."""
+"""The trained actor that a command is given, and the environment it plays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,26 @@ import click
 import cloup
 
 from ..runs.directory import RunDirectory
+from .environment import ENV_ID_HINT, described
 
 if TYPE_CHECKING:
+    from ..environments.making import EnvironmentSource
+    from ..environments.spec import EnvironmentSpec
     from ..process.backend import keras
 
 _METAVAR = "RUN|ACTOR.keras"
+_HINT = f"'{_METAVAR}'"
+# What a model is taken for that comes without a run.
+_DEFAULT_ENVIRONMENT = "CartPole-v1"
+
+
+@dataclass(frozen=True)
+class TrainedActor:
+    """A trained actor and what it plays."""
+
+    model: keras.Model
+    source: EnvironmentSource
+    spec: EnvironmentSpec
 
 
 def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,7 +46,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     greedy = cloup.option(
         "--greedy/--sample",
         default=True,
-        help="Take the more probable action, or draw actions with the policy's probabilities.",
+        help="Take the most probable action, or draw actions with the policy's probabilities.",
     )
     return seed(greedy(command))
 
@@ -45,24 +61,64 @@ def path_of_actor(path: Path) -> Path:
         return path
     actor_path = RunDirectory(path).actor_path
     if not actor_path.exists():
-        raise click.BadParameter(f"'{path}' holds no trained actor.", param_hint=f"'{_METAVAR}'")
+        raise click.BadParameter(f"'{path}' holds no trained actor.", param_hint=_HINT)
     return actor_path
 
 
-def loaded_actor(path: Path) -> keras.Model:
+def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, Any] | None = None) -> TrainedActor:
     """Return the actor that the argument names, TensorFlow's start-up remarks held back.
 
+    Args:
+        path: The argument.
+        env_id: What the options say of its environment; None for the run's.
+        env_kwargs: Likewise.
+
     Raises:
-        click.BadParameter: If there is none, or it cannot be loaded.
+        click.BadParameter: If there is none, it cannot be loaded, or it does not fit the environment.
     """
     from ..process.quiet import standard_error_held_back
 
     actor_path = path_of_actor(path)
+    source = environment_of(path, env_id, env_kwargs)
+    spec = described(source, ENV_ID_HINT if env_id or not path.is_dir() else _HINT)
     with standard_error_held_back():
         from ..learning.networks import load_actor
         from ..process.backend import hide_gpus
     hide_gpus()
     try:
-        return load_actor(actor_path)
+        return TrainedActor(load_actor(actor_path, spec.observation_size, spec.action_head.num_outputs), source, spec)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=f"'{_METAVAR}'") from None
+        other = "" if env_id else "; --env-id names another environment"
+        message = f"{str(error).rstrip('.')} (played is {spec.name}{other})."
+        raise click.BadParameter(message, param_hint=_HINT) from None
+
+
+def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | None) -> EnvironmentSource:
+    """Return what is to be played: what the options say, else what the run was trained in, else CartPole.
+
+    Raises:
+        click.BadParameter: If the run does not tell.
+    """
+    from ..environments.making import EnvironmentSource
+
+    of_the_run = _environment_of_run(RunDirectory(path if path.is_dir() else path.parent))
+    if env_id is not None and (of_the_run is None or env_id != of_the_run.env_id):
+        return EnvironmentSource(env_id, env_kwargs or {})
+    if of_the_run is None:
+        return EnvironmentSource(_DEFAULT_ENVIRONMENT, env_kwargs or {})
+    return of_the_run if env_kwargs is None else EnvironmentSource(of_the_run.env_id, env_kwargs)
+
+
+def _environment_of_run(run: RunDirectory) -> EnvironmentSource | None:
+    """Return what a run was trained in; None where there is no run."""
+    from ..environments.making import source_of
+
+    if not run.config_path.exists():
+        return None
+    try:
+        return source_of(run.read_config())
+    except OSError as error:
+        message = f"'{error.filename}' cannot be read: {error.strerror}."
+    except ValueError as error:
+        message = str(error)
+    raise click.BadParameter(message, param_hint=_HINT) from None

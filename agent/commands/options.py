@@ -8,8 +8,9 @@ from typing import Any
 import click
 import cloup
 
-from ..config import CHOICES
+from ..config import CHOICES, REGISTERED
 from ..presets import PRESETS
+from .environment import env_id_option, env_kwargs_option
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Parser = Callable[[str], Any]
@@ -77,6 +78,21 @@ def _optional_number(flag: str, field: str, help_text: str) -> Any:
     return _setting(flag, field, help_text, metavar="X|none", callback=or_none(float, "a number"))
 
 
+def _registered_or_none(flag: str, field: str, parse: Parser, expected: str, help_text: str, metavar: str) -> Any:
+    """Return the option for a number that may be Gymnasium's for the environment."""
+
+    def parsed(text: str) -> Any:
+        return text if text == REGISTERED else parse(text)
+
+    return _setting(
+        flag,
+        field,
+        help_text,
+        metavar=f"{metavar}|{REGISTERED}|{NONE}",
+        callback=or_none(parsed, f"{expected} nor '{REGISTERED}'"),
+    )
+
+
 def or_none(parse: Parser, expected: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
     """Return an option's callback that leaves ``none`` as it is and parses everything else.
 
@@ -113,12 +129,41 @@ BUDGET: Decorator = cloup.option_group(
         metavar="N",
         help="Most environment steps, rounded up to whole epochs; instead of --epochs.",
     ),
-    _optional_number(
+    _registered_or_none(
         "--target-return",
         "target_return",
-        "Stop once the mean return of the last 100 episodes reaches this and an evaluation confirms it.",
+        float,
+        "a number",
+        "Stop once the mean return of the last 100 episodes reaches this and a validation confirms it; registered: "
+        "Gymnasium's threshold for the environment, if it has one.",
+        "X",
     ),
     cloup.option("--no-early-stop", is_flag=True, help="Train for all epochs; the same as --target-return none."),
+)
+
+ENVIRONMENT: Decorator = cloup.option_group(
+    "Environment",
+    env_id_option(
+        "Any environment of Gymnasium's registry with discrete actions and observations that are vectors, or can be "
+        "made vectors. MODULE is imported first, from the current folder too.",
+        show_default="CartPole-v1",
+    ),
+    env_kwargs_option(),
+    _choice(
+        "--vectorization",
+        "vectorization",
+        "How environments are batched, as gymnasium.make_vec has it; auto: CartPole on its own kernel, others by their "
+        "own batch where there is one, else one after the other.",
+    ),
+    _registered_or_none(
+        "--max-episode-steps",
+        "max_episode_steps",
+        int,
+        "a whole number",
+        "Length at which episodes of the training are truncated; registered: Gymnasium's for the environment. "
+        "Evaluations play it as it is registered.",
+        "N",
+    ),
 )
 
 ROLLOUT: Decorator = cloup.option_group(
@@ -126,7 +171,7 @@ ROLLOUT: Decorator = cloup.option_group(
     _integer(
         "--envs",
         "num_envs",
-        "Environments stepped side by side; preset 'fast' adapts its settings to them.",
+        "Environments stepped side by side; on CartPole preset 'fast' adapts its settings to them.",
         maximum=MOST_ENVIRONMENTS,
     ),
     _integer(
@@ -134,7 +179,6 @@ ROLLOUT: Decorator = cloup.option_group(
         "steps_per_epoch",
         "Environment steps of one rollout, all environments together; rounded up to a multiple of their number.",
     ),
-    _optional_integer("--max-episode-steps", "max_episode_steps", "Length at which episodes are truncated."),
     _setting(
         "--reset-each-epoch/--continue-episodes",
         "reset_each_epoch",
@@ -171,6 +215,7 @@ OPTIMIZATION: Decorator = cloup.option_group(
     "Optimization",
     _number("--policy-learning-rate", "policy_learning_rate", "Adam's learning rate for the actor."),
     _number("--value-learning-rate", "value_learning_rate", "Adam's learning rate for the critic."),
+    _number("--adam-epsilon", "adam_epsilon", "Adam's epsilon."),
     _choice("--learning-rate-schedule", "learning_rate_schedule", "Constant, or falling to 0 after the last epoch."),
     _optional_number(
         "--max-gradient-norm", "max_gradient_norm", "Global norm that each network's gradient is clipped to."
@@ -186,7 +231,7 @@ OPTIMIZATION: Decorator = cloup.option_group(
 
 def configuration_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add all groups to a command, in the order in which help lists them."""
-    for group in (OPTIMIZATION, ALGORITHM, NETWORKS, ROLLOUT, BUDGET):
+    for group in (OPTIMIZATION, ALGORITHM, NETWORKS, ROLLOUT, BUDGET, ENVIRONMENT):
         command = group(command)
     return command
 

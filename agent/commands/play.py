@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 import cloup
 
+from .environment import environment_options, sentence_of
 from .model import loaded_actor, model_argument, policy_options
 
 
@@ -15,25 +17,32 @@ from .model import loaded_actor, model_argument, policy_options
 @model_argument
 @cloup.option("--episodes", type=click.IntRange(min=1), default=3, metavar="N", help="Number of episodes.")
 @policy_options
-def play(path: Path, episodes: int, seed: int, greedy: bool) -> None:
+@environment_options
+def play(
+    path: Path, episodes: int, seed: int, greedy: bool, env_id: str | None, env_kwargs: dict[str, Any] | None
+) -> None:
     """Show episodes of a trained actor in a window, in real time.
 
-    RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
+    RUN is a run directory; any Keras model from the environment's observations to the logits of its actions may take
+    its place, with --env-id where it does not play CartPole.
     Closing the window, or Ctrl-C, ends it.
     """
     if not find_spec("pygame"):
         raise click.UsageError("a window needs pygame: pip install 'fastppo[rendering]'.")
-    actor = loaded_actor(path)
+    trained = loaded_actor(path, env_id, env_kwargs)
+    from ..environments.making import UnknownEnvironmentError
     from ..views.window import NoScreenError, Window
 
     try:
-        with Window() as window:
+        with Window(trained.source) as window:
             for episode in range(episodes):
-                length = window.play(actor, seed + episode, greedy=greedy)
-                if length is None:
+                episode_return = window.play(trained.model, seed + episode, greedy=greedy)
+                if episode_return is None:
                     return
-                click.echo(f"episode {episode + 1}: return {length}")
+                click.echo(f"episode {episode + 1}: return {episode_return:g}")
     except KeyboardInterrupt:
         return
+    except UnknownEnvironmentError as error:
+        raise click.ClickException(sentence_of(trained.source, error)) from None
     except NoScreenError as error:
         raise click.ClickException(f"{error}; 'fastppo render' writes a file instead.") from None

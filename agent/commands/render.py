@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import cloup
 
 from ..runs.directory import RunDirectory
-from .model import loaded_actor, model_argument, path_of_actor, policy_options
+from .environment import described, environment_options, sentence_of
+from .model import environment_of, loaded_actor, model_argument, path_of_actor, policy_options
 from .options import integers_of_list
 from .output import checked_output, write_output
 
 if TYPE_CHECKING:
     from ..config import PPOConfig
+    from ..environments.making import EnvironmentSource
+    from ..environments.spec import EnvironmentSpec
     from ..metrics import EpochMetrics
     from ..process.backend import keras
 
@@ -48,10 +51,21 @@ def _epochs(context: click.Context, parameter: click.Parameter, texts: tuple[str
     help="Animation to write: .gif or .mp4.",
 )
 @policy_options
-def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | None, seed: int, greedy: bool) -> None:
-    """Draw an episode of a trained actor as an animation, in Gymnasium's CartPole-v1.
+@environment_options
+def render(
+    path: Path,
+    epochs: list[int],
+    more_epochs: list[int],
+    out: Path | None,
+    seed: int,
+    greedy: bool,
+    env_id: str | None,
+    env_kwargs: dict[str, Any] | None,
+) -> None:
+    """Draw an episode of a trained actor as an animation, as the environment draws itself.
 
-    RUN is a run directory; any Keras model with 4 inputs and 2 outputs, the actions' logits, may stand in its place.
+    RUN is a run directory; any Keras model from the environment's observations to the logits of its actions may take
+    its place, with --env-id where it does not play CartPole.
     """
     from ..views.animations import SUFFIXES, missing_packages
 
@@ -64,33 +78,49 @@ def render(path: Path, epochs: list[int], more_epochs: list[int], out: Path | No
     if missing:
         raise click.UsageError(f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'.")
     if epochs:
-        config, recorded = _recorded(path, max(epochs))
+        recorded = _recorded(path, max(epochs))
         checked_output(out, SUFFIXES)
-        actors = _earlier_actors(config, recorded, epochs)
+        source = environment_of(path, env_id, env_kwargs)
+        spec = described(source)
+        actors = _earlier_actors(recorded, epochs)
     else:
         checked_output(out, SUFFIXES)
-        actors = [loaded_actor(path)]
+        trained = loaded_actor(path, env_id, env_kwargs)
+        source, spec, actors = trained.source, trained.spec, [trained.model]
+    from ..environments.making import UnknownEnvironmentError
+
     captions = [f"after epoch {epoch}" if epoch else "before training" for epoch in epochs]
-    write_output(out, lambda path: _draw(path, actors, captions, seed, greedy))
+    try:
+        write_output(out, lambda path: _draw(path, source, spec, actors, captions, seed, greedy))
+    except UnknownEnvironmentError as error:
+        raise click.ClickException(sentence_of(source, error)) from None
     click.echo(f"Saved in {out}")
 
 
-def _recorded(path: Path, last: int) -> tuple[PPOConfig, list[EpochMetrics]]:
-    """Return configuration and metrics of a run that has so many epochs."""
+class _Recorded(NamedTuple):
+    """What a run tells of its training."""
+
+    config: PPOConfig
+    metrics: list[EpochMetrics]
+    resumptions: list[int]
+
+
+def _recorded(path: Path, last: int) -> _Recorded:
+    """Return what a run tells that has so many epochs."""
     run = RunDirectory(path)
     try:
-        config, recorded = run.read_config(), run.read_metrics()
+        recorded = _Recorded(run.read_config(), run.read_metrics(), run.read_resumptions())
     except OSError as error:
         message = f"--epoch needs a run directory: {error.filename} cannot be read: {error.strerror}."
         raise click.UsageError(message) from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if last > len(recorded):
-        raise click.BadParameter(f"{last} is beyond the last epoch, {len(recorded)}.", param_hint="'--epoch'")
-    return config, recorded
+    if last > len(recorded.metrics):
+        raise click.BadParameter(f"{last} is beyond the last epoch, {len(recorded.metrics)}.", param_hint="'--epoch'")
+    return recorded
 
 
-def _earlier_actors(config: PPOConfig, recorded: list[EpochMetrics], epochs: list[int]) -> list[keras.Model]:
+def _earlier_actors(recorded: _Recorded, epochs: list[int]) -> list[keras.Model]:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -101,23 +131,31 @@ def _earlier_actors(config: PPOConfig, recorded: list[EpochMetrics], epochs: lis
         with standard_error_held_back():
             from ..process.backend import hide_gpus
             from ..runs.replay import actors_after
-        if config.device == "cpu":
+        if recorded.config.device == "cpu":
             hide_gpus()
         try:
-            actors = actors_after(config, recorded, epochs, lambda epoch: progress.update(task, completed=epoch))
+            actors = actors_after(*recorded, epochs, lambda epoch: progress.update(task, completed=epoch))
         except ValueError as error:
             raise click.ClickException(str(error)) from None
     return [actors[epoch] for epoch in epochs]
 
 
-def _draw(path: Path, actors: list[keras.Model], captions: list[str], seed: int, greedy: bool) -> None:
+def _draw(
+    path: Path,
+    source: EnvironmentSource,
+    spec: EnvironmentSpec,
+    actors: list[keras.Model],
+    captions: list[str],
+    seed: int,
+    greedy: bool,
+) -> None:
     from ..process.quiet import standard_error_held_back
     from ..views.animations import captioned, side_by_side, write_animation
-    from ..views.rendering import episode_frames
+    from ..views.rendering import episode_frames, frame_rate
 
-    animations = [episode_frames(actor, seed, greedy=greedy) for actor in actors]
+    animations = [episode_frames(source, actor, seed, greedy=greedy) for actor in actors]
     if captions:
         animations = [captioned(frames, caption) for frames, caption in zip(animations, captions, strict=True)]
     # Where there is no screen, the drawing library says so although it needs none.
     with standard_error_held_back():
-        write_animation(path, side_by_side(animations))
+        write_animation(path, side_by_side(animations), frame_rate(spec))

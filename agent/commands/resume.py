@@ -19,6 +19,7 @@ _CHANGEABLE = frozenset(
         "as_json",
         "checkpoint_every",
         "device",
+        "env_id",
         "epochs",
         "eval_every",
         "gif_epochs",

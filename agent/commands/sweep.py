@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from ..config import CHOICES
 from ..presets import PRESETS
 from ..sweeps.grid import Key, Run, label_of, parsed_seeds, parsed_setting, runs_of
 from ..sweeps.worker import Failure, Outcome
 from .directories import INTERRUPTED, lock_until_the_end, refuse_beside_resume
+from .environment import ENV_ID_HINT, described, env_id_option, env_kwargs_option
 from .output import created_directory, unwritable
 
 if TYPE_CHECKING:
+    from ..config import Vectorization
     from ..sweeps.directory import Plan, SweepDirectory
     from ..sweeps.engine import Backend, Workers
     from ..sweeps.statistics import Estimate, Summary
@@ -26,11 +29,11 @@ if TYPE_CHECKING:
 
 _WIDTH_OF_A_FILE = 200
 # What --resume takes from the sweep.
-_OF_THE_SWEEP = ("preset", "seeds", "settings", "out")
+_OF_THE_SWEEP = ("preset", "seeds", "settings", "env_kwargs", "vectorization", "out")
 _CAPTION = (
     "With 95% bootstrap intervals, over the runs that did not fail. Steps and seconds are those of the runs that ended "
 )
-_CAPTION += "because they had solved CartPole."
+_CAPTION += "because they had reached their target return, from which the optimality gap is measured."
 _HEADINGS = (
     "setting",
     "runs",
@@ -84,6 +87,17 @@ def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[s
         help="Values to try for a setting of 'fastppo train', such as gamma=0.98,0.99 or hidden-sizes=64x64,32; lr is "
         "both learning rates. Several options are combined, each value with each.",
     ),
+    env_id_option(
+        "Environment of all runs; MODULE is imported first, from the current folder too.",
+        show_default="CartPole-v1",
+    ),
+    env_kwargs_option(),
+    cloup.option(
+        "--vectorization",
+        type=click.Choice(CHOICES["vectorization"]),
+        show_default="auto",
+        help="How environments are batched, as gymnasium.make_vec has it.",
+    ),
     cloup.option(
         "--out",
         type=click.Path(path_type=Path),
@@ -117,6 +131,9 @@ def sweep(
     preset: str,
     seeds: tuple[int, ...],
     settings: dict[str, tuple[Any, ...]],
+    env_id: str | None,
+    env_kwargs: dict[str, Any] | None,
+    vectorization: Vectorization | None,
     out: Path | None,
     resume: Path | None,
     jobs: int | None,
@@ -133,6 +150,7 @@ def sweep(
     """
     if address is not None and backend == "loky":
         raise click.UsageError("--address is that of a cluster: it needs --backend ray or --backend dask.")
+    from ..environments.making import source_of
     from ..sweeps.directory import Plan, SweepDirectory
     from ..sweeps.engine import Workers, check_workers
 
@@ -144,7 +162,10 @@ def sweep(
     except ImportError as error:
         raise click.UsageError(f"{error}.") from None
     if resume is None:
-        directory, runs = _new_sweep(Plan(preset, seeds, settings), out)
+        from ..sweeps.sweeping import given_environment
+
+        plan = Plan(preset, seeds, settings, given_environment(env_id, env_kwargs, vectorization))
+        directory, runs = _new_sweep(plan, out)
         known: dict[Key, Outcome] = {}
         lock_until_the_end(directory)
     else:
@@ -152,18 +173,24 @@ def sweep(
         directory = SweepDirectory(resume)
         lock_until_the_end(directory)
         runs, known = _reopened(directory)
+        if env_id not in (None, runs[0].config.env_id):
+            message = f"'{resume}' trains in {runs[0].config.env_id}, not in {env_id}."
+            raise click.BadParameter(message, param_hint=ENV_ID_HINT)
+        described(source_of(runs[0].config))
     _train(runs, known, directory, workers)
 
 
 def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]:
     """Make the directory of a new sweep, after everything has been checked."""
+    from ..environments.making import source_of
     from ..memory import assert_training_fits_memory
     from ..sweeps.directory import SweepDirectory
 
     try:
         runs = runs_of(*plan)
+        size = described(source_of(runs[0].config)).observation_size
         for run in runs:
-            assert_training_fits_memory(run.config)
+            assert_training_fits_memory(run.config, size)
     except (MemoryError, TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
@@ -242,10 +269,9 @@ def _line(result: Result) -> str:
     head = f"seed {run.config.seed:>4}  {label_of(run)}  "
     if isinstance(outcome, Failure):
         return f"{head}failed: {outcome.reason}"
-    solved = "solved" if outcome.solved else "not solved"
-    return (
-        f"{head}return {outcome.final_return:6.1f}  {outcome.env_steps:>9,} steps  {outcome.train_s:7.2f} s  {solved}"
-    )
+    solved = {True: "solved", False: "not solved", None: ""}[outcome.solved]
+    figures = f"return {outcome.final_return:6.1f}  {outcome.env_steps:>9,} steps  {outcome.train_s:7.2f} s"
+    return f"{head}{figures}  {solved}".rstrip()
 
 
 def _print_table(result: SweepResult) -> None:
@@ -271,7 +297,7 @@ def _cells(summary: Summary) -> list[str]:
     return [
         f"{summary.runs}\n({summary.failed_share:.0%} failed)" if summary.failed else str(summary.runs),
         *(_shown_estimate(estimate, ".1f") for estimate in returns),
-        _shown_estimate(summary.optimality_gap, ".3f"),
+        _shown_estimate(summary.optimality_gap, ".1f"),
         _shown_estimate(summary.solved, ".0%"),
         _shown_estimate(summary.steps_to_solve, ",.0f") + of_how_many,
         _shown_estimate(summary.seconds_to_solve, ".2f") + of_how_many,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,24 +16,26 @@ import click
 import cloup
 
 from ..config import PPOConfig
-from ..errors import DeviceError, DivergenceError, reason_of
+from ..errors import DeviceError, DivergenceError, InvalidTransitionError, is_of_the_environment, reason_of
 from ..presets import PRESETS, adapted_preset
 from ..process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
 from ..process.surroundings import show_warning
 from ..runs.directory import Checkpoints, RunDirectory
 from .directories import INTERRUPTED, lock_until_the_end
+from .environment import ENV_ID_HINT, described
 from .options import NONE, changes_of, configuration_options, integers_of_list, or_none
 from .output import created_directory, unwritable
 
 if TYPE_CHECKING:
     from ..callbacks import Callback
+    from ..environments.spec import EnvironmentSpec
     from ..ppo import PPO
     from ..state import State
 
 # When the Keras example shows its policy.
 _EXAMPLE_GIF_EPOCHS = (0, 8, 20)
-# Below this, a rollout that starts anew in every epoch never sees a whole episode of CartPole-v1.
-_WHOLE_EPISODE = 500
+# What runs of the default environment need not be called.
+_DEFAULT_ENVIRONMENT = "CartPole-v1"
 
 
 def _epochs_of_list(text: str) -> tuple[int, ...]:
@@ -45,8 +49,9 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         "--preset",
         type=click.Choice(list(PRESETS)),
         default="fast",
-        help="Where the settings come from: 'fast' is tuned to solve CartPole-v1 quickly; 'keras' is the algorithm and "
-        "the hyperparameters of the Keras example, which trains without a time limit.",
+        help="Where the settings come from: 'fast' is tuned for CartPole-v1, Acrobot-v1, MountainCar-v0 and "
+        "LunarLander-v3, and is 'standard' elsewhere; 'standard' is what CleanRL and Stable-Baselines3 have in common; "
+        "'keras' is the algorithm and the hyperparameters of the Keras example, which trains without a time limit.",
     ),
     cloup.option(
         "--seed",
@@ -59,35 +64,37 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         "--out",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        show_default="runs/PRESET-SEED-TIME",
+        show_default="runs/[ENV-]PRESET-SEED-TIME",
         help="Run directory to write; must be new or empty.",
     ),
     cloup.option(
         "--resume",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="Go on with the run in this directory, bit for bit, from its last checkpoint; of its settings only how "
-        "long to train, and the device, can be changed.",
+        help="Go on with the run in this directory from its last checkpoint: on CartPole bit for bit, elsewhere with "
+        "new episodes. Of its settings only how long to train, and the device, can be changed.",
     ),
     cloup.option(
         "--checkpoint-every",
         type=click.IntRange(min=1),
         metavar="N",
-        default=10,
-        help="Write a checkpoint after every N epochs. The end of the training, and Ctrl-C, write one always.",
+        default=50_000,
+        help="Write a checkpoint every N environment steps, at the end of an epoch. The end of the training, and "
+        "Ctrl-C, write one always.",
     ),
     cloup.option(
         "--eval-every",
         type=click.IntRange(min=1),
         metavar="N",
-        default=10,
-        help="Evaluate the policy after every N epochs, and at the end; the best is kept as best_actor.keras.",
+        default=50_000,
+        help="Validate the policy every N environment steps, at the end of an epoch, and keep the best as "
+        "best_actor.keras. Beside CartPole, validations take at most 5% of the training's steps, and wait for that.",
     ),
     cloup.option(
         "--gif-epochs",
         callback=or_none(_epochs_of_list, "a list of epochs such as 0,8,20"),
         metavar="N,N,...|none",
-        show_default="none for fast, 0,8,20 for keras",
+        show_default="0,8,20 for keras, else none",
         help="After which epochs to record an episode as epoch_N.gif, 0 being before the training. Needs the extra "
         "'rendering'.",
     ),
@@ -118,12 +125,12 @@ def train(
     no_early_stop: bool,
     **settings: Any,
 ) -> None:
-    """Train an agent, evaluate it in Gymnasium's CartPole-v1 and save both networks.
+    """Train an agent, evaluate it in its environment and save both networks.
 
     Shows progress, the latest figures and the learning curve on a terminal, and prints one line per epoch elsewhere.
-    mean_return is taken over the last 100 episodes with preset 'fast' and over the episodes of the epoch with preset
-    'keras', which prints the line of the Keras example too; elapsed_s counts training, without imports and compilation.
-    Preset 'fast' ends when CartPole is solved.
+    mean_return is taken over the last 100 episodes, and with preset 'keras', which prints the line of the Keras example
+    too, over the episodes of the epoch; elapsed_s counts training, without imports and compilation. The training ends
+    when the target return is reached, if there is one.
 
     The run directory holds config.json, metrics.csv, checkpoint.npz, actor.keras, critic.keras, evaluation.json, the
     best actor with its evaluation, learning_curve.png and the animations asked for. Ctrl-C saves what has been learned
@@ -137,15 +144,16 @@ def train(
         config = _budgeted(_checked(adapted_preset, preset, seed=seed, **changes), total_steps)
     else:
         run, config, state = _reopened(resume, changes, total_steps)
+    config, spec = _with_environment(config)
     recorded_epochs = _checked_gif_epochs(gif_epochs, config, 0 if state is None else int(state["epoch"]))
     if tensorboard and find_spec("tensorboard") is None:
         raise click.BadParameter(
             "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
         )
-    _check_memory(config)
-    _warn_of_short_episodes(config)
+    _check_memory(config, spec)
+    _warn_of_short_episodes(config, spec)
     if run is None:
-        run = created_directory(out, f"{preset}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}", _new_run)
+        run = created_directory(out, _default_name(config), _new_run)
         lock_until_the_end(run)
     outputs = _Outputs(quiet, as_json, recorded_epochs, checkpoint_every, eval_every, tensorboard)
     completed = False
@@ -168,13 +176,36 @@ def _reopened(
     refuse_other_settings()
     lock_until_the_end(RunDirectory(path))
     run, config, state = read_run(path)
+    env_id = changes.pop("env_id", config.env_id)
+    if env_id != config.env_id:
+        raise click.BadParameter(f"'{path}' trains in {config.env_id}, not in {env_id}.", param_hint=ENV_ID_HINT)
     config = _budgeted(_checked(config.replace, **changes), total_steps)
     return run, config, continued(run, config, state, changes)
 
 
-def _warn_of_short_episodes(config: PPOConfig) -> None:
+def _with_environment(config: PPOConfig) -> tuple[PPOConfig, EnvironmentSpec]:
+    """Return the configuration with what it left to the environment filled in, and what there is to know of it."""
+    from ..environments.making import UnknownEnvironmentError, source_of
+    from ..environments.spec import resolved
+
+    source = source_of(config)
+    spec = described(source)
+    try:
+        source.assert_can_batch(config.vectorization)
+    except UnknownEnvironmentError as error:
+        raise click.BadParameter(str(error), param_hint="'--vectorization'") from None
+    return resolved(config, spec), spec
+
+
+def _default_name(config: PPOConfig) -> str:
+    """Return what a run is called that was not given a name."""
+    environment = "" if config.env_id == _DEFAULT_ENVIRONMENT else re.sub(r"[^\w.-]+", "-", f"{config.env_id}-")
+    return f"{environment}{config.preset}-{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _warn_of_short_episodes(config: PPOConfig, spec: EnvironmentSpec) -> None:
     """Warn where episodes cannot get as long as they would."""
-    if config.reset_each_epoch and config.num_steps < _WHOLE_EPISODE:
+    if config.reset_each_epoch and spec.max_episode_steps and config.num_steps < spec.max_episode_steps:
         show_warning(
             f"with preset '{config.preset}' every epoch starts new episodes, and each of the {config.num_envs} "
             f"environments takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or "
@@ -184,16 +215,19 @@ def _warn_of_short_episodes(config: PPOConfig) -> None:
 
 @contextmanager
 def _told(run: RunDirectory) -> Iterator[None]:
-    """Tell in one sentence what ended a training within, and what is kept of it; Ctrl-C is no error."""
+    """Tell in one sentence what ended a training within, and what is kept of it; Ctrl-C is no error.
+
+    What the environment's own code raises is told with its traceback.
+    """
     try:
-        yield
+        with _environment_told(run):
+            yield
     except KeyboardInterrupt:
         pass
     except MemoryError as error:
         raise click.ClickException(f"not enough memory: {error}") from None
-    except DivergenceError as error:
-        kept = "The last checkpoint is from before." if run.checkpoint_path.exists() else "Nothing was kept."
-        raise click.ClickException(f"{error} {kept}") from None
+    except (DivergenceError, InvalidTransitionError) as error:
+        raise click.ClickException(f"{error} {_kept(run)}") from None
     except (ImportError, DeviceError) as error:
         raise click.ClickException(f"the training cannot start: {error}") from None
     except BrokenPipeError:
@@ -204,6 +238,23 @@ def _told(run: RunDirectory) -> Iterator[None]:
         raise click.ClickException(unwritable(error) + kept) from None
     finally:
         run.discard_if_unused()
+
+
+@contextmanager
+def _environment_told(run: RunDirectory) -> Iterator[None]:
+    """End the command with the traceback of what the environment's own code raised within."""
+    try:
+        yield
+    except Exception as error:
+        if not is_of_the_environment(error):
+            raise
+        traceback.print_exception(error)
+        click.echo(f"Error: the environment ended the training. {_kept(run)}", err=True)
+        raise SystemExit(1) from None
+
+
+def _kept(run: RunDirectory) -> str:
+    return "The last checkpoint is from before." if run.checkpoint_path.exists() else "Nothing was kept."
 
 
 @dataclass(frozen=True)
@@ -237,12 +288,12 @@ def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) ->
         raise click.UsageError(str(error)) from None
 
 
-def _check_memory(config: PPOConfig) -> None:
+def _check_memory(config: PPOConfig, spec: EnvironmentSpec) -> None:
     """Refuse what cannot fit the machine's memory."""
     from ..memory import assert_training_fits_memory
 
     try:
-        assert_training_fits_memory(config)
+        assert_training_fits_memory(config, spec.observation_size)
     except MemoryError as error:
         raise click.UsageError(str(error)) from None
 
@@ -291,12 +342,17 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
         from ..views.display import new_display
 
     past_returns = [metrics.mean_return for metrics in run.read_metrics()]
-    with new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns) as display:
-        ppo = _prepared_agent(config)
+    with ExitStack() as stack:
+        display = stack.enter_context(
+            new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns)
+        )
+        ppo = stack.enter_context(_prepared_agent(config))
         if is_resumed:
             _restore(ppo, run, state)
+            if ppo.epoch and not ppo.is_exact:
+                display.message("The environments begin new episodes: their state could not be kept.")
         # The display comes last: where nobody reads it any more, the epoch is recorded all the same.
-        callbacks = [*_callbacks(run, outputs), display]
+        callbacks = [*_callbacks(config, run, outputs), display]
         with interrupt_stops(ppo):
             try:
                 ppo.train(callbacks)
@@ -328,18 +384,20 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
     if run.tensorboard_path.is_dir():
         from ..views.tensorboard import cut_events
 
-        cut_events(run.tensorboard_path, ppo.epoch * ppo.config.rollout_size)
-    run.write_config(ppo.config)
+        cut_events(run.tensorboard_path, ppo.env_steps)
+    earlier = [epoch for epoch in run.read_resumptions() if 0 < epoch < ppo.epoch]
+    run.write_config(ppo.config, [*earlier, ppo.epoch] if ppo.epoch else ())
 
 
-def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
+def _callbacks(config: PPOConfig, run: RunDirectory, outputs: _Outputs) -> list[Callback]:
     """Return what watches the training, in the order in which it is told."""
+    from ..environments.making import source_of
     from ..runs.best import BestPolicy
     from ..views.rendering import GifRecorder
 
     callbacks: list[Callback] = [
         run,
-        GifRecorder(run, outputs.gif_epochs),
+        GifRecorder(run, source_of(config), outputs.gif_epochs),
         BestPolicy(run, outputs.eval_every),
         Checkpoints(run, outputs.checkpoint_every),
     ]
@@ -351,13 +409,18 @@ def _callbacks(run: RunDirectory, outputs: _Outputs) -> list[Callback]:
 
 
 def _evaluated(ppo: PPO, run: RunDirectory) -> str:
-    """Evaluate the trained policy in Gymnasium, write the result, and return it as a sentence."""
+    """Evaluate the trained policy, write the result, and return it as a sentence."""
     from ..rollouts.evaluation import evaluate
     from ..views.console import format_evaluation
 
-    result = evaluate(ppo.actor, seed=ppo.evaluation_seed)
+    result = evaluate(
+        ppo.actor,
+        seed=ppo.evaluation_seed,
+        env_id=str(ppo.config.env_id),
+        env_kwargs=ppo.config.env_kwargs,
+    )
     run.write_evaluation(result.as_dict())
-    return format_evaluation(result)
+    return format_evaluation(result, ppo.spec.name)
 
 
 def _draw_learning_curve(run: RunDirectory) -> None:

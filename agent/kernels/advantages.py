@@ -24,7 +24,7 @@ def advantages_and_returns(
     Both are computed backwards along each path (Schulman et al., "High-Dimensional Continuous Control Using
     Generalized Advantage Estimation", 2016, equation 16). What follows a path is worth nothing where it terminated, the
     critic's value of its final observation where it was truncated, and that of the last observation where the rollout
-    cut it off.
+    cut it off. Steps that are not valid stand between two paths and get zeros.
 
     Args:
         rollout: T steps of N environments.
@@ -48,6 +48,9 @@ def advantages_and_returns(
         for t in range(num_steps):
             truncations_left += rollout.truncated[t, n] and not rollout.terminated[t, n]
         for t in range(num_steps - 1, -1, -1):
+            if not rollout.valid[t, n]:
+                advantages[t, n], returns[t, n] = 0.0, 0.0
+                continue
             if rollout.terminated[t, n]:
                 next_value, advantage, return_to_go = 0.0, 0.0, 0.0
             elif rollout.truncated[t, n]:
@@ -64,13 +67,21 @@ def advantages_and_returns(
     return advantages, returns
 
 
-def normalized(advantages: Array) -> Array:
-    """Return advantages with mean 0 and standard deviation 1; where they are all equal, zeros."""
-    centred = advantages - advantages.mean(dtype=np.float64)
-    deviation = np.sqrt(np.mean(np.square(centred, dtype=np.float64)))
+def normalized(advantages: Array, valid: npt.NDArray[np.bool_]) -> Array:
+    """Return advantages with mean 0 and standard deviation 1; where they are all equal, zeros.
+
+    Args:
+        advantages: Any shape, float32.
+        valid: Which of them count, same shape; the others stay what they are.
+    """
+    counted = advantages if valid.all() else advantages[valid]
+    if not counted.size:
+        return advantages
+    centred = advantages - counted.mean(dtype=np.float64)
+    deviation = np.sqrt(np.mean(np.square(centred if counted is advantages else centred[valid], dtype=np.float64)))
     if deviation <= EQUAL_DEVIATION:
         return np.zeros_like(advantages)
-    return np.asarray(centred / deviation, dtype=np.float32)
+    return np.asarray(np.where(valid, centred / deviation, advantages), dtype=np.float32)
 
 
 def explained_variance(values: Array, targets: Array) -> float:
@@ -81,8 +92,10 @@ def explained_variance(values: Array, targets: Array) -> float:
         targets: Shape (B,), float32.
 
     Returns:
-        At most 1; 0 for values that are all equal; not a number where all targets are equal.
+        At most 1; 0 for values that are all equal; not a number where all targets are equal, or there are none.
     """
+    if not targets.size:
+        return float("nan")
     variance = float(np.var(targets, dtype=np.float64))
     if variance == 0.0:
         return float("nan")

@@ -172,12 +172,12 @@ def new_activations(weights: MLPWeights, num_rows: int) -> Matrix:
 def chunk_outputs(
     start: int, stop: int, weights: MLPWeights, observations: npt.NDArray[np.float32], inputs: Matrix, scratch: Matrix
 ) -> Matrix:
-    """Return the network's outputs for rows ``start`` to ``stop - 1`` of ``observations``, shape (N, 4).
+    """Return the network's outputs for rows ``start`` to ``stop - 1`` of ``observations``, shape (N, D).
 
     Row i stands in column i - start; ``inputs`` and ``scratch``, of :func:`new_activations`, are overwritten.
     """
     for i in range(start, stop):
-        for row in range(4):
+        for row in range(observations.shape[1]):
             inputs[row, i - start] = observations[i, row]
     return forward(weights, inputs, scratch)
 
@@ -204,7 +204,7 @@ def state_values(
 
     Args:
         weights: The critic's padded weights.
-        observations: Shape (B, 4), float32, C-contiguous.
+        observations: Shape (B, D), float32, C-contiguous.
         num_threads: More than 1 spreads them over threads; the values are the same.
 
     Returns:

@@ -9,19 +9,22 @@ import numpy.typing as npt
 
 
 class Rollout(NamedTuple):
-    """T steps of N environments.
+    """T steps of N environments, whose observations are vectors of D entries.
 
     Attributes:
-        observations: What the policy saw, shape (T, N, 4), float32.
-        actions: What it did, shape (T, N), int32.
+        observations: What the policy saw, shape (T, N, D), float32.
+        actions: What it did, numbered from 0, shape (T, N), int32.
         log_probs: Log-probability of each action under the policy that took it, shape (T, N), float32.
         rewards: Shape (T, N), float32.
-        terminated: Whether the episode ended by a fall with this step, shape (T, N), bool.
-        truncated: Whether it ended at the time limit with this step, shape (T, N), bool.
+        terminated: Whether the episode ended in a terminal state with this step, shape (T, N), bool.
+        truncated: Whether it was cut short, as by a time limit, with this step, shape (T, N), bool.
+        valid: Whether the step is one of an episode, shape (T, N), bool. It is not where the environment ignored the
+            action and began a new episode (autoreset with the next step).
         episode_lengths: Length of the episode that ended with this step, 0 where none ended, shape (T, N), int32.
-        final_observations: Last observation of each episode that was truncated and had not fallen; the k-th of
-            environment n stands in ``[k, n]``, shape (K, N, 4), float32.
-        last_observations: What the policy would see next, shape (N, 4), float32.
+        episode_returns: Its undiscounted return, 0 where none ended, shape (T, N), float64.
+        final_observations: Last observation of each episode that was truncated and did not terminate; the k-th of
+            environment n stands in ``[k, n]``, shape (K, N, D), float32.
+        last_observations: What the policy would see next, shape (N, D), float32.
     """
 
     observations: npt.NDArray[np.float32]
@@ -30,24 +33,33 @@ class Rollout(NamedTuple):
     rewards: npt.NDArray[np.float32]
     terminated: npt.NDArray[np.bool_]
     truncated: npt.NDArray[np.bool_]
+    valid: npt.NDArray[np.bool_]
     episode_lengths: npt.NDArray[np.int32]
+    episode_returns: npt.NDArray[np.float64]
     final_observations: npt.NDArray[np.float32]
     last_observations: npt.NDArray[np.float32]
 
 
-def new_rollout(num_steps: int, num_envs: int, max_episode_steps: int) -> Rollout:
-    """Return a rollout to write into: T = ``num_steps``, N = ``num_envs``, contents undefined."""
+def new_rollout(num_steps: int, num_envs: int, observation_size: int, most_truncations: int) -> Rollout:
+    """Return a rollout to write into, all steps valid and no episode ended, other contents undefined.
+
+    Args:
+        num_steps: T.
+        num_envs: N.
+        observation_size: D.
+        most_truncations: K, the most episodes of one environment that can be truncated within it.
+    """
     shape = (num_steps, num_envs)
-    # The first truncation can come at once, each later one takes a whole episode.
-    most_truncations = 1 + (num_steps - 1) // max_episode_steps
     return Rollout(
-        observations=np.empty((*shape, 4), dtype=np.float32),
+        observations=np.empty((*shape, observation_size), dtype=np.float32),
         actions=np.empty(shape, dtype=np.int32),
         log_probs=np.empty(shape, dtype=np.float32),
         rewards=np.empty(shape, dtype=np.float32),
         terminated=np.empty(shape, dtype=np.bool_),
         truncated=np.empty(shape, dtype=np.bool_),
-        episode_lengths=np.empty(shape, dtype=np.int32),
-        final_observations=np.zeros((most_truncations, num_envs, 4), dtype=np.float32),
-        last_observations=np.empty((num_envs, 4), dtype=np.float32),
+        valid=np.ones(shape, dtype=np.bool_),
+        episode_lengths=np.zeros(shape, dtype=np.int32),
+        episode_returns=np.zeros(shape, dtype=np.float64),
+        final_observations=np.zeros((most_truncations, num_envs, observation_size), dtype=np.float32),
+        last_observations=np.empty((num_envs, observation_size), dtype=np.float32),
     )

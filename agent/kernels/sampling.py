@@ -1,4 +1,4 @@
-"""How actions are drawn from a policy."""
+"""How actions are chosen from the logits of a categorical policy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastcartpole.kernels import kernel
 
 
 @kernel()
-def sample_action(logit_0: float, logit_1: float, uniform: float) -> tuple[int, float]:
-    """Draw an action from the categorical policy of two logits.
+def sample_of_two(logit_0: float, logit_1: float, uniform: float) -> tuple[int, float]:
+    """Draw one of two actions.
 
     Args:
         logit_0: Logit of action 0.
@@ -31,11 +31,51 @@ def sample_action(logit_0: float, logit_1: float, uniform: float) -> tuple[int, 
 
 
 @kernel()
+def sample_action(logits: npt.NDArray[np.float32], uniform: float) -> tuple[int, float]:
+    """Draw an action: the first whose cumulative probability exceeds ``uniform``.
+
+    Args:
+        logits: Shape (A,), float32.
+        uniform: A float64 drawn uniformly from [0, 1).
+
+    Returns:
+        ``(action, log_prob)``: its index, and the natural logarithm of its probability, float64.
+    """
+    if logits.size == 2:
+        return sample_of_two(logits[0], logits[1], uniform)
+    highest = np.float64(logits[0])
+    for logit in logits:
+        highest = max(highest, np.float64(logit))
+    total = 0.0
+    for logit in logits:
+        total += math.exp(np.float64(logit) - highest)
+    action, cumulative = 0, math.exp(np.float64(logits[0]) - highest)
+    # Roundings may leave the sum of all below the total: the last action takes what is left.
+    while action < logits.size - 1 and not uniform * total < cumulative:
+        action += 1
+        cumulative += math.exp(np.float64(logits[action]) - highest)
+    return action, np.float64(logits[action]) - highest - math.log(total)
+
+
+@kernel()
+def greedy_action(logits: npt.NDArray[np.float32]) -> tuple[int, float]:
+    """Return the most probable action, the first of several, and the natural logarithm of its probability."""
+    action = 0
+    for candidate in range(1, logits.size):
+        if logits[candidate] > logits[action]:
+            action = candidate
+    total = 0.0
+    for logit in logits:
+        total += math.exp(np.float64(logit) - np.float64(logits[action]))
+    return action, -math.log(total)
+
+
+@kernel()
 def sample_actions(logits: npt.NDArray[np.float32], uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Draw an action for each row of logits, as :func:`sample_action` does.
 
     Args:
-        logits: Shape (B, 2), float32.
+        logits: Shape (B, A), float32.
         uniforms: Drawn uniformly from [0, 1), shape (B,), float64.
 
     Returns:
@@ -43,5 +83,5 @@ def sample_actions(logits: npt.NDArray[np.float32], uniforms: npt.NDArray[np.flo
     """
     actions = np.empty(len(logits), dtype=np.int64)
     for i in range(len(logits)):
-        actions[i] = sample_action(logits[i, 0], logits[i, 1], uniforms[i])[0]
+        actions[i] = sample_action(logits[i], uniforms[i])[0]
     return actions

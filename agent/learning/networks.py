@@ -13,40 +13,51 @@ from ..config import Initializer
 from ..errors import reason_of
 from ..process.backend import computing_on, keras, tf
 
-OBSERVATION_SIZE = 4
-NUM_ACTIONS = 2
+# Up to so many outputs, gradients of the last layer are computed column by column.
+_FEW_OUTPUTS = 2
 # Rows that a model of others is tried with: some take one alone, or a number of their own.
 _CHECKED_ROWS = (1, 7)
 
 
-def build_actor(hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform") -> keras.Model:
-    """Return the policy network: observations (B, 4), float32, to logits (B, 2).
-
-    Args:
-        hidden_sizes: Units of the hidden tanh layers.
-        seed: Fixes the initial weights.
-        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
-    """
-    return _build_mlp("actor", hidden_sizes, NUM_ACTIONS, seed, initializer, output_gain=0.01)
-
-
-def build_critic(hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform") -> keras.Model:
-    """Return the value network: observations (B, 4), float32, to values (B, 1).
-
-    Args:
-        hidden_sizes: Units of the hidden tanh layers.
-        seed: Fixes the initial weights.
-        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
-    """
-    return _build_mlp("critic", hidden_sizes, 1, seed, initializer, output_gain=1.0)
-
-
-def _build_mlp(
-    name: str, hidden_sizes: Sequence[int], num_outputs: int, seed: int, initializer: Initializer, output_gain: float
+def build_actor(
+    observation_size: int,
+    num_outputs: int,
+    hidden_sizes: Sequence[int],
+    seed: int,
+    initializer: Initializer = "glorot_uniform",
 ) -> keras.Model:
+    """Return the policy network: observations (B, D), float32, to logits (B, A).
+
+    Args:
+        observation_size: D.
+        num_outputs: A.
+        hidden_sizes: Units of the hidden tanh layers.
+        seed: Fixes the initial weights.
+        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+    """
+    return _build_mlp("actor", (observation_size, *hidden_sizes, num_outputs), seed, initializer, output_gain=0.01)
+
+
+def build_critic(
+    observation_size: int, hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform"
+) -> keras.Model:
+    """Return the value network: observations (B, D), float32, to values (B, 1).
+
+    Args:
+        observation_size: D.
+        hidden_sizes: Units of the hidden tanh layers.
+        seed: Fixes the initial weights.
+        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+    """
+    return _build_mlp("critic", (observation_size, *hidden_sizes, 1), seed, initializer, output_gain=1.0)
+
+
+def _build_mlp(name: str, sizes: Sequence[int], seed: int, initializer: Initializer, output_gain: float) -> keras.Model:
+    """Return an MLP with so many inputs, units of hidden tanh layers, and outputs."""
+    observation_size, *hidden_sizes, num_outputs = sizes
     # One derived seed for each layer; neighbouring seeds give unrelated ones.
     layer_seeds = np.random.SeedSequence(seed).generate_state(len(hidden_sizes) + 1).tolist()
-    inputs = keras.Input((OBSERVATION_SIZE,), dtype="float32", name="observations")
+    inputs = keras.Input((observation_size,), dtype="float32", name="observations")
     hidden = inputs
     for layer, (size, layer_seed) in enumerate(zip(hidden_sizes, layer_seeds[:-1], strict=True), start=1):
         hidden = keras.layers.Dense(
@@ -79,14 +90,16 @@ def copy_of(model: keras.Model) -> keras.Model:
     return copy
 
 
-def load_actor(path: Path) -> keras.Model:
+def load_actor(path: Path, observation_size: int, num_outputs: int) -> keras.Model:
     """Return a saved actor; nothing in the file is executed.
 
     Args:
         path: A ``.keras`` file, of this project or any other.
+        observation_size: D, the inputs it must have.
+        num_outputs: A, the outputs it must have.
 
     Raises:
-        ValueError: If it is no Keras model, or not one with 4 inputs and 2 outputs.
+        ValueError: If it is no Keras model, or not one with so many inputs and outputs.
     """
     if path.suffix != ".keras":
         raise ValueError(f"'{path}' is no .keras file.")
@@ -96,7 +109,7 @@ def load_actor(path: Path) -> keras.Model:
     except Exception as error:
         # Keras raises exceptions of many kinds on damaged files.
         raise ValueError(f"'{path}' cannot be loaded as a Keras model: {_reason_of_loading(error)}") from None
-    _check_actor(model, path)
+    _check_actor(model, path, observation_size, num_outputs)
     return model
 
 
@@ -105,25 +118,25 @@ def _reason_of_loading(error: Exception) -> str:
     return reason_of(Exception(str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]))
 
 
-def _check_actor(model: Any, path: Path) -> None:
-    """Check that a model gives two logits for each row of observations, by asking it.
+def _check_actor(model: Any, path: Path, observation_size: int, num_outputs: int) -> None:
+    """Check that a model gives so many logits for each row of observations, by asking it.
 
     Raises:
         ValueError: If it does not.
     """
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    expected = f"shape {(None, OBSERVATION_SIZE)} to {(None, NUM_ACTIONS)}"
+    expected = f"shape {(None, observation_size)} to {(None, num_outputs)}"
     try:
         with computing_on("cpu"):
-            logits = [model(np.zeros((rows, OBSERVATION_SIZE), dtype=np.float32)) for rows in _CHECKED_ROWS][-1]
+            logits = [model(np.zeros((rows, observation_size), dtype=np.float32)) for rows in _CHECKED_ROWS][-1]
     except Exception as error:
-        if shapes[0] == (None, OBSERVATION_SIZE):
+        if shapes[0] == (None, observation_size):
             raise ValueError(f"'{path}' cannot be evaluated on observations: {reason_of(error)}") from None
         raise ValueError(f"'{path}' must map {expected}, not {shapes[0]} to {shapes[1]}.") from None
     if not isinstance(logits, tf.Tensor):
         kind = type(logits).__name__
         raise ValueError(f"'{path}' must map {expected}: one array of logits, not a {kind} of outputs.")
-    if logits.shape != (_CHECKED_ROWS[-1], NUM_ACTIONS):
+    if logits.shape != (_CHECKED_ROWS[-1], num_outputs):
         raise ValueError(f"'{path}' must map {expected}, not {shapes[0]} to {shapes[1]}.")
     if not np.isfinite(np.asarray(logits, dtype=np.float64)).all():
         raise ValueError(f"'{path}' must give finite logits, which its weights do not.")
@@ -173,7 +186,7 @@ def differentiable_outputs(weights: Sequence[tf.Tensor], observations: tf.Tensor
 
     Args:
         weights: Kernels, shape (inputs, outputs), and biases, shape (outputs,), alternating, layer by layer.
-        observations: Shape (B, 4), float32.
+        observations: Shape (B, D), float32.
 
     Returns:
         The outputs, shape (B, outputs), float32.
@@ -190,7 +203,7 @@ def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Te
     """Return ``inputs @ kernel + bias``, shape (B, O), and the function that turns its gradient into theirs."""
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        if kernel.shape[1] <= NUM_ACTIONS:
+        if kernel.shape[1] <= _FEW_OUTPUTS:
             # Column by column of the output: the first products fuse with what follows, the second read rows in order.
             columns = [(upstream[:, o : o + 1], kernel[:, o]) for o in range(kernel.shape[1])]
             input_gradient = tf.add_n([column * weights for column, weights in columns])

@@ -21,11 +21,12 @@ class UpdateBatch(NamedTuple):
     """What the networks learn from, B transitions of one rollout.
 
     Attributes:
-        observations: Shape (B, 4), float32.
+        observations: Shape (B, D), float32.
         actions: Shape (B,), int32.
         log_probs: Log-probabilities of the actions when they were taken, shape (B,), float32.
         advantages: Shape (B,), float32; normalized over the rollout where the configuration says so.
         value_targets: What the critic regresses on, shape (B,), float32.
+        weights: How much each counts in means, at least 0, shape (B,), float32; None where all count alike.
     """
 
     observations: npt.NDArray[np.float32]
@@ -33,6 +34,7 @@ class UpdateBatch(NamedTuple):
     log_probs: npt.NDArray[np.float32]
     advantages: npt.NDArray[np.float32]
     value_targets: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32] | None = None
 
 
 class UpdateMetrics(NamedTuple):
@@ -64,8 +66,8 @@ def action_log_probs(logits: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.one_hot(actions, logits.shape[-1]) * log_probs, axis=1)
 
 
-def clipped_objective(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: float) -> tf.Tensor:
-    """Return the mean clipped surrogate objective (Schulman et al. 2017, equation 7).
+def clipped_objectives(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: float) -> tf.Tensor:
+    """Return the clipped surrogate objective of each transition (Schulman et al. 2017, equation 7).
 
     Args:
         ratios: New over old probability of each action, shape (B,).
@@ -73,16 +75,21 @@ def clipped_objective(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: floa
         clip_ratio: Epsilon.
 
     Returns:
-        A scalar, to be maximized.
+        Shape (B,); its mean is to be maximized.
     """
     clipped = tf.clip_by_value(ratios, 1.0 - clip_ratio, 1.0 + clip_ratio)
-    return tf.reduce_mean(tf.minimum(ratios * advantages, clipped * advantages))
+    return tf.minimum(ratios * advantages, clipped * advantages)
 
 
-def mean_entropy(logits: tf.Tensor) -> tf.Tensor:
-    """Return the mean entropy of categorical policies with logits of shape (B, A), a scalar in nats."""
+def entropies(logits: tf.Tensor) -> tf.Tensor:
+    """Return the entropies of categorical policies with logits of shape (B, A), shape (B,), in nats."""
     log_probs = tf.nn.log_softmax(logits)
-    return -tf.reduce_mean(tf.reduce_sum(tf.exp(log_probs) * log_probs, axis=1))
+    return -tf.reduce_sum(tf.exp(log_probs) * log_probs, axis=1)
+
+
+def mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """Return the mean of values, shape (B,), or with weights of mean 1, the mean of the products."""
+    return tf.reduce_mean(values if weights is None else values * tf.cast(weights, values.dtype))
 
 
 class PPOUpdate:
@@ -92,22 +99,25 @@ class PPOUpdate:
     of minibatch indices; with full batches the indices are not used.
     """
 
-    def __init__(self, actor: keras.Model, critic: keras.Model, config: PPOConfig) -> None:
+    def __init__(
+        self, actor: keras.Model, critic: keras.Model, config: PPOConfig, *, is_weighted: bool = False
+    ) -> None:
         """Make the optimizers; nothing is traced before the first call.
 
         Args:
-            actor: Observations (B, 4) to logits (B, 2).
-            critic: Observations (B, 4) to values (B, 1).
+            actor: Observations (B, D) to logits (B, A).
+            critic: Observations (B, D) to values (B, 1).
             config: Batch sizes, iterations, learning rates, clip ratio and KL threshold.
+            is_weighted: Whether batches come with weights.
         """
         self._actor_weights = FlatWeights(actor)
         self._critic_weights = FlatWeights(critic)
         self._config = config
-        self.policy_optimizer = keras.optimizers.Adam(
-            config.policy_learning_rate, global_clipnorm=config.max_gradient_norm
-        )
-        self.value_optimizer = keras.optimizers.Adam(
-            config.value_learning_rate, global_clipnorm=config.max_gradient_norm
+        self._observation_size = actor.input_shape[-1]
+        self._is_weighted = is_weighted
+        self.policy_optimizer, self.value_optimizer = (
+            keras.optimizers.Adam(rate, epsilon=config.adam_epsilon, global_clipnorm=config.max_gradient_norm)
+            for rate in (config.policy_learning_rate, config.value_learning_rate)
         )
         self.policy_optimizer.build([self._actor_weights.vector])
         self.value_optimizer.build([self._critic_weights.vector])
@@ -150,13 +160,15 @@ class PPOUpdate:
         """Trace and compile the graphs, without changing any weight."""
         size = self._config.rollout_size
         zeros = np.zeros(size, dtype=np.float32)
-        batch = UpdateBatch(np.zeros((size, 4), dtype=np.float32), np.zeros(size, dtype=np.int32), zeros, zeros, zeros)
+        observations = np.zeros((size, self._observation_size), dtype=np.float32)
+        weights = zeros if self._is_weighted else None
+        batch = UpdateBatch(observations, np.zeros(size, dtype=np.int32), zeros, zeros, zeros, weights)
         self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
 
     def _run(
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
     ) -> UpdateMetrics:
-        tensors = UpdateBatch(*(tf.constant(array) for array in batch))
+        tensors = _of_each(tf.constant, batch)
         policy_figures, iterations, value_loss = self._update_side_by_side(
             tensors, tf.constant(indices), tf.constant(policy_iterations), tf.constant(value_iterations)
         )
@@ -182,7 +194,7 @@ class PPOUpdate:
         last_row = tf.shape(indices)[0] - 1
 
         def step(iteration: tf.Tensor, _: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            minibatch = self._minibatch(batch, indices, tf.minimum(iteration, last_row))
+            minibatch = with_weights_of_mean_one(self._minibatch(batch, indices, tf.minimum(iteration, last_row)))
             minibatch = minibatch._replace(advantages=self._advantages(minibatch))
             figures, gradient = mean_over_pieces(self._policy_gradient, minibatch, [(4,), weights.vector.shape])
             # A KL divergence that is not a number compares false and ends the loop too.
@@ -208,23 +220,23 @@ class PPOUpdate:
             logits = differentiable_outputs(weights, batch.observations)
             log_probs = action_log_probs(logits, batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
-            entropy = mean_entropy(logits)
-            policy_loss = -clipped_objective(ratios, batch.advantages, self._config.clip_ratio)
+            entropy = mean(entropies(logits), batch.weights)
+            policy_loss = -mean(clipped_objectives(ratios, batch.advantages, self._config.clip_ratio), batch.weights)
             loss = policy_loss
             if self._config.entropy_coefficient > 0.0:
                 loss -= self._config.entropy_coefficient * entropy
         gradient = FlatWeights.flattened(tape.gradient(loss, weights))
         is_clipped = tf.cast(tf.abs(ratios - 1.0) > self._config.clip_ratio, tf.float32)
-        kl = tf.reduce_mean(batch.log_probs - log_probs)
-        return [tf.stack([kl, policy_loss, entropy, tf.reduce_mean(is_clipped)]), gradient]
+        kl = mean(batch.log_probs - log_probs, batch.weights)
+        return [tf.stack([kl, policy_loss, entropy, mean(is_clipped, batch.weights)]), gradient]
 
     def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
         if self._config.advantage_normalization != "minibatch":
             return batch.advantages
         # As the kernels' normalized: in single precision, equal advantages would leave rounding errors to divide.
         advantages = tf.cast(batch.advantages, tf.float64)
-        centred = advantages - tf.reduce_mean(advantages)
-        deviation = tf.sqrt(tf.reduce_mean(tf.square(centred)))
+        centred = advantages - mean(advantages, batch.weights)
+        deviation = tf.sqrt(mean(tf.square(centred), batch.weights))
         quotients = centred / tf.maximum(deviation, EQUAL_DEVIATION)
         return tf.cast(tf.where(deviation <= EQUAL_DEVIATION, tf.zeros_like(centred), quotients), tf.float32)
 
@@ -234,7 +246,7 @@ class PPOUpdate:
         weights.read()
 
         def step(iteration: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            minibatch = self._minibatch(batch, indices, iteration)
+            minibatch = with_weights_of_mean_one(self._minibatch(batch, indices, iteration))
             loss, gradient = mean_over_pieces(self._value_gradient, minibatch, [(), weights.vector.shape])
             self.value_optimizer.apply([gradient], [weights.vector])
             return iteration + 1, loss
@@ -251,13 +263,26 @@ class PPOUpdate:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             values = tf.squeeze(differentiable_outputs(weights, batch.observations), axis=1)
-            loss = tf.reduce_mean(tf.square(batch.value_targets - values))
+            loss = mean(tf.square(batch.value_targets - values), batch.weights)
         return [loss, FlatWeights.flattened(tape.gradient(loss, weights))]
 
     def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
         if self._config.gradient_batch_size == self._config.rollout_size:
             return batch
-        return UpdateBatch(*(tf.gather(array, indices[row]) for array in batch))
+        return _of_each(lambda array: tf.gather(array, indices[row]), batch)
+
+
+def with_weights_of_mean_one(batch: UpdateBatch) -> UpdateBatch:
+    """Return a minibatch whose weights have mean 1, so that the means of its pieces add up; zeros stay zeros."""
+    if batch.weights is None:
+        return batch
+    smallest = tf.constant(np.finfo(np.float32).tiny)
+    return batch._replace(weights=batch.weights / tf.maximum(tf.reduce_mean(batch.weights), smallest))
+
+
+def _of_each(function: Callable[[tf.Tensor], tf.Tensor], batch: UpdateBatch) -> UpdateBatch:
+    """Return a batch of what a function makes of each array."""
+    return UpdateBatch._make(None if array is None else function(array) for array in batch)
 
 
 def mean_over_pieces(
@@ -280,10 +305,10 @@ def mean_over_pieces(
         return function(batch)
     size = batch.observations.shape[0] // pieces
 
-    divided = UpdateBatch(*(tf.reshape(array, (pieces, size, *array.shape[1:])) for array in batch))
+    divided = _of_each(lambda array: tf.reshape(array, (pieces, size, *array.shape[1:])), batch)
 
     def add(piece: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        means = function(UpdateBatch(*(array[piece] for array in divided)))
+        means = function(_of_each(lambda array: array[piece], divided))
         return piece + 1, *(total + mean for total, mean in zip(sums, means, strict=True))
 
     zeros = [tf.zeros(shape) for shape in shapes]

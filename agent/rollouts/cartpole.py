@@ -1,4 +1,4 @@
-"""The fused rollout: policy forward pass, sampling and physics in one Numba kernel."""
+"""CartPole on its fused kernel: policy forward pass, sampling and physics in one."""
 
 from __future__ import annotations
 
@@ -27,9 +27,16 @@ from fastcartpole.kernels import ThreadedKernel, is_forked_child, kernel, usable
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import Streams, next_double, seed_streams
 
+from ..environments.making import EnvironmentSource
 from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
 from ..kernels.rollout import Rollout, new_rollout
-from ..kernels.sampling import sample_action
+from ..kernels.sampling import sample_of_two
+from .collector import Episodes, one_seed_each
+
+OBSERVATION_SIZE = 4
+
+_IDS = frozenset({"CartPole-v0", "CartPole-v1", "fastcartpole/CartPole-v0", "fastcartpole/CartPole-v1"})
+_ENTRY_POINTS = frozenset({"gymnasium.envs.classic_control.cartpole:CartPoleEnv", "fastcartpole.env:CartPoleEnv"})
 
 
 @kernel()
@@ -59,13 +66,14 @@ def _collect_chunk(
             uniform = 0.0 if logit_0 >= logit_1 else 1.0
             if not is_greedy:
                 uniform = next_double(action_streams, i)
-            actions[i], rollout.log_probs[t, i] = sample_action(logit_0, logit_1, uniform)
+            actions[i], rollout.log_probs[t, i] = sample_of_two(logit_0, logit_1, uniform)
             rollout.rewards[t, i] = 1.0
         advance_range(start, stop, actions, state, constants, rules, terminated, truncated, scratch)
         for i in range(start, stop):
-            rollout.episode_lengths[t, i] = 0
             if terminated[i] or truncated[i]:
+                # Every step is rewarded with 1.
                 rollout.episode_lengths[t, i] = state.elapsed_steps[i]
+                rollout.episode_returns[t, i] = state.elapsed_steps[i]
                 if not terminated[i]:
                     write_observation(i, state, rollout.final_observations[num_truncations[i - start]])
                     num_truncations[i - start] += 1
@@ -98,12 +106,29 @@ def rollout_kernel_is_on_disk(num_envs: int) -> bool:
     return _collect.is_on_disk(usable_threads(None, num_envs, CHUNK))
 
 
-class Collector:
+def can_play(source: EnvironmentSource) -> bool:
+    """Return whether the kernel plays what a source makes: CartPole of Gymnasium's or of this project, unchanged.
+
+    Raises:
+        UnknownEnvironmentError: If the source's environment is not registered.
+    """
+    if source.env_kwargs or str(source.env_id).rpartition(":")[2] not in _IDS:
+        return False
+    registered = source.registered()
+    return registered is not None and registered.entry_point in _ENTRY_POINTS and not registered.kwargs
+
+
+class CartPoleCollector:
     """A batch of training environments and the random streams of their policy.
 
     The environments follow ``fastcartpole``'s physics and streams; an episode that ends is started anew within the same
-    step, so that every recorded transition is one the policy acted in.
+    step, so that every recorded transition is one the policy acted in. :class:`agent.rollouts.collector.Collector`
+    describes attributes and methods.
     """
+
+    is_exact = True
+    ignores_actions = False
+    evaluation_batch = None
 
     def __init__(
         self,
@@ -131,14 +156,28 @@ class Collector:
         self._constants = CartPoleParameters().constants()
         self.state = new_batch_state(num_envs, num_envs)
         self.action_streams = np.zeros((4, num_envs), dtype=np.uint64)
-        indices = np.arange(num_envs)
-        seed_streams(environment_seeds, indices, self.state.streams)
-        seed_streams(action_seeds, indices, self.action_streams)
+        seed_streams(action_seeds, np.arange(num_envs), self.action_streams)
+        self._seed(environment_seeds)
         self.reset()
 
-    def reset(self) -> None:
+    def _seed(self, seeds: npt.NDArray[np.uint64]) -> None:
+        seed_streams(seeds, np.arange(self.num_envs), self.state.streams)
+
+    @property
+    def running_lengths(self) -> npt.NDArray[np.int64]:
+        """Steps so far of the episodes that have not ended, shape (N,)."""
+        return np.asarray(self.state.elapsed_steps, dtype=np.int64)
+
+    @property
+    def running_returns(self) -> npt.NDArray[np.float64]:
+        """Their rewards so far: every step is rewarded with 1."""
+        return self.running_lengths.astype(np.float64)
+
+    def reset(self, seed: np.random.SeedSequence | None = None) -> None:
         """Start a new episode in every environment."""
-        observations = np.empty((self.num_envs, 4), dtype=np.float32)
+        if seed is not None:
+            self._seed(one_seed_each(seed, self.num_envs))
+        observations = np.empty((self.num_envs, OBSERVATION_SIZE), dtype=np.float32)
         everywhere = np.ones(self.num_envs, dtype=np.bool_)
         reset_batch(everywhere, False, self.state, RESET_LOW, RESET_HIGH, observations)
 
@@ -161,12 +200,26 @@ class Collector:
         Returns:
             The rollout, in fresh arrays.
         """
-        rollout = new_rollout(self.num_steps, self.num_envs, self._rules.max_episode_steps)
+        # The first truncation can come at once, each later one takes a whole episode.
+        most_truncations = 1 + (self.num_steps - 1) // self._rules.max_episode_steps
+        rollout = new_rollout(self.num_steps, self.num_envs, OBSERVATION_SIZE, most_truncations)
         num_threads = 1 if is_forked_child() else self.num_threads
         _collect(
             num_threads, weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout
         )
         return rollout
+
+    def play_episodes(
+        self, weights: MLPWeights, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+    ) -> Episodes:
+        """Play whole episodes in environments of their own, always taking the more probable action."""
+        seeds = one_seed_each(seed, episodes)
+        lengths = greedy_episode_lengths(weights, seeds, max_episode_steps, self.num_threads)
+        cut_off = np.zeros(episodes, dtype=np.bool_)
+        return Episodes(lengths.astype(np.float64), lengths.astype(np.int64), cut_off, int(lengths.sum()))
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 def greedy_episode_lengths(
@@ -181,12 +234,12 @@ def greedy_episode_lengths(
         weights: The actor's padded weights.
         environment_seeds: Seeds of the initial states, shape (E,), uint64.
         max_episode_steps: Length at which episodes are truncated.
-        num_threads: As for a :class:`Collector`; a kernel that is compiled already need not be compiled again.
+        num_threads: As for a :class:`CartPoleCollector`; a kernel that is compiled already need not be compiled again.
 
     Returns:
         The lengths of the episodes, shape (E,), int32.
     """
-    collector = Collector(
+    collector = CartPoleCollector(
         environment_seeds.size,
         max_episode_steps,
         max_episode_steps,

@@ -1,33 +1,50 @@
-"""Evaluation in Gymnasium's own ``CartPole-v1``, or in ours, which is the same to the last bit."""
+"""Evaluation of any Keras model that gives logits, in Gymnasium's environments."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
 from fastcartpole import CartPoleVectorEnv
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
+from ..environments.making import EnvironmentSource
+from ..environments.spec import spec_of
 from ..kernels.sampling import sample_actions
 from ..process.backend import computing_on, keras, tf
 from ..validation import checked_integer
+from .budget import LONGEST_EPISODE
+from .cartpole import can_play
+from .episodes import play
+from .stepping import Stepper
 
 Environment = Literal["gymnasium", "fast"]
+
+# Beside CartPole: how many are played side by side.
+_ENVIRONMENTS = 10
+
+
+class NotCartPoleError(ValueError):
+    """Raised where ``fastcartpole`` is to be another environment."""
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Undiscounted returns of whole episodes.
+    """Undiscounted returns and lengths of whole episodes.
 
     Attributes:
         returns: The return of each episode.
+        lengths: The length of each in steps.
     """
 
     returns: tuple[float, ...]
+    lengths: tuple[int, ...]
 
     @property
     def episodes(self) -> int:
@@ -55,7 +72,7 @@ class EvaluationResult:
         return max(self.returns)
 
     def as_dict(self) -> dict[str, float]:
-        """Return number of episodes, mean, standard deviation, minimum, quartiles and maximum."""
+        """Return number of episodes, figures of the returns (mean, spread and quartiles), and the mean length."""
         lower, median, upper = np.quantile(self.returns, [0.25, 0.5, 0.75]).tolist()
         return {
             "episodes": self.episodes,
@@ -66,6 +83,7 @@ class EvaluationResult:
             "median": median,
             "upper_quartile": upper,
             "maximum": self.maximum,
+            "mean_length": float(np.mean(self.lengths)),
         }
 
 
@@ -76,50 +94,64 @@ def evaluate(
     seed: int = 0,
     greedy: bool = True,
     environment: Environment = "gymnasium",
+    env_id: str = "CartPole-v1",
+    env_kwargs: Mapping[str, Any] | None = None,
+    make_env: Callable[[], gymnasium.Env[Any, Any]] | None = None,
 ) -> EvaluationResult:
-    """Play episodes of ``CartPole-v1`` with its limit of 500 steps.
+    """Play episodes of an environment, as it is registered.
 
-    Every episode has an environment of its own and is played to its end, so short episodes are not favoured.
+    Episodes are played to their end, and how many each environment plays is fixed beforehand, so short episodes are not
+    favoured. Those of an environment without a limit are cut off after 10,000 steps.
 
     Args:
-        actor: Observations (B, 4), float32, to logits (B, 2).
+        actor: Observations (B, D) as vectors, float32, to logits (B, A).
         episodes: Number of episodes, at least 1.
-        seed: Fixes the initial states, and the actions that are drawn.
-        greedy: Whether to take the more probable action, or to draw actions with the policy's probabilities.
-        environment: ``"gymnasium"`` for Gymnasium's own batch, ``"fast"`` for ours: the same returns.
+        seed: Fixes the episodes of an environment that honours seeds, and the actions that are drawn.
+        greedy: Whether to take the most probable action, or to draw actions with the policy's probabilities.
+        environment: Whose CartPole: ``"gymnasium"`` for Gymnasium's own batch, ``"fast"`` for ours: the same returns.
+        env_id: Id in Gymnasium's registry; ``module:id`` imports the module first.
+        env_kwargs: Keyword arguments of the environment.
+        make_env: Makes the environment instead.
 
     Returns:
-        The returns and their statistics.
+        Returns and lengths, and their statistics.
 
     Raises:
         TypeError: If ``episodes`` or ``seed`` is not an integer.
-        ValueError: If one is too small, or there is no such environment.
+        ValueError: If one is too small, there is no such environment, or the actor has other inputs or outputs.
         MemoryError: If so many environments cannot fit this machine's memory.
     """
     episodes = checked_integer("episodes", episodes, minimum=1)
     seed = checked_integer("seed", seed, minimum=0, maximum=None)
-    assert_fits_memory(f"{episodes} episodes side by side", episodes * BYTES_PER_ENVIRONMENT)
     if environment not in get_args(Environment):
         raise ValueError(f"environment must be one of {', '.join(get_args(Environment))}, got {environment!r}.")
-    environments = _new_environments(environment, episodes)
+    source = EnvironmentSource(None if make_env else env_id, dict(env_kwargs or {}), make_env)
+    environments = _new_environments(source, environment, episodes)
     logits_of = tf.function(actor)
     # Away from the initial states' stream, which starts from the same seed.
     generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-    observations, _ = environments.reset(seed=seed)
-    returns = np.zeros(episodes)
-    playing = np.ones(episodes, dtype=np.bool_)
-    while playing.any():
+
+    def act(observations: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         with computing_on("cpu"):
             logits = logits_of(tf.constant(observations)).numpy()
-        actions = logits.argmax(axis=1) if greedy else sample_actions(logits, generator.random(episodes))
-        observations, rewards, terminated, truncated, _ = environments.step(actions)
-        returns += np.where(playing, rewards, 0.0)
-        playing &= ~(terminated | truncated)
-    environments.close()
-    return EvaluationResult(tuple(returns.tolist()))
+        if greedy:
+            return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+        return sample_actions(logits, generator.random(len(logits)))
+
+    try:
+        limit = spec_of(environments).max_episode_steps or LONGEST_EPISODE
+        played = play(Stepper(environments), act, seed, episodes, limit)
+    finally:
+        environments.close()
+    return EvaluationResult(tuple(played.returns.tolist()), tuple(played.lengths.tolist()))
 
 
-def _new_environments(environment: Environment, episodes: int) -> VectorEnv[Any, Any, Any]:
+def _new_environments(source: EnvironmentSource, environment: Environment, episodes: int) -> VectorEnv[Any, Any, Any]:
+    if not can_play(source):
+        if environment == "fast":
+            raise NotCartPoleError(f"environment must be 'gymnasium' for {source}, got 'fast', which is CartPole's.")
+        return source.many(min(episodes, _ENVIRONMENTS))
+    assert_fits_memory(f"{episodes} episodes side by side", episodes * BYTES_PER_ENVIRONMENT)
     if environment == "fast":
         return CartPoleVectorEnv(episodes, seeding="shared")
-    return gymnasium.make_vec("CartPole-v1", num_envs=episodes, vectorization_mode="vector_entry_point")
+    return source.many(episodes, "vector_entry_point")

@@ -13,7 +13,9 @@ from ..config import PPOConfig
 from ..kernels.advantages import advantages_and_returns
 from ..kernels.forward import MLPWeights, padded_weights, state_values
 from ..kernels.rollout import new_rollout
-from .cartpole import Collector, rollout_kernel_is_on_disk
+from .cartpole import OBSERVATION_SIZE, CartPoleCollector, rollout_kernel_is_on_disk
+from .choosing import played_by, plays_on_the_kernel
+from .vector import act
 
 _COMPILE = """
 import importlib, sys
@@ -31,22 +33,38 @@ def compile_rollout_kernel(num_envs: int) -> None:
     Args:
         num_envs: Number of environments, which decides between the kernels for one thread and for several.
     """
-    _collector(num_envs).collect(_some_weights())
+    seeds = np.zeros(num_envs, dtype=np.uint64)
+    CartPoleCollector(num_envs, 1, 1, seeds, seeds).collect(_some_weights(OBSERVATION_SIZE))
 
 
-def compile_kernels_of_updates(num_envs: int) -> None:
+def compile_acting_kernel(observation_size: int, num_outputs: int) -> None:
+    """Compile the kernel that acts in a vector environment, or load it from disk, by acting once.
+
+    Args:
+        observation_size: Entries of an observation.
+        num_outputs: Outputs of the actor.
+    """
+    weights = _some_weights(observation_size, num_outputs)
+    streams = np.zeros((4, 1), dtype=np.uint64)
+    observations = np.zeros((1, observation_size), dtype=np.float32)
+    actions, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
+    act(weights, num_outputs, observations, streams, False, actions, log_probs)
+
+
+def compile_kernels_of_updates(num_envs: int, observation_size: int, num_threads: int) -> None:
     """Compile the kernels that prepare a rollout for an update, or load them from disk.
 
     Args:
         num_envs: Number of environments.
+        observation_size: Entries of an observation.
+        num_threads: Threads of the critic's forward pass.
     """
-    weights = _some_weights()
-    rollout = new_rollout(1, num_envs, 1)
+    weights = _some_weights(observation_size)
+    rollout = new_rollout(1, num_envs, observation_size, 1)
     for array in rollout:
         array.fill(0)
-    num_threads = _collector(num_envs).num_threads
     values, last_values, final_values = (
-        state_values(weights, group.reshape(-1, 4), num_threads).reshape(group.shape[:-1])
+        state_values(weights, group.reshape(-1, observation_size), num_threads).reshape(group.shape[:-1])
         for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
     )
     advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
@@ -66,7 +84,8 @@ class RolloutCompilation:
             config: Of the training that is to come.
         """
         self._process: subprocess.Popen[bytes] | None = None
-        if not rollout_kernel_is_on_disk(config.num_envs):
+        is_needed = plays_on_the_kernel(config, played_by(config))
+        if is_needed and not rollout_kernel_is_on_disk(config.num_envs):
             # -P: with -c, Python looks for modules in the current folder first.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), __name__, str(config.num_envs)],
@@ -91,11 +110,7 @@ class RolloutCompilation:
             self._process.wait()
 
 
-def _collector(num_envs: int) -> Collector:
-    seeds = np.zeros(num_envs, dtype=np.uint64)
-    return Collector(num_envs, 1, 1, seeds, seeds)
-
-
-def _some_weights() -> MLPWeights:
+def _some_weights(observation_size: int, num_outputs: int = 2) -> MLPWeights:
     """Return weights of a small network; those of any other have the same types."""
-    return padded_weights([np.zeros(shape, dtype=np.float32) for shape in ((4, 4), (4,), (4, 2), (2,))])
+    shapes = ((observation_size, 4), (4,), (4, num_outputs), (num_outputs,))
+    return padded_weights([np.zeros(shape, dtype=np.float32) for shape in shapes])

@@ -11,7 +11,7 @@ import numpy as np
 from ..state import State
 
 # Raised when the entries of a checkpoint change their meaning.
-_FORMAT = 1
+_FORMAT = 2
 # What NumPy and zipfile raise on files that are not what they should be.
 _SIGNS_OF_DAMAGE = (
     zipfile.BadZipFile,
@@ -57,6 +57,6 @@ def read_checkpoint(path: Path) -> State:
         version = int(state.pop("format"))
     except _SIGNS_OF_DAMAGE as error:
         raise ValueError(f"'{path}' is damaged, or no checkpoint: {error}.") from None
-    if version != _FORMAT:
-        raise ValueError(f"'{path}' has format {version}; this version of fastppo reads {_FORMAT}.")
+    if version not in (1, _FORMAT):
+        raise ValueError(f"'{path}' has format {version}; this version of fastppo reads 1 and {_FORMAT}.")
     return state

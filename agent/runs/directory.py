@@ -37,7 +37,8 @@ _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 # The packages whose versions a run notes.
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 # What config.json holds besides the configuration.
-_MADE_BY = frozenset({"command_line", "versions", "python"})
+_RESUMED = "resumed_after_epochs"
+_MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED})
 # The entry of best_evaluation.json that a better policy has to exceed.
 _VALIDATION_MEAN = "validation_mean"
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
@@ -129,14 +130,19 @@ class RunDirectory(Callback):
         lines = whole_lines(self.metrics_path)[1 : epochs + 1]
         write_text(self.metrics_path, "".join([csv_text([_COLUMNS]), *lines]))
 
-    def write_config(self, config: PPOConfig) -> None:
-        """Write the configuration as JSON, with what the run was made by."""
+    def write_config(self, config: PPOConfig, resumed_after_epochs: Iterable[int] = ()) -> None:
+        """Write the configuration as JSON, with what the run was made by.
+
+        Args:
+            config: With what it left to the environment filled in.
+            resumed_after_epochs: After which epochs the run was resumed.
+        """
         made_by = {
             "command_line": sys.argv,
             "versions": {name: version(name) for name in _VERSIONED},
             "python": platform.python_version(),
         }
-        write_json(self.config_path, {**config.as_dict(), **made_by})
+        write_json(self.config_path, {**config.as_dict(), **made_by, _RESUMED: list(resumed_after_epochs)})
 
     def read_config(self) -> PPOConfig:
         """Return what :meth:`write_config` wrote.
@@ -151,6 +157,18 @@ class RunDirectory(Callback):
             return PPOConfig.from_dict(fields)
         except (TypeError, ValueError) as error:
             raise ValueError(f"'{self.config_path}' {_origin(content.get('versions'))}: {error}") from None
+
+    def read_resumptions(self) -> list[int]:
+        """Return after which epochs the run was resumed.
+
+        Raises:
+            OSError: If it cannot be read.
+            ValueError: If it is damaged.
+        """
+        epochs = read_json(self.config_path).get(_RESUMED, [])
+        if not isinstance(epochs, list) or not all(isinstance(epoch, int) for epoch in epochs):
+            raise ValueError(f"'{self.config_path}' is damaged: {_RESUMED} must be a list of epochs, not {epochs!r}.")
+        return epochs
 
     def read_metrics(self) -> list[EpochMetrics]:
         """Return the figures of all epochs, in order; a last line that is not whole, where a run was killed, is none.
@@ -189,7 +207,25 @@ class RunDirectory(Callback):
         """
         from .checkpoint import read_checkpoint
 
-        return read_checkpoint(self.checkpoint_path) if self.checkpoint_path.exists() else None
+        if not self.checkpoint_path.exists():
+            return None
+        state = read_checkpoint(self.checkpoint_path)
+        return state if "env_steps" in state else self._with_later_entries(state)
+
+    def _with_later_entries(self, state: State) -> State:
+        """Return the state of a checkpoint from before there were other environments than CartPole."""
+        import numpy as np
+
+        if not {"epoch", "recent_lengths"} <= state.keys():
+            return state
+        epoch = int(state["epoch"])
+        env_steps = [metrics.env_steps for metrics in self.read_metrics()[:epoch]]
+        return {
+            **state,
+            "recent_returns": state["recent_lengths"].astype(np.float64),
+            "env_steps": np.array(env_steps[-1] if env_steps else 0),
+            "evaluation_steps": np.array(0),
+        }
 
     def write_evaluation(self, result: dict[str, Any]) -> None:
         """Write the result of an evaluation as JSON."""
@@ -253,23 +289,53 @@ class RunDirectory(Callback):
         self.last_epoch = metrics.epoch
 
 
+class Due:
+    """Tells when something is to be done again that is done every so many environment steps, at the end of an epoch."""
+
+    def __init__(self, every: int) -> None:
+        """Nothing is due before :meth:`begin`.
+
+        Args:
+            every: Steps from one time to the next, at least 1.
+        """
+        self._every = every
+        self._times = 0
+
+    def begin(self, env_steps: int) -> None:
+        """Begin after so many steps of the training."""
+        self._times = env_steps // self._every
+
+    def at(self, env_steps: int) -> bool:
+        """Return whether it is due after so many steps."""
+        return env_steps // self._every > self._times
+
+    def done(self, env_steps: int) -> None:
+        """Note that it has been done."""
+        self._times = env_steps // self._every
+
+
 class Checkpoints(Callback):
-    """Writes a checkpoint every few epochs."""
+    """Writes a checkpoint every so many environment steps."""
 
     def __init__(self, run: RunDirectory, every: int) -> None:
         """Prepare; nothing is written yet.
 
         Args:
             run: Where the checkpoints go.
-            every: Epochs from one to the next, at least 1.
+            every: Steps from one to the next, at least 1.
         """
         self._run = run
-        self._every = every
+        self._due = Due(every)
+
+    def on_train_begin(self, ppo: PPO) -> None:
+        """Note where the training stands."""
+        self._due.begin(ppo.env_steps)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Write one, if it is time."""
-        if metrics.epoch % self._every == 0:
+        if self._due.at(metrics.env_steps):
             self._run.write_checkpoint(ppo.get_state())
+            self._due.done(metrics.env_steps)
 
 
 def _origin(versions: object) -> str:

@@ -8,11 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from ..environments.spec import EnvironmentSpec
 from ..errors import reason_of
-from ..learning.networks import OBSERVATION_SIZE, load_actor
+from ..learning.networks import load_actor
 from ..process.backend import computing_on, keras, tf
 from ..process.quiet import standard_error_held_back
 
@@ -20,6 +22,7 @@ Format = Literal["keras", "saved_model", "onnx"]
 Outputs = npt.NDArray[np.float32]
 
 _CHECKED_OBSERVATIONS = 1000
+_SPREAD = 3.0
 # Different libraries sum in different orders.
 _TOLERANCE = 1e-5
 # What ONNX calls the types of inputs other than single precision.
@@ -40,11 +43,12 @@ def missing_packages(file_format: Format) -> list[str]:
     return [name for name in ("onnx", "onnxruntime", "tf2onnx") if file_format == "onnx" and not find_spec(name)]
 
 
-def export_actor(actor: keras.Model, path: Path, file_format: Format) -> float:
+def export_actor(actor: keras.Model, spec: EnvironmentSpec, path: Path, file_format: Format) -> float:
     """Write the actor, read it back, and compare its logits on 1,000 random observations.
 
     Args:
-        actor: Observations (B, 4), float32, to logits (B, 2).
+        actor: Observations (B, D), float32, to logits (B, A).
+        spec: Of its environment.
         path: Where to write: a directory for a SavedModel, else a file.
         file_format: A Keras archive, a TensorFlow SavedModel, or ONNX.
 
@@ -56,14 +60,14 @@ def export_actor(actor: keras.Model, path: Path, file_format: Format) -> float:
         ImportError: If a package is not installed.
         OSError: If it cannot be written.
     """
-    observations = _random_observations()
+    observations = _random_observations(spec)
     with computing_on("cpu"):
         expected = np.asarray(actor(observations))
     with computing_on("cpu"), standard_error_held_back(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras' converter to ONNX uses names that NumPy has given up.
         try:
-            _write(actor, path, file_format)
-            exported = _READERS[file_format](path)(observations)
+            _write(actor, spec, path, file_format)
+            exported = _READERS[file_format](path, spec)(observations)
         except (ImportError, OSError):
             raise
         except Exception as error:
@@ -74,35 +78,35 @@ def export_actor(actor: keras.Model, path: Path, file_format: Format) -> float:
     return float(np.nanmax(np.abs(exported - expected), initial=0.0))
 
 
-def _random_observations() -> Outputs:
-    """Return observations as they occur, and beyond the limits that end an episode, shape (1000, 4)."""
-    scales = np.array([4.8, 3.0, 0.42, 3.0])
-    generator = np.random.default_rng(0)
-    return (generator.uniform(-scales, scales, (_CHECKED_OBSERVATIONS, OBSERVATION_SIZE))).astype(np.float32)
+def _random_observations(spec: EnvironmentSpec) -> Outputs:
+    """Return observations within the bounds of their space, and not far beyond +-10 where it has none, (1000, D)."""
+    space: Any = gymnasium.spaces.flatten_space(spec.observation_space)
+    observations = np.random.default_rng(0).normal(scale=_SPREAD, size=(_CHECKED_OBSERVATIONS, spec.observation_size))
+    return np.clip(observations, space.low.reshape(-1), space.high.reshape(-1)).astype(np.float32)
 
 
-def _write(actor: keras.Model, path: Path, file_format: Format) -> None:
+def _write(actor: keras.Model, spec: EnvironmentSpec, path: Path, file_format: Format) -> None:
     if file_format == "keras":
         actor.save(path)
     else:
         name = {"saved_model": "tf_saved_model", "onnx": "onnx"}[file_format]
         (inputs,) = actor.inputs
         # Any number of rows, also where the model was built with one.
-        signature = [keras.InputSpec(dtype=inputs.dtype, shape=(None, OBSERVATION_SIZE), name=inputs.name)]
+        signature = [keras.InputSpec(dtype=inputs.dtype, shape=(None, spec.observation_size), name=inputs.name)]
         actor.export(path, format=name, verbose=False, input_signature=signature)
 
 
-def _keras_outputs(path: Path) -> Callable[[Outputs], Outputs]:
-    model = load_actor(path)
+def _keras_outputs(path: Path, spec: EnvironmentSpec) -> Callable[[Outputs], Outputs]:
+    model = load_actor(path, spec.observation_size, spec.action_head.num_outputs)
     return lambda observations: np.asarray(model(observations))
 
 
-def _saved_model_outputs(path: Path) -> Callable[[Outputs], Outputs]:
+def _saved_model_outputs(path: Path, _: EnvironmentSpec) -> Callable[[Outputs], Outputs]:
     model = tf.saved_model.load(path)
     return lambda observations: np.asarray(model.serve(observations))
 
 
-def _onnx_outputs(path: Path) -> Callable[[Outputs], Outputs]:
+def _onnx_outputs(path: Path, _: EnvironmentSpec) -> Callable[[Outputs], Outputs]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -116,7 +120,7 @@ def _onnx_outputs(path: Path) -> Callable[[Outputs], Outputs]:
     return outputs
 
 
-_READERS: dict[Format, Callable[[Path], Callable[[Outputs], Outputs]]] = {
+_READERS: dict[Format, Callable[[Path, EnvironmentSpec], Callable[[Outputs], Outputs]]] = {
     "keras": _keras_outputs,
     "saved_model": _saved_model_outputs,
     "onnx": _onnx_outputs,

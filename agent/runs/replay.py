@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def actors_after(
     config: PPOConfig,
     recorded: list[EpochMetrics],
+    resumptions: Collection[int],
     epochs: Collection[int],
     on_epoch_end: Callable[[int], object],
 ) -> dict[int, keras.Model]:
@@ -29,6 +30,7 @@ def actors_after(
     Args:
         config: The configuration of the run.
         recorded: What it reported after each epoch.
+        resumptions: After which epochs it was resumed: there environments whose state cannot be kept began anew.
         epochs: After which to return the actor; 0 is before the training. At most the recorded number.
         on_epoch_end: Is told how many epochs have been trained.
 
@@ -36,11 +38,23 @@ def actors_after(
         ValueError: If an epoch comes out otherwise than recorded, as it may with another processor or another version
             of TensorFlow.
     """
-    ppo = PPO(config)
+    with PPO(config) as ppo:
+        return _actors(ppo, recorded, resumptions, epochs, on_epoch_end)
+
+
+def _actors(
+    ppo: PPO,
+    recorded: list[EpochMetrics],
+    resumptions: Collection[int],
+    epochs: Collection[int],
+    on_epoch_end: Callable[[int], object],
+) -> dict[int, keras.Model]:
     actors = {0: copy_of(ppo.actor)} if 0 in epochs else {}
     if max(epochs) > 0:
         ppo.compile()
     for epoch in range(1, max(epochs) + 1):
+        if epoch - 1 in resumptions:
+            ppo.begin_new_episodes()
         metrics = ppo.train_epoch()
         if _without_times(metrics) != _without_times(recorded[epoch - 1]):
             raise ValueError(

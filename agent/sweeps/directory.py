@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..runs.files import append_lines, locked_directory, make_directory, write_atomically, write_through
 from ..runs.tables import csv_text, read_json, read_table, write_json, write_text
-from .grid import Key, Run, as_text
+from .grid import OF_THE_ENVIRONMENT, Key, Run, as_text
 from .worker import Failure, Outcome, Point
 
-_RESULT_COLUMNS = ("seed", "final_return", "env_steps", "train_s", "solved", "ended_early", "error")
+_RESULT_COLUMNS = ("seed", "final_return", "env_steps", "train_s", "solved", "target_return", "ended_early", "error")
 _CURVE_COLUMNS = ("seed", "epoch", "env_steps", "mean_return", "train_s")
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Plan(NamedTuple):
@@ -26,11 +27,13 @@ class Plan(NamedTuple):
         preset: Name of the preset.
         seeds: The seeds.
         settings: Values to try, by name.
+        environment: Values of ``env_id``, ``env_kwargs`` and ``vectorization`` that were given.
     """
 
     preset: str
     seeds: tuple[int, ...]
     settings: Mapping[str, Sequence[Any]]
+    environment: Mapping[str, Any] = MappingProxyType({})
 
 
 class SweepDirectory:
@@ -97,6 +100,7 @@ class SweepDirectory:
             "preset": plan.preset,
             "seeds": list(plan.seeds),
             "settings": {name: list(values) for name, values in plan.settings.items()},
+            "environment": dict(plan.environment),
             "versions": {name: version(name) for name in ("fastppo", "tensorflow", "keras", "numba", "numpy")},
         }
         write_json(self.plan_path, content)
@@ -114,7 +118,10 @@ class SweepDirectory:
                 raise ValueError(
                     f"'{self.plan_path}' has format {content['format']}; this version of fastppo reads {_FORMAT}."
                 )
-            return Plan(content["preset"], tuple(content["seeds"]), dict(content["settings"]))
+            environment = dict(content["environment"])
+            if unknown := environment.keys() - set(OF_THE_ENVIRONMENT):
+                raise ValueError(f"'{self.plan_path}' is damaged: it holds {', '.join(unknown)}.")
+            return Plan(content["preset"], tuple(content["seeds"]), dict(content["settings"]), environment)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"'{self.plan_path}' is damaged, or of another version: {error}.") from None
 
@@ -196,9 +203,10 @@ def _key(row: Mapping[str, str], fields: Sequence[str]) -> Key:
 
 def _result_row(key: Key, outcome: Outcome | Failure) -> list[Any]:
     if isinstance(outcome, Failure):
-        return [*key, "", "", "", "", "", outcome.reason]
+        return [*key, "", "", "", "", "", "", outcome.reason]
     figures = (outcome.final_return, outcome.env_steps, outcome.train_s)
-    return [*key, *figures, as_text(outcome.solved), as_text(outcome.ended_early), ""]
+    judgements = map(as_text, (outcome.solved, outcome.target_return, outcome.ended_early))
+    return [*key, *figures, *judgements, ""]
 
 
 def _curve_rows(key: Key, outcome: Outcome) -> list[list[Any]]:
@@ -211,7 +219,8 @@ def _outcome_of(row: Mapping[str, str], curve: Mapping[int, Point]) -> Outcome:
         float(row["final_return"]),
         int(row["env_steps"]),
         float(row["train_s"]),
-        _truth(row["solved"]),
+        None if row["solved"] == as_text(None) else _truth(row["solved"]),
+        None if row["target_return"] == as_text(None) else float(row["target_return"]),
         _truth(row["ended_early"]),
         points,
     )

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..config import CHOICES, PPOConfig
@@ -18,7 +19,11 @@ MOST_RUNS = 1_000_000
 
 _NONE = "none"
 _BOOLEANS = {"true": True, "false": False}
-_FIELDS = [field.name for field in dataclasses.fields(PPOConfig) if field.name not in ("preset", "seed")]
+OF_THE_ENVIRONMENT = ("env_id", "env_kwargs", "vectorization")
+"""The fields that all runs of a sweep share: its runs are compared with each other."""
+
+_FIXED = ("preset", "seed", *OF_THE_ENVIRONMENT)
+_FIELDS = [field.name for field in dataclasses.fields(PPOConfig) if field.name not in _FIXED]
 # What users of other libraries write for several fields, or for one.
 _OTHER_NAMES = {
     "lr": ("policy_learning_rate", "value_learning_rate"),
@@ -48,14 +53,20 @@ class Run:
         return (*map(as_text, self.settings.values()), str(self.config.seed))
 
 
-def runs_of(preset: str, seeds: Iterable[int], settings: Mapping[str, Sequence[Any]]) -> list[Run]:
+def runs_of(
+    preset: str,
+    seeds: Iterable[int],
+    settings: Mapping[str, Sequence[Any]],
+    environment: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Run]:
     """Return every combination of the settings, each with every seed; runs of the same settings stand together.
 
     Args:
-        preset: ``fast`` or ``keras``.
+        preset: ``fast``, ``keras`` or ``standard``.
         seeds: At least one; each counts once.
         settings: The values to try by field of :class:`agent.config.PPOConfig`, or by ``lr``, ``learning_rate`` (both
             networks') or ``envs``.
+        environment: Values of ``env_id``, ``env_kwargs`` and ``vectorization``.
 
     Raises:
         TypeError: If a seed or a value has the wrong type.
@@ -71,7 +82,7 @@ def runs_of(preset: str, seeds: Iterable[int], settings: Mapping[str, Sequence[A
     runs = []
     for combination in itertools.product(*axes):
         changes = _changes(combination)
-        runs += [Run(changes, adapted_preset(preset, seed=seed, **changes)) for seed in distinct]
+        runs += [Run(changes, adapted_preset(preset, seed=seed, **environment, **changes)) for seed in distinct]
     return runs
 
 

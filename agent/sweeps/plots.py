@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..views.figures import Axes, Figure, own_settings
-from ..views.plots import on_common_grid
-from .statistics import HIGHEST_RETURN, band, final_returns, interquartile_mean
+from ..views.plots import on_common_grid, start_at_zero
+from .statistics import band, final_returns, interquartile_mean
 from .worker import Outcome
 
 _POINTS = 200
@@ -57,7 +57,8 @@ def plot_profile(groups: Groups, path: Path) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    thresholds = np.linspace(1.0, HIGHEST_RETURN, _POINTS)
+    every = final_returns([outcome for outcomes, _ in groups.values() for outcome in outcomes])
+    thresholds = np.linspace(every.min(), every.max(), _POINTS) if every.size else every
     figure, axes = _figure("final return", "share of runs with at least this return", "Performance profile")
     for label, (outcomes, failed) in groups.items():
         if outcomes:
@@ -97,7 +98,7 @@ def _draw(
 
 
 def _save(figure: Figure, axes: Axes, path: Path) -> None:
-    axes.set_ylim(bottom=0.0)
+    start_at_zero(axes)
     if axes.lines:
         figure.legend(loc="outside lower center")
     figure.savefig(path, dpi=150)

@@ -2,7 +2,7 @@
 
 Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021): interquartile mean, mean,
 median and optimality gap with 95% intervals from a percentile bootstrap, and performance profiles. Their bootstrap is
-stratified by task; CartPole is one task, so that the strata are the settings: each is resampled by itself.
+stratified by task; a sweep is of one task, so that the strata are the settings: each is resampled by itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import numpy.typing as npt
 from scipy import stats
 
 from .worker import Outcome
-
-HIGHEST_RETURN = 500.0
-"""Of CartPole-v1: what the optimality gap is measured from."""
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 5000
@@ -52,12 +49,12 @@ class Summary:
         runs: How many there are, those that failed included.
         failed: How many of them failed.
         failed_share: Share of the runs that failed.
-        ended_early: How many ended because they had solved CartPole.
+        ended_early: How many ended because they had reached their target.
         interquartile_mean: Mean of the middle half of the final returns.
         mean: Mean final return.
         median: Median final return.
-        optimality_gap: How far runs fall short of the highest return on average, as a share of it.
-        solved: Share of the runs that solved CartPole.
+        optimality_gap: How far runs fall short of their target return on average; None where one has no target.
+        solved: Share of the runs that reached their target return, likewise.
         steps_to_solve: Median environment steps of those that ended early alone; None if there are none.
         seconds_to_solve: Their median training time in s; None if there are none.
     """
@@ -91,7 +88,10 @@ def summarize(outcomes: Sequence[Outcome], failed: int = 0) -> Summary:
     """
     runs = len(outcomes) + failed
     returns = final_returns(outcomes)
-    solved = np.array([float(outcome.solved) for outcome in outcomes])
+    targets = [outcome.target_return for outcome in outcomes]
+    have_targets = None not in targets
+    shortfalls = returns - np.array(targets, dtype=np.float64) if have_targets else returns[:0]
+    solved = np.array([float(bool(outcome.solved)) for outcome in outcomes if have_targets])
     ended = [outcome for outcome in outcomes if outcome.ended_early]
     return Summary(
         runs=runs,
@@ -101,7 +101,7 @@ def summarize(outcomes: Sequence[Outcome], failed: int = 0) -> Summary:
         interquartile_mean=_estimate_if_any(returns, interquartile_mean),
         mean=_estimate_if_any(returns, np.mean),
         median=_estimate_if_any(returns, np.median),
-        optimality_gap=_estimate_if_any(returns, optimality_gap),
+        optimality_gap=_estimate_if_any(shortfalls, optimality_gap),
         solved=_estimate_if_any(solved, np.mean),
         steps_to_solve=_estimate_if_any(np.array([float(outcome.env_steps) for outcome in ended]), np.median),
         seconds_to_solve=_estimate_if_any(np.array([outcome.train_s for outcome in ended]), np.median),
@@ -118,9 +118,14 @@ def interquartile_mean(returns: Points, axis: int = -1) -> Points:
     return np.asarray(stats.trim_mean(returns, 0.25, axis=axis))
 
 
-def optimality_gap(returns: Points, axis: int = -1) -> Points:
-    """Return how far returns fall short of 500 on average, as a share of it."""
-    return np.asarray(np.mean(np.maximum(0.0, 1.0 - returns / HIGHEST_RETURN), axis=axis))
+def optimality_gap(differences: Points, axis: int = -1) -> Points:
+    """Return how far runs fall short of their target on average.
+
+    Args:
+        differences: Return minus target return of each.
+        axis: That of the runs.
+    """
+    return np.asarray(np.mean(np.maximum(0.0, -differences), axis=axis))
 
 
 def estimate(samples: Points, statistic: Callable[..., Any]) -> Estimate:

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..config import Vectorization
 from ..validation import plain_number
 from .directory import Plan, SweepDirectory
 from .engine import Backend, Workers, check_workers, outcomes
@@ -62,6 +63,9 @@ def sweep(
     settings: Mapping[str, Sequence[Any]] | None = None,
     *,
     preset: str = "fast",
+    env_id: str | None = None,
+    env_kwargs: Mapping[str, Any] | None = None,
+    vectorization: Vectorization | None = None,
     jobs: int = -1,
     backend: Backend = "loky",
     address: str | None = None,
@@ -77,7 +81,10 @@ def sweep(
         seeds: Such as ``range(32)``.
         settings: Values to try by field of :class:`agent.PPOConfig`, such as ``{"gamma": [0.98, 0.99]}``; ``lr``
             stands for the learning rates of both networks.
-        preset: ``fast`` or ``keras``.
+        preset: ``fast``, ``keras`` or ``standard``.
+        env_id: Id in Gymnasium's registry; None for CartPole. Its module must be installed where the workers are.
+        env_kwargs: Keyword arguments of the environment.
+        vectorization: As in :class:`agent.PPOConfig`.
         jobs: Trainings side by side; -1 for all cores of the machine or the cluster; 1 trains in this process, where
             the backend is ``"loky"``.
         backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"`` for a cluster of theirs.
@@ -98,6 +105,7 @@ def sweep(
         preset,
         tuple(map(plain_number, seeds)),
         {name: plain_values(name, values) for name, values in (settings or {}).items()},
+        given_environment(env_id, env_kwargs, vectorization),
     )
     runs = runs_of(*plan)
     workers = Workers(plain_number(jobs), backend, address)
@@ -110,6 +118,14 @@ def sweep(
         result = train_all(runs, {}, directory, workers, on_result)
         report(result, directory)
     return result
+
+
+def given_environment(
+    env_id: str | None, env_kwargs: Mapping[str, Any] | None, vectorization: Vectorization | None
+) -> dict[str, Any]:
+    """Return the fields of a configuration that were given."""
+    fields = {"env_id": env_id, "env_kwargs": env_kwargs, "vectorization": vectorization}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def train_all(

@@ -17,8 +17,6 @@ from ..metrics import EpochMetrics
 if TYPE_CHECKING:
     from ..ppo import PPO
 
-# What CartPole-v1 counts as solved at, where the configuration has no target of its own.
-_SOLVED_RETURN = 475.0
 # Each holds some compiled graphs.
 _MOST_AGENTS = 4
 _AGENTS: OrderedDict[object, PPO] = OrderedDict()
@@ -48,7 +46,9 @@ class Outcome:
         final_return: Mean return of 100 greedy episodes of the last policy.
         env_steps: Environment steps taken.
         train_s: Training time in s, without compilation.
-        solved: Whether the final return reaches the configuration's target, or CartPole-v1's (475).
+        solved: Whether the final return reaches the configuration's target, or Gymnasium's threshold for the
+            environment; None where neither is known.
+        target_return: What it was compared with; None where nothing is known.
         ended_early: Whether the training ended because it was solved, so that ``env_steps`` and ``train_s`` tell when.
         curve: Each epoch.
     """
@@ -56,7 +56,8 @@ class Outcome:
     final_return: float
     env_steps: int
     train_s: float
-    solved: bool
+    solved: bool | None
+    target_return: float | None
     ended_early: bool
     curve: tuple[Point, ...]
 
@@ -98,14 +99,15 @@ def _described(error: Exception) -> str:
 
 
 def _outcome(config: PPOConfig) -> Outcome:
+    from ..environments.spec import target_return
+
     ppo, curve = _agent(config), _Curve()
     ppo.train([curve])
     final_return = ppo.evaluate().mean
     last = curve.points[-1]
-    target = _SOLVED_RETURN if config.target_return is None else config.target_return
-    return Outcome(
-        final_return, last.env_steps, last.train_s, final_return >= target, ppo.is_solved, tuple(curve.points)
-    )
+    target = ppo.spec.reward_threshold if ppo.config.target_return is None else target_return(ppo.config, ppo.spec)
+    solved = None if target is None else final_return >= target
+    return Outcome(final_return, last.env_steps, last.train_s, solved, target, ppo.is_solved, tuple(curve.points))
 
 
 def _agent(config: PPOConfig) -> PPO:
@@ -123,7 +125,7 @@ def _agent(config: PPOConfig) -> PPO:
         ppo.restart(config)
     _AGENTS[key] = ppo
     while len(_AGENTS) > _MOST_AGENTS:
-        _AGENTS.popitem(last=False)
+        _AGENTS.popitem(last=False)[1].close()
     return ppo
 
 

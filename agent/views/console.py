@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 
 if TYPE_CHECKING:
     from ..rollouts.evaluation import EvaluationResult
 
-# Of CartPole-v1, and how its returns are shown as a histogram.
-_LONGEST_EPISODE = 500
-_BIN_WIDTH = 50
+_BINS = 10
 _BAR_WIDTH = 40
 
 
-def format_evaluation(result: EvaluationResult, *, greedy: bool = True, environment: str = "gymnasium") -> str:
-    """Return the result of an evaluation as one sentence."""
-    policy, owner = "Greedy" if greedy else "Sampled", "Gymnasium" if environment == "gymnasium" else "fastcartpole"
+def format_evaluation(result: EvaluationResult, name: str, *, greedy: bool = True) -> str:
+    """Return the result of an evaluation as one sentence.
+
+    Args:
+        result: The returns.
+        name: What was played.
+        greedy: Whether actions were the most probable ones.
+    """
+    policy = "Greedy" if greedy else "Sampled"
     return (
-        f"{policy} policy in {owner}'s CartPole-v1, {result.episodes} episodes: mean {result.mean:.1f}, "
+        f"{policy} policy in {name}, {result.episodes} episodes: mean {result.mean:.1f}, "
         f"standard deviation {result.standard_deviation:.1f}, min {result.minimum:.0f}, max {result.maximum:.0f}"
     )
 
 
-def print_evaluation(result: EvaluationResult, *, greedy: bool, environment: str) -> None:
+def print_evaluation(result: EvaluationResult, name: str, *, greedy: bool) -> None:
     """Print the result of an evaluation: the sentence, the quartiles and a histogram of the returns."""
     console = Console(highlight=False)
     figures = result.as_dict()
     quartiles = ", ".join(f"{figures[name]:.1f}" for name in ("lower_quartile", "median", "upper_quartile"))
-    console.print(format_evaluation(result, greedy=greedy, environment=environment), markup=False, soft_wrap=True)
+    console.print(format_evaluation(result, name, greedy=greedy), markup=False, soft_wrap=True)
     console.print(f"Quartiles of the returns: {quartiles}")
     block = "#" if console.options.ascii_only else "█"
-    edges = range(0, _LONGEST_EPISODE + _BIN_WIDTH, _BIN_WIDTH)
-    for start in edges[:-1]:
-        count = sum(start < value <= start + _BIN_WIDTH for value in result.returns)
+    counts, edges = np.histogram(result.returns, bins=_edges(result.minimum, result.maximum))
+    width = max(len(f"{edge:g}") for edge in edges)
+    for count, start, end in zip(counts.tolist(), edges.tolist(), edges[1:].tolist(), strict=True):
         bar = block * round(_BAR_WIDTH * count / len(result.returns))
-        console.print(f"{f'{start + 1}-{start + _BIN_WIDTH}':>9} {count:6d} {bar}")
+        console.print(f"{start:{width}g} to {end:{width}g} {count:6d} {bar}".rstrip())
+
+
+def _edges(lowest: float, highest: float) -> npt.NDArray[np.float64]:
+    """Return the edges of at most some ten bins of a round width, with a return that stands on one in the bin above."""
+    step = 10.0 ** math.floor(math.log10(max(highest - lowest, 1.0) / _BINS))
+    step *= next(factor for factor in (1, 2, 5, 10) if (highest - lowest) / (factor * step) <= _BINS)
+    first = math.floor(lowest / step)
+    last = max(math.floor(highest / step) + 1, first + 1)
+    return np.asarray(step * np.arange(first, last + 1), dtype=np.float64)

@@ -149,7 +149,7 @@ class LiveDisplay(Display):
 
     def on_train_begin(self, ppo: PPO) -> None:
         """Everything is compiled: the time left is counted from now."""
-        self._progress.reset(self._task, description="training", completed=ppo.epoch * ppo.config.rollout_size)
+        self._progress.reset(self._task, description="training", completed=ppo.env_steps)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Remember the figures, for whenever the display is refreshed."""
@@ -217,7 +217,7 @@ def format_solved(ppo: PPO, metrics: EpochMetrics) -> str:
     """Return why the training ended, as one sentence."""
     return (
         f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s: the last 100 episodes reached a mean "
-        f"return of {ppo.recent_mean_return:.1f} (target {ppo.config.target_return:g}), and an evaluation confirmed it."
+        f"return of {ppo.recent_mean_return:.1f} (target {ppo.config.target_return:g}), and a validation confirmed it."
     )
 
 

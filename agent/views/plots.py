@@ -33,7 +33,7 @@ def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis
     """Draw the mean returns of runs: one line for each setting, the mean over its seeds, with a band around it.
 
     The band is one standard deviation to either side. A run that ended before the others of its setting counts with its
-    last value from there on: most ended because they had solved CartPole.
+    last value from there on: most ended because they had reached their target.
 
     Args:
         runs: At least one; those that differ in nothing but the seed share a line. An episode has ended in each.
@@ -50,7 +50,7 @@ def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis
         _draw(axes, [_curve(run, x_axis) for run in members], label)
     title = "Learning curve" + ("s" if len(runs) > 1 else "")
     axes.set(xlabel=_FIELDS[x_axis][1], ylabel="mean return", title=title)
-    axes.set_ylim(bottom=0.0)
+    start_at_zero(axes)
     axes.xaxis.set_major_formatter("{x:,.0f}" if x_axis == "steps" else "{x:g}")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center")
@@ -82,6 +82,12 @@ def _label(setting: dict[str, object], others: Sequence[dict[str, object]]) -> s
         name for name in setting if name != "preset" and any(other.get(name) != setting[name] for other in others)
     ]
     return ", ".join([f"preset {setting['preset']}", *(f"{name} {json.dumps(setting[name])}" for name in differing)])
+
+
+def start_at_zero(axes: Axes) -> None:
+    """Let the axis of returns begin with 0, where none is below."""
+    if axes.dataLim.ymin >= 0.0:
+        axes.set_ylim(bottom=0.0)
 
 
 def on_common_grid(curves: Sequence[tuple[Points, Points]], num_points: int) -> tuple[Points, Points]:

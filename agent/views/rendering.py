@@ -1,22 +1,25 @@
-"""Episodes of a policy in Gymnasium's CartPole-v1, drawn by Gymnasium."""
+"""Episodes of a policy, drawn by the environment itself."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
 from ..callbacks import Callback
+from ..environments.making import EnvironmentSource, UnknownEnvironmentError
+from ..environments.spaces import flatten_one
+from ..environments.spec import EnvironmentSpec, spec_of
 from ..kernels.sampling import sample_action
 from ..metrics import EpochMetrics
 from ..process.backend import computing_on
 from ..process.quiet import standard_error_held_back
 from ..process.surroundings import environment_variable
 from ..runs.directory import RunDirectory
-from .animations import STEPS_PER_FRAME, Frame, write_animation
+from .animations import Frame, steps_per_frame, write_animation
 
 if TYPE_CHECKING:
     from ..ppo import PPO
@@ -25,72 +28,110 @@ if TYPE_CHECKING:
 # pygame greets on standard output when it is imported.
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
+# Of environments that do not say at which rate they are drawn.
+_FRAMES_PER_SECOND = 30.0
+# An animation of an environment without a limit ends after so many steps.
+_MOST_STEPS = 2000
+
+
+class Moment(NamedTuple):
+    """Where an episode stands.
+
+    Attributes:
+        steps: Steps played so far.
+        total_reward: Sum of the rewards so far.
+        has_ended: Whether the episode has ended.
+    """
+
+    steps: int
+    total_reward: float
+    has_ended: bool
+
 
 def play_episode(
     environment: gymnasium.Env[Any, Any], actor: keras.Model, seed: int, *, greedy: bool
-) -> Iterator[tuple[int, bool]]:
+) -> Iterator[Moment]:
     """Play one episode, pausing after the reset and after every step.
 
     Args:
-        environment: CartPole.
-        actor: Observations (B, 4), float32, to logits (B, 2).
+        environment: One that the actor can play.
+        actor: Observations (B, D), float32, to logits (B, A).
         seed: Fixes the initial state and the actions.
-        greedy: Whether the more probable action is taken, or actions are drawn with the policy's probabilities.
-
-    Yields:
-        Steps played so far, and whether the episode has ended.
+        greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
     """
+    start = spec_of(environment).action_head.start
     # Away from the initial state's stream, which starts from the same seed.
     generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     observation, _ = environment.reset(seed=seed)
-    step, ended = 0, False
-    yield step, ended
-    while not ended:
+    moment = Moment(0, 0.0, has_ended=False)
+    yield moment
+    while not moment.has_ended:
+        row = flatten_one(environment.observation_space, observation)
         with computing_on("cpu"):
-            logits = np.asarray(actor(observation[None]), dtype=np.float32)[0]
-        action = logits.argmax() if greedy else sample_action(logits[0], logits[1], generator.random())[0]
-        observation, _, terminated, truncated, _ = environment.step(int(action))
-        step, ended = step + 1, terminated or truncated
-        yield step, ended
+            logits = np.asarray(actor(row[None]), dtype=np.float32)[0]
+        action = logits.argmax() if greedy else sample_action(logits, generator.random())[0]
+        observation, reward, terminated, truncated, _ = environment.step(int(action) + start)
+        moment = Moment(moment.steps + 1, moment.total_reward + float(reward), bool(terminated or truncated))
+        yield moment
 
 
-def episode_frames(actor: keras.Model, seed: int, *, greedy: bool) -> Iterator[Frame]:
-    """Play one episode of Gymnasium's ``CartPole-v1`` and draw it.
+def frame_rate(spec: EnvironmentSpec) -> float:
+    """Return how many frames of an animation there are in a second of an environment."""
+    per_second = spec.frames_per_second or _FRAMES_PER_SECOND
+    return per_second / steps_per_frame(per_second)
+
+
+def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, greedy: bool) -> Iterator[Frame]:
+    """Play one episode and let the environment draw it.
 
     Args:
-        actor: Observations (B, 4), float32, to logits (B, 2).
+        source: Makes the environment.
+        actor: Observations (B, D), float32, to logits (B, A).
         seed: Fixes the initial state and the actions.
         greedy: As in :func:`play_episode`.
 
     Yields:
-        Every second frame and the last, shape (400, 600, 3), uint8.
+        As many frames as :func:`frame_rate` says, and the last, shape (H, W, 3), uint8.
 
     Raises:
-        gymnasium.error.DependencyNotInstalled: If pygame is not installed.
+        UnknownEnvironmentError: If the environment draws no images, or lacks a package for it.
     """
-    environment = gymnasium.make("CartPole-v1", render_mode="rgb_array")
+    environment = source.one(render_mode="rgb_array")
     try:
-        for step, ended in play_episode(environment, actor, seed, greedy=greedy):
-            if ended or step % STEPS_PER_FRAME == 0:
-                # Frames need no screen, and no driver for one.
-                with environment_variable("SDL_VIDEODRIVER", "dummy"):
-                    frame: Any = environment.render()
-                yield frame
+        stride = steps_per_frame(spec_of(environment).frames_per_second or _FRAMES_PER_SECOND)
+        for moment in play_episode(environment, actor, seed, greedy=greedy):
+            is_last = moment.has_ended or moment.steps == _MOST_STEPS
+            if is_last or moment.steps % stride == 0:
+                yield _drawn(environment, source)
+            if is_last:
+                return
     finally:
         environment.close()
+
+
+def _drawn(environment: gymnasium.Env[Any, Any], source: EnvironmentSource) -> Frame:
+    # Frames need no screen, and no driver for one.
+    with environment_variable("SDL_VIDEODRIVER", "dummy"):
+        frame: Any = environment.render()
+    if not isinstance(frame, np.ndarray):
+        modes = ", ".join(map(str, environment.metadata.get("render_modes", ()))) or "none"
+        raise UnknownEnvironmentError(f"{source} cannot be drawn: of its render modes ({modes}), none is rgb_array.")
+    return frame
 
 
 class GifRecorder(Callback):
     """Records the policy, actions sampled, before the training, if epoch 0 is asked for, and after chosen epochs."""
 
-    def __init__(self, run: RunDirectory, epochs: Collection[int]) -> None:
+    def __init__(self, run: RunDirectory, source: EnvironmentSource, epochs: Collection[int]) -> None:
         """Prepare; nothing is drawn yet.
 
         Args:
             run: Where the animations go.
+            source: Makes the environment.
             epochs: After which epochs to record.
         """
         self._run = run
+        self._source = source
         self._epochs = frozenset(epochs)
 
     def on_train_begin(self, ppo: PPO) -> None:
@@ -103,7 +144,7 @@ class GifRecorder(Callback):
 
     def _record(self, ppo: PPO, epoch: int) -> None:
         if epoch in self._epochs:
-            frames = episode_frames(ppo.actor, ppo.evaluation_seed, greedy=False)
+            frames = episode_frames(self._source, ppo.actor, ppo.evaluation_seed, greedy=False)
             # Where there is no screen, the drawing library says so for every episode, although it needs none.
             with standard_error_held_back():
-                self._run.write_gif(epoch, lambda path: write_animation(path, frames))
+                self._run.write_gif(epoch, lambda path: write_animation(path, frames, frame_rate(ppo.spec)))

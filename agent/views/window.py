@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
+from ..environments.making import EnvironmentSource
 from ..process.quiet import standard_error_held_back
 from .rendering import play_episode
 
@@ -22,13 +23,17 @@ class NoScreenError(RuntimeError):
 
 
 class Window:
-    """Gymnasium's window of ``CartPole-v1``, in real time."""
+    """The window in which an environment draws itself, in real time."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: EnvironmentSource) -> None:
         """Open nothing yet.
+
+        Args:
+            source: Makes the environment.
 
         Raises:
             NoScreenError: If there is no screen.
+            UnknownEnvironmentError: If the environment draws no window, or lacks a package for it.
         """
         try:
             with standard_error_held_back():
@@ -39,7 +44,7 @@ class Window:
         if pygame.display.get_driver() == "offscreen":
             pygame.display.quit()
             raise NoScreenError("no window can be opened: there is no screen")
-        self._environment: gymnasium.Env[Any, Any] = gymnasium.make("CartPole-v1", render_mode="human")
+        self._environment: gymnasium.Env[Any, Any] = source.one(render_mode="human")
 
     def __enter__(self) -> Window:
         return self
@@ -50,21 +55,21 @@ class Window:
         """Close the window."""
         self._environment.close()
 
-    def play(self, actor: keras.Model, seed: int, *, greedy: bool) -> int | None:
+    def play(self, actor: keras.Model, seed: int, *, greedy: bool) -> float | None:
         """Play one episode.
 
         Args:
-            actor: Observations (B, 4), float32, to logits (B, 2).
+            actor: Observations (B, D), float32, to logits (B, A).
             seed: Fixes the initial state and the actions.
-            greedy: Whether the more probable action is taken, or actions are drawn with the policy's probabilities.
+            greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
 
         Returns:
             Its return; None where the user closed the window.
         """
-        length = 0
-        for step, _ in play_episode(self._environment, actor, seed, greedy=greedy):
+        episode_return = 0.0
+        for moment in play_episode(self._environment, actor, seed, greedy=greedy):
             # Gymnasium draws, but does not hear that the window is to be closed.
             if pygame.event.peek(pygame.QUIT):
                 return None
-            length = step
-        return length
+            episode_return = moment.total_reward
+        return episode_return

@@ -15,7 +15,7 @@ from agent.kernels.rollout import Rollout
 from agent.learning.update import UpdateBatch
 from agent.presets import PRESETS
 from agent.process.backend import keras
-from agent.rollouts.cartpole import Collector
+from agent.rollouts.cartpole import CartPoleCollector
 from bench.process import WrongResultError
 from bench.workloads.solving import TARGET_RETURN, greedy_mean
 from bench.workloads.transitions import initial_weights, some_transitions
@@ -38,7 +38,7 @@ class OurPolicyRollouts:
         self._actor = PPO(PRESETS["fast"]).actor
         self._weights = padded_weights(self._actor.get_weights())
         seeds = np.arange(num_envs, dtype=np.uint64)
-        self._collector = Collector(num_envs, num_steps, max_episode_steps, seeds, seeds + np.uint64(num_envs))
+        self._collector = CartPoleCollector(num_envs, num_steps, max_episode_steps, seeds, seeds + np.uint64(num_envs))
         self._first: Rollout | None = None
         self.work = float(num_envs * num_steps)
         self.threads = self._collector.num_threads

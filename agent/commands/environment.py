@@ -1,0 +1,96 @@
+"""The options that name an environment, and what they stand for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import cloup
+
+from ..process.surroundings import environment_variable
+
+if TYPE_CHECKING:
+    from ..environments.making import EnvironmentSource
+    from ..environments.spec import EnvironmentSpec
+
+ENV_ID_HINT = "'--env-id'"
+
+
+def _with_module_folder(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    """Let the module of an id that was given here, and of no other, be found in the current folder."""
+    if value is not None and ":" in value:
+        from ..environments.making import MODULE_FOLDER
+
+        context.with_resource(environment_variable(MODULE_FOLDER, str(Path.cwd())))
+    return value
+
+
+def _json_object(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    try:
+        content = json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no JSON: {error}.", context, parameter) from None
+    if not isinstance(content, dict):
+        raise click.BadParameter(f'{value!r} is no JSON object such as {{"natural": true}}.', context, parameter)
+    return content
+
+
+def env_id_option(help_text: str, **attributes: Any) -> Any:
+    """Return the option ``--env-id``."""
+    return cloup.option("--env-id", metavar="[MODULE:]ID", callback=_with_module_folder, help=help_text, **attributes)
+
+
+def env_kwargs_option(**attributes: Any) -> Any:
+    """Return the option ``--env-kwargs``."""
+    return cloup.option(
+        "--env-kwargs",
+        metavar="JSON",
+        callback=_json_object,
+        help="Keyword arguments of the environment, such as '{\"natural\": true}'.",
+        **attributes,
+    )
+
+
+def environment_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--env-id`` and ``--env-kwargs`` to a command that is given a trained actor."""
+    env_id = env_id_option(
+        "Environment to play; MODULE is imported first, from the current folder too.",
+        show_default="the run's, or CartPole-v1",
+    )
+    decorated: Callable[..., Any] = env_id(env_kwargs_option(show_default="the run's")(command))
+    return decorated
+
+
+def described(source: EnvironmentSource, hint: str = ENV_ID_HINT) -> EnvironmentSpec:
+    """Return what there is to know of an environment, by making one.
+
+    Raises:
+        click.BadParameter: If it cannot be made, or an agent cannot play it.
+    """
+    from ..environments.making import UnknownEnvironmentError
+    from ..environments.spaces import UnsupportedSpaceError
+
+    try:
+        return source.describe()
+    except (UnknownEnvironmentError, UnsupportedSpaceError) as error:
+        raise click.BadParameter(sentence_of(source, error), param_hint=hint) from None
+
+
+def sentence_of(source: EnvironmentSource, error: Exception) -> str:
+    """Return why an environment cannot be played, as a sentence."""
+    from ..environments.making import MODULE_FOLDER
+    from ..environments.spaces import UnsupportedSpaceError
+
+    if isinstance(error, UnsupportedSpaceError):
+        return f"{source} cannot be learned: {error}"
+    text = f"{error}".rstrip(".")
+    names_module = isinstance(error.__cause__, ModuleNotFoundError) and ":" in str(source.env_id)
+    if names_module and MODULE_FOLDER not in os.environ:
+        return f"{text}; with --env-id {source.env_id} it is looked for in the current folder, too."
+    return f"{text}."

@@ -1,0 +1,103 @@
+"""Observations as vectors, and the actions an agent can choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.vector.utils import iterate
+
+Observations = npt.NDArray[np.float32]
+Flatten = Callable[[Any], Observations]
+
+SUPPORTED_OBSERVATIONS = (
+    "Box of at most two axes, Discrete, MultiBinary and MultiDiscrete, and Tuple and Dict of these, are supported"
+)
+_MOST_AXES = 2
+_SIMPLE = (spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
+
+
+class UnsupportedSpaceError(ValueError):
+    """Raised where an agent cannot learn from such observations, or choose such actions."""
+
+
+@dataclass(frozen=True)
+class ActionHead:
+    """What the actor's outputs mean.
+
+    Attributes:
+        kind: ``"categorical"``: the outputs are logits.
+        sizes: How many outputs each choice has.
+        start: The environment's name of the first action.
+    """
+
+    kind: Literal["categorical"]
+    sizes: tuple[int, ...]
+    start: int = 0
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the actor."""
+        return sum(self.sizes)
+
+
+def action_head(space: gymnasium.Space[Any]) -> ActionHead:
+    """Return the head for an action space.
+
+    Raises:
+        UnsupportedSpaceError: If it is no ``Discrete``.
+    """
+    if not isinstance(space, spaces.Discrete):
+        raise UnsupportedSpaceError(f"the action space {space} is not supported: Discrete is.")
+    return ActionHead("categorical", (int(space.n),), int(space.start))
+
+
+def observation_size(space: gymnasium.Space[Any]) -> int:
+    """Return the length of the vector that an observation is flattened to (``gymnasium.spaces.flatten_space``).
+
+    Raises:
+        UnsupportedSpaceError: If the space is none of those supported, or its vectors have no entries.
+    """
+    if not _is_supported(space):
+        raise UnsupportedSpaceError(f"the observation space {space} is not supported: {SUPPORTED_OBSERVATIONS}.")
+    size = spaces.flatdim(space)
+    if size == 0:
+        raise UnsupportedSpaceError(f"the observation space {space} has no entries to learn from.")
+    return size
+
+
+def _is_supported(space: gymnasium.Space[Any]) -> bool:
+    if isinstance(space, spaces.Dict):
+        return all(map(_is_supported, space.spaces.values()))
+    if isinstance(space, spaces.Tuple):
+        return all(map(_is_supported, space.spaces))
+    if isinstance(space, spaces.Box):
+        return len(space.shape) <= _MOST_AXES
+    return isinstance(space, _SIMPLE)
+
+
+def flattener(space: gymnasium.Space[Any], batch_space: gymnasium.Space[Any]) -> Flatten:
+    """Return the function that makes vectors of a batch of observations, float32 of shape (N, D), in fresh arrays.
+
+    Args:
+        space: Of one observation.
+        batch_space: Of the batch.
+    """
+    if isinstance(space, spaces.Box):
+        size = observation_size(space)
+        return lambda batch: np.array(batch, dtype=np.float32).reshape(-1, size)
+
+    def flatten(batch: Any) -> Observations:
+        return np.array([spaces.flatten(space, one) for one in iterate(batch_space, batch)], dtype=np.float32)
+
+    return flatten
+
+
+def flatten_one(space: gymnasium.Space[Any], observation: Any) -> Observations:
+    """Return one observation as a vector, float32 of shape (D,)."""
+    return np.array(spaces.flatten(space, observation), dtype=np.float32)

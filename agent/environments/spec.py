@@ -1,0 +1,82 @@
+"""What an agent must know of an environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from ..config import REGISTERED, PPOConfig
+from .spaces import ActionHead, action_head, observation_size
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """What an agent must know of an environment. An environment has to be made for it, once.
+
+    Attributes:
+        name: The id it is registered under, else the name of its class.
+        observation_space: Of one observation.
+        action_space: Of one action.
+        observation_size: Length D of an observation as a vector.
+        action_head: What the actor's outputs mean.
+        max_episode_steps: Length at which its episodes are truncated; None for no limit, or one that is not known.
+        reward_threshold: Mean return at which it counts as solved; None where nothing is said.
+        frames_per_second: At which it is drawn in real time; None where nothing is said.
+    """
+
+    name: str
+    observation_space: gymnasium.Space[Any]
+    action_space: gymnasium.Space[Any]
+    observation_size: int
+    action_head: ActionHead
+    max_episode_steps: int | None
+    reward_threshold: float | None
+    frames_per_second: float | None
+
+
+def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[Any, Any, Any]) -> EnvironmentSpec:
+    """Return what an agent must know of an environment, or of those in a vector environment.
+
+    Raises:
+        UnsupportedSpaceError: If the agent cannot learn from its observations, or choose its actions.
+    """
+    if isinstance(environment, gymnasium.vector.VectorEnv):
+        observations, actions = environment.single_observation_space, environment.single_action_space
+    else:
+        observations, actions = environment.observation_space, environment.action_space
+    registered = getattr(environment, "spec", None)
+    limit = getattr(registered, "max_episode_steps", None)
+    threshold = getattr(registered, "reward_threshold", None)
+    frame_rate = (environment.metadata or {}).get("render_fps")
+    return EnvironmentSpec(
+        name=getattr(registered, "id", None) or type(environment.unwrapped).__name__,
+        observation_space=observations,
+        action_space=actions,
+        observation_size=observation_size(observations),
+        action_head=action_head(actions),
+        max_episode_steps=int(limit) if limit is not None and limit > 0 else None,
+        reward_threshold=None if threshold is None else float(threshold),
+        frames_per_second=float(frame_rate) if frame_rate else None,
+    )
+
+
+def episode_limit(config: PPOConfig, spec: EnvironmentSpec) -> int | None:
+    """Return the length at which episodes of the training are truncated; None for no limit."""
+    return spec.max_episode_steps if config.max_episode_steps == REGISTERED else config.max_episode_steps
+
+
+def target_return(config: PPOConfig, spec: EnvironmentSpec) -> float | None:
+    """Return the mean return at which the training ends; None where it has none."""
+    return spec.reward_threshold if config.target_return == REGISTERED else config.target_return
+
+
+def resolved(config: PPOConfig, spec: EnvironmentSpec) -> PPOConfig:
+    """Return the configuration with what it leaves to the environment filled in: limit of episodes and target return.
+
+    Args:
+        config: As asked for.
+        spec: Of the environment.
+    """
+    return config.replace(max_episode_steps=episode_limit(config, spec), target_return=target_return(config, spec))

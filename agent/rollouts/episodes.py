@@ -1,0 +1,56 @@
+"""Whole episodes in a vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from .collector import Episodes
+from .stepping import Stepper
+
+Act = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
+
+
+def play(
+    stepper: Stepper, act: Act, seed: np.random.SeedSequence | int, episodes: int, max_episode_steps: int
+) -> Episodes:
+    """Play so many episodes, each environment its share of them.
+
+    The shares are fixed beforehand, so that short episodes do not count more often. Those of an environment begin one
+    after the other.
+
+    Args:
+        stepper: N environments, reset here.
+        act: Returns an action for each row of observations, shape (N, D).
+        seed: Of the environments' streams.
+        episodes: How many.
+        max_episode_steps: Length at which they are cut off, if the environments have not ended them.
+
+    Returns:
+        The episodes, those of each environment together.
+    """
+    num_envs = stepper.environments.num_envs
+    shares = np.diff(np.arange(num_envs + 1) * episodes // num_envs)
+    results: list[list[tuple[float, int, bool]]] = [[] for _ in range(num_envs)]
+    returns, lengths = np.zeros(num_envs), np.zeros(num_envs, dtype=np.int64)
+    is_playing = shares > 0
+    env_steps = 0
+    stepper.reset(seed)
+    while is_playing.any():
+        counts = is_playing & ~stepper.ignored
+        step = stepper.step(act(stepper.observations))
+        env_steps += num_envs
+        returns += np.where(counts, step.rewards, 0.0)
+        lengths += counts
+        ended = step.terminated | step.truncated
+        is_cut_off = ~ended & (lengths >= max_episode_steps)
+        for n in np.flatnonzero(counts & (ended | is_cut_off)).tolist():
+            results[n].append((returns[n], lengths[n], bool(is_cut_off[n])))
+            returns[n], lengths[n] = 0.0, 0
+            # An episode that was cut off goes on: what comes of it is nobody's.
+            is_playing[n] = len(results[n]) < shares[n] and not is_cut_off[n]
+    columns = zip(*(result for of_one in results for result in of_one), strict=True)
+    all_returns, all_lengths, cut_off = (np.array(column) for column in columns)
+    return Episodes(all_returns, all_lengths, cut_off, env_steps)

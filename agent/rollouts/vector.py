@@ -1,0 +1,216 @@
+"""Any vector environment: the policy acts in one Numba kernel, the environments step as they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from fastcartpole.kernels import kernel
+from fastcartpole.random_streams import Streams, next_double, seed_streams
+
+from ..environments.spec import EnvironmentSpec
+from ..errors import InvalidTransitionError
+from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
+from ..kernels.rollout import Rollout, new_rollout
+from ..kernels.sampling import greedy_action, sample_action
+from .collector import Episodes
+from .episodes import play
+from .stepping import Step, Stepper, Vector
+
+Row = npt.NDArray[np.float32]
+
+
+@kernel()
+def act(
+    weights: MLPWeights,
+    num_actions: int,
+    observations: npt.NDArray[np.float32],
+    action_streams: Streams,
+    is_greedy: bool,
+    actions: npt.NDArray[np.int64],
+    log_probs: npt.NDArray[np.float32],
+) -> None:
+    """Choose an action for each row of ``observations``, shape (N, D), and write it and its log-probability."""
+    for start in range(0, len(observations), CHUNK):
+        stop = min(start + CHUNK, len(observations))
+        inputs = new_activations(weights, stop - start)
+        logits = chunk_outputs(start, stop, weights, observations, inputs, np.zeros_like(inputs))
+        for i in range(start, stop):
+            if is_greedy:
+                actions[i], log_probs[i] = greedy_action(logits[:num_actions, i - start])
+            else:
+                uniform = next_double(action_streams, i)
+                actions[i], log_probs[i] = sample_action(logits[:num_actions, i - start], uniform)
+
+
+class VectorCollector:
+    """A vector environment and the random streams of the policy in it.
+
+    What the environments are in the midst of cannot be kept: after :meth:`set_state`, or in a copy, they begin new
+    episodes. :class:`agent.rollouts.collector.Collector` describes attributes and methods.
+    """
+
+    is_exact = False
+    num_threads = 1
+
+    def __init__(
+        self,
+        environments: Vector,
+        spec: EnvironmentSpec,
+        num_steps: int,
+        environment_seed: np.random.SeedSequence,
+        action_seeds: npt.NDArray[np.uint64],
+        *,
+        is_ours: bool,
+        evaluation_environments: Vector | Callable[[], Vector],
+        evaluation_batch: int,
+        autoreset_mode: AutoresetMode | None = None,
+    ) -> None:
+        """Reset the environments.
+
+        Args:
+            environments: N environments.
+            spec: Of one of them.
+            num_steps: Steps T of each environment in one rollout.
+            environment_seed: Of the environments' streams.
+            action_seeds: Seeds of the action sampling, shape (N,), uint64.
+            is_ours: Whether they are to be closed with the collector.
+            evaluation_environments: The vector environment that evaluations play, or a function that makes one.
+            evaluation_batch: How many environments it holds.
+            autoreset_mode: How the environments begin new episodes; None for what they say themselves.
+
+        Raises:
+            ValueError: If they do not say.
+        """
+        self._stepper = Stepper(environments, autoreset_mode)
+        self._spec = spec
+        self._num_steps = num_steps
+        self.evaluation_batch = evaluation_batch
+        self._evaluation_environments = evaluation_environments
+        self._is_ours = is_ours
+        self._evaluation: Stepper | None = None
+        self._autoreset_mode = autoreset_mode
+        self._steps_taken = 0
+        self.action_streams = np.zeros((4, environments.num_envs), dtype=np.uint64)
+        seed_streams(action_seeds, np.arange(environments.num_envs), self.action_streams)
+        self.ignores_actions = self._stepper.ignores_actions
+        self.reset(environment_seed)
+
+    def reset(self, seed: np.random.SeedSequence | None = None) -> None:
+        """Start a new episode in every environment."""
+        self._stepper.reset(seed)
+        num_envs = len(self._stepper.observations)
+        self.running_returns = np.zeros(num_envs)
+        self.running_lengths = np.zeros(num_envs, dtype=np.int64)
+
+    def get_state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the streams of the actions."""
+        return {"action_streams": self.action_streams.copy(), "steps_taken": np.array(self._steps_taken)}
+
+    def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Go on with the streams that :meth:`get_state` returned; the environments stay where they are."""
+        self.action_streams = state["action_streams"].copy()
+        self._steps_taken = int(state["steps_taken"])
+
+    def collect(self, weights: MLPWeights) -> Rollout:
+        """Play T steps in every environment with the given policy, in fresh arrays.
+
+        Raises:
+            InvalidTransitionError: If an observation or a reward is infinite or not a number.
+        """
+        stepper, num_actions = self._stepper, self._spec.action_head.num_outputs
+        num_envs = len(stepper.observations)
+        rollout = new_rollout(self._num_steps, num_envs, self._spec.observation_size, 0)
+        truncations: list[dict[int, Row]] = []
+        actions = np.empty(num_envs, dtype=np.int64)
+        for t in range(self._num_steps):
+            observations = rollout.observations[t]
+            observations[:] = stepper.observations
+            act(weights, num_actions, observations, self.action_streams, False, actions, rollout.log_probs[t])
+            rollout.actions[t] = actions
+            ignored = stepper.ignored
+            step = stepper.step(actions)
+            self._record(t, step, ignored, rollout)
+            truncations.append(step.final_observations)
+        rollout.last_observations[:] = stepper.observations
+        rollout = rollout._replace(final_observations=_in_order(truncations, rollout.last_observations))
+        self._check(rollout)
+        self._steps_taken += self._num_steps
+        return rollout
+
+    def _record(self, t: int, step: Step, ignored: npt.NDArray[np.bool_], rollout: Rollout) -> None:
+        rollout.rewards[t] = step.rewards
+        rollout.terminated[t] = step.terminated
+        rollout.truncated[t] = step.truncated
+        self.running_returns += step.rewards
+        self.running_lengths += 1
+        if self.ignores_actions and ignored.any():
+            rollout.valid[t] = ~ignored
+            self.running_lengths[ignored] = 0
+        ended = np.flatnonzero(step.terminated | step.truncated)
+        if ended.size:
+            rollout.episode_lengths[t, ended] = self.running_lengths[ended]
+            rollout.episode_returns[t, ended] = self.running_returns[ended]
+            self.running_lengths[ended] = 0
+            self.running_returns[ended] = 0.0
+
+    def _check(self, rollout: Rollout) -> None:
+        """Raise an InvalidTransitionError that names the first environment and step with a number that is none."""
+        after = np.concatenate([rollout.observations[1:], rollout.last_observations[None]])
+        for what, is_finite in (
+            ("an observation", np.isfinite(rollout.observations[0])[None].all(axis=-1)),
+            ("a reward", np.isfinite(rollout.rewards)),
+            ("an observation", np.isfinite(after).all(axis=-1)),
+            ("a final observation", np.isfinite(rollout.final_observations).all(axis=-1)),
+        ):
+            if is_finite.all():
+                continue
+            step, index = np.argwhere(~is_finite)[0].tolist()
+            raise InvalidTransitionError(
+                f"environment {index} of {self._spec.name} gave {what} that is infinite or not a number in step "
+                f"{self._steps_taken + step + 1}."
+            )
+
+    def play_episodes(
+        self, weights: MLPWeights, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+    ) -> Episodes:
+        """Play whole episodes with the greedy policy, in environments of their own."""
+        if self._evaluation is None:
+            given = self._evaluation_environments
+            if isinstance(given, VectorEnv):
+                self._evaluation = Stepper(given, self._autoreset_mode)
+            else:
+                self._evaluation = Stepper(given())
+        num_actions = self._spec.action_head.num_outputs
+
+        def greedy(observations: Row) -> npt.NDArray[np.int64]:
+            actions = np.empty(len(observations), dtype=np.int64)
+            log_probs = np.empty(len(observations), dtype=np.float32)
+            act(weights, num_actions, observations, self.action_streams, True, actions, log_probs)
+            return actions
+
+        return play(self._evaluation, greedy, seed, episodes, max_episode_steps)
+
+    def close(self) -> None:
+        """Close the environments that were made here."""
+        if self._is_ours:
+            self._stepper.environments.close()
+        if self._evaluation is not None and not isinstance(self._evaluation_environments, VectorEnv):
+            self._evaluation.environments.close()
+
+
+def _in_order(truncations: list[dict[int, Row]], like: Row) -> npt.NDArray[np.float32]:
+    """Return the final observations of each environment's truncated episodes one after the other, shape (K, N, D)."""
+    of_each: list[list[Row]] = [[] for _ in like]
+    for step in truncations:
+        for n, observation in step.items():
+            of_each[n].append(observation)
+    finals = np.zeros((max(map(len, of_each)), *like.shape), dtype=np.float32)
+    for n, observations in enumerate(of_each):
+        for k, observation in enumerate(observations):
+            finals[k, n] = observation
+    return finals
