@@ -394,10 +394,14 @@ class PPO:
 
     def allowed_validation(self, allowance: Allowance) -> EvaluationResult | None:
         """Play what is allowed of the episodes of :meth:`validate`; None where one was longer than that."""
+        if self._collector.evaluation_batch is None:
+            return self.validate()
         return self._allowed_episodes(self._seeds.validation, allowance)
 
     def allowed_evaluation(self, allowance: Allowance) -> EvaluationResult | None:
         """Play what is allowed of the episodes of :meth:`evaluate`; None where one was longer than that."""
+        if self._collector.evaluation_batch is None:
+            return self.evaluate()
         return self._allowed_episodes(self._seeds.evaluation, allowance)
 
     def _unlimited(self) -> Allowance:

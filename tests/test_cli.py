@@ -56,7 +56,7 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
     assert set(header.split()) < set(COLUMNS)
     assert first.split()[:2] == ["1", "2048"]
     assert second.split()[:2] == ["2", "4096"]
-    assert evaluation.startswith("Greedy policy in Gymnasium's CartPole-v1, 100 episodes: mean ")
+    assert evaluation.startswith("Greedy policy in CartPole-v1, 100 episodes: mean ")
     assert all(word in evaluation for word in ("standard deviation", "min", "max"))
     assert saved == "Saved in results/first"
 
@@ -106,7 +106,7 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
         (["--envs", "abc"], "Invalid value for '--envs': 'abc' is not a valid integer range."),
         (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
         (["--seed", "-1"], "Invalid value for '--seed': -1 is not in the range x>=0."),
-        (["--preset", "slow"], "Invalid value for '--preset': 'slow' is not one of 'fast', 'keras'."),
+        (["--preset", "slow"], "Invalid value for '--preset': 'slow' is not one of 'fast', 'keras', 'standard'."),
         (["--steps-per-epoch", "0"], "Invalid value for '--steps-per-epoch': 0 is not in the range x>=1."),
         (["--total-steps", "0"], "Invalid value for '--total-steps': 0 is not in the range x>=1."),
         (["--total-steps", "9", "--epochs", "9"], "Error: --epochs and --total-steps exclude each other."),
@@ -150,6 +150,9 @@ def test_a_wrong_argument_is_one_sentence_exit_code_2_and_nothing_touched(tmp_pa
 
 def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
     settings = {
+        "env_id": ("--env-id", "Acrobot-v1"),
+        "env_kwargs": ("--env-kwargs", {"render_mode": "rgb_array"}),
+        "vectorization": ("--vectorization", "async"),
         "num_envs": ("--envs", 3),
         "steps_per_epoch": ("--steps-per-epoch", 100),
         "max_episode_steps": ("--max-episode-steps", None),
@@ -166,6 +169,7 @@ def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
         "policy_learning_rate": ("--policy-learning-rate", 0.001),
         "value_learning_rate": ("--value-learning-rate", 0.004),
         "learning_rate_schedule": ("--learning-rate-schedule", "linear"),
+        "adam_epsilon": ("--adam-epsilon", 1e-6),
         "max_gradient_norm": ("--max-gradient-norm", 0.5),
         "policy_update_epochs": ("--policy-update-epochs", 3),
         "value_update_epochs": ("--value-update-epochs", 5),
@@ -179,6 +183,7 @@ def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
         arguments.append(flag)
         if value is not True:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = json.dumps(value) if isinstance(value, dict) else text
             arguments.append("none" if value is None else text if flag != "--total-steps" else "200")
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output
@@ -328,9 +333,9 @@ def test_help_names_every_option_with_its_default():
         "256 for fast, 1 for keras",
         "100 for fast, 30 for keras",
         "8192 for fast, 4000 for keras",
-        "none for fast, 0,8,20 for keras",
+        "0,8,20 for keras, else none",
         "[default: 0; x>=0]",
-        "runs/PRESET-SEED-TIME",
+        "runs/[ENV-]PRESET-SEED-TIME",
     ):
         assert expected in words
 

@@ -87,7 +87,7 @@ def test_a_terminal_shows_progress_the_latest_figures_and_the_curve_as_they_chan
         for name in ("kl", "clip_fraction", "policy_loss", "value_loss", "entropy", "explained_variance"):
             assert re.search(rf"{name} +-?[\d.]+", last), name
     *_, evaluation, saved, _ = last.replace("\r", "").split("\n")
-    assert evaluation.startswith("Greedy policy in Gymnasium's CartPole-v1, 100 episodes: mean ")
+    assert evaluation.startswith("Greedy policy in CartPole-v1, 100 episodes: mean ")
     assert saved == "Saved in o"
     # TensorFlow's and the drawing library's remarks, and Python's warnings.
     assert not re.search(r"oneDNN|cuda|cpu_feature|I0000|XDG|Warning", written)
@@ -147,7 +147,7 @@ def test_a_resumed_curve_begins_where_the_run_began():
 class FakePPO:
     """What a display looks at."""
 
-    epoch = 0
+    epoch = env_steps = 0
     is_solved = False
     config = SimpleNamespace(rollout_size=10, target_return=None)
 

@@ -41,7 +41,7 @@ def test_an_exported_actor_gives_the_actors_outputs(copied_run, tmp_path, file_f
 
 
 def test_a_wrong_export_is_not_kept(copied_run, monkeypatch):
-    monkeypatch.setitem(exporting._READERS, "keras", lambda _path: lambda _observations: np.zeros((1000, 2)))
+    monkeypatch.setitem(exporting._READERS, "keras", lambda *_: lambda _observations: np.zeros((1000, 2)))
     before = sorted(copied_run.iterdir())
     result = invoke("export", copied_run, "--format", "keras")
     assert result.exit_code == 1

@@ -14,6 +14,7 @@ from PIL import Image
 from runs import LEANING, TO_THE_LEFT, TO_THE_RIGHT, invoke, let_act_by, message_of
 
 from agent import PPO
+from agent.environments.making import EnvironmentSource
 from agent.learning.networks import build_actor
 from agent.runs.directory import RunDirectory
 from agent.runs.replay import actors_after
@@ -69,7 +70,7 @@ def test_the_last_policy_is_shown_in_real_time_frame_by_frame(copied_run):
 )
 def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, monkeypatch):
     # What they have learned may look alike: these do not.
-    actors = {epoch: build_actor((4, 4), seed=0) for epoch in (0, 2, 4)}
+    actors = {epoch: build_actor(4, 2, (4, 4), seed=0) for epoch in (0, 2, 4)}
     for actor, weights in zip(actors.values(), (TO_THE_LEFT, LEANING, TO_THE_RIGHT), strict=True):
         let_act_by(actor, weights)
     monkeypatch.setattr("agent.runs.replay.actors_after", lambda *_: actors)
@@ -95,7 +96,7 @@ def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, m
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio's reader leaves pipes open
 def test_a_film_shows_the_same(copied_run):
-    actor = build_actor((4, 4), seed=0)
+    actor = build_actor(4, 2, (4, 4), seed=0)
     let_act_by(actor, TO_THE_RIGHT)
     actor.save(copied_run / "actor.keras")
     assert invoke("render", copied_run, "--out", copied_run / "film.mp4").exit_code == 0
@@ -178,8 +179,8 @@ def test_a_window_shows_episodes_and_their_returns(copied_run):
 
 
 def test_closing_the_window_ends_it():
-    with window.Window() as opened:
-        actor = build_actor((4,), seed=0)
+    with window.Window(EnvironmentSource("CartPole-v1")) as opened:
+        actor = build_actor(4, 2, (4,), seed=0)
         assert opened.play(actor, seed=0, greedy=True) > 5
         pygame.event.post(pygame.event.Event(pygame.QUIT))
         assert opened.play(actor, seed=0, greedy=True) is None

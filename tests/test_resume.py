@@ -51,7 +51,7 @@ def test_a_run_notes_what_it_was_made_by(trained):
         (("--seed", "1"), "--resume takes --seed from the run; it cannot be given with it."),
         (("--out", "elsewhere"), "--resume takes --out from the run; it cannot be given with it."),
         (("--epochs", "9", "--total-steps", "9"), "--epochs and --total-steps exclude each other."),
-        (("--target-return", "-1"), "target_return must be"),
+        (("--target-return", "nan"), "target_return must be"),
     ],
 )
 def test_what_cannot_be_resumed_is_one_sentence_and_changes_nothing(trained, arguments, message):

@@ -88,9 +88,8 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
     try:
         return TrainedActor(load_actor(actor_path, spec.observation_size, spec.action_head.num_outputs), source, spec)
     except ValueError as error:
-        other = "" if env_id else "; --env-id names another environment"
-        message = f"{str(error).rstrip('.')} (played is {spec.name}{other})."
-        raise click.BadParameter(message, param_hint=_HINT) from None
+        hint = f" It is to play {spec.name}; --env-id names another environment." if "must map" in str(error) else ""
+        raise click.BadParameter(f"{error}{hint}", param_hint=_HINT) from None
 
 
 def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | None) -> EnvironmentSource:

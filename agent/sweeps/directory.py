@@ -15,7 +15,7 @@ from ..runs.tables import csv_text, read_json, read_table, write_json, write_tex
 from .grid import OF_THE_ENVIRONMENT, Key, Run, as_text
 from .worker import Failure, Outcome, Point
 
-_RESULT_COLUMNS = ("seed", "final_return", "env_steps", "train_s", "solved", "target_return", "ended_early", "error")
+_RESULT_COLUMNS = ("seed", "final_return", "env_steps", "train_s", "solved", "target", "ended_early", "error")
 _CURVE_COLUMNS = ("seed", "epoch", "env_steps", "mean_return", "train_s")
 _FORMAT = 2
 
@@ -220,7 +220,7 @@ def _outcome_of(row: Mapping[str, str], curve: Mapping[int, Point]) -> Outcome:
         int(row["env_steps"]),
         float(row["train_s"]),
         None if row["solved"] == as_text(None) else _truth(row["solved"]),
-        None if row["target_return"] == as_text(None) else float(row["target_return"]),
+        None if row["target"] == as_text(None) else float(row["target"]),
         _truth(row["ended_early"]),
         points,
     )

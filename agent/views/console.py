@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from ..rollouts.evaluation import EvaluationResult
 
 _BINS = 10
+_FINEST = 0.01
 _BAR_WIDTH = 40
 
 
@@ -39,17 +42,19 @@ def print_evaluation(result: EvaluationResult, name: str, *, greedy: bool) -> No
     console.print(format_evaluation(result, name, greedy=greedy), markup=False, soft_wrap=True)
     console.print(f"Quartiles of the returns: {quartiles}")
     block = "#" if console.options.ascii_only else "█"
-    counts, edges = np.histogram(result.returns, bins=_edges(result.minimum, result.maximum))
+    counts, edges = np.histogram(result.returns, bins=_edges(result.returns))
     width = max(len(f"{edge:g}") for edge in edges)
-    for count, start, end in zip(counts.tolist(), edges.tolist(), edges[1:].tolist(), strict=True):
+    for count, (start, end) in zip(counts.tolist(), itertools.pairwise(edges.tolist()), strict=True):
         bar = block * round(_BAR_WIDTH * count / len(result.returns))
         console.print(f"{start:{width}g} to {end:{width}g} {count:6d} {bar}".rstrip())
 
 
-def _edges(lowest: float, highest: float) -> npt.NDArray[np.float64]:
-    """Return the edges of at most some ten bins of a round width, with a return that stands on one in the bin above."""
-    step = 10.0 ** math.floor(math.log10(max(highest - lowest, 1.0) / _BINS))
-    step *= next(factor for factor in (1, 2, 5, 10) if (highest - lowest) / (factor * step) <= _BINS)
-    first = math.floor(lowest / step)
-    last = max(math.floor(highest / step) + 1, first + 1)
+def _edges(returns: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return the edges of some ten bins of a round width, with a return that stands on an edge in the bin above."""
+    lowest, highest = min(returns), max(returns)
+    step = 10.0 ** math.floor(math.log10(max((highest - lowest) / _BINS, np.spacing(abs(highest)), _FINEST)))
+    step *= next(factor for factor in (1, 2, 5, 10) if highest - lowest <= _BINS * factor * step)
+    if all(float(value).is_integer() for value in returns):
+        step = max(step, 1.0)
+    first, last = math.floor(lowest / step), math.floor(highest / step) + 1
     return np.asarray(step * np.arange(first, last + 1), dtype=np.float64)

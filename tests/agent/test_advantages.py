@@ -28,15 +28,22 @@ def expected_path(rewards, values, value_after, gamma, gae_lambda):
     end_probability=st.sampled_from([0.0, 0.3, 1.0]),
     gamma=st.floats(0.5, 1.0),
     gae_lambda=st.floats(0.0, 1.0),
+    next_step=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_each_path_gets_its_discounted_sums(num_steps, num_envs, end_probability, gamma, gae_lambda, seed):
+def test_each_path_gets_its_discounted_sums(num_steps, num_envs, end_probability, gamma, gae_lambda, next_step, seed):
     generator = np.random.default_rng(seed)
     shape = (num_steps, num_envs)
-    rollout = new_rollout(num_steps, num_envs, max_episode_steps=1)
+    rollout = new_rollout(num_steps, num_envs, observation_size=3, most_truncations=num_steps)
     rollout.rewards[:] = generator.normal(size=shape)
     rollout.terminated[:] = generator.random(shape) < end_probability
     rollout.truncated[:] = generator.random(shape) < end_probability
+    if next_step:
+        # After the end of an episode comes a step whose action is ignored.
+        for t in range(1, num_steps):
+            rollout.valid[t] = ~(rollout.valid[t - 1] & (rollout.terminated[t - 1] | rollout.truncated[t - 1]))
+        for array in (rollout.rewards, rollout.terminated, rollout.truncated):
+            array[~rollout.valid] = 0
     values = generator.normal(size=shape).astype(np.float32)
     last_values = generator.normal(size=num_envs).astype(np.float32)
     final_values = generator.normal(size=rollout.final_observations.shape[:2]).astype(np.float32)
@@ -47,6 +54,10 @@ def test_each_path_gets_its_discounted_sums(num_steps, num_envs, end_probability
         start, truncations = 0, 0
         for t in range(num_steps):
             terminated, truncated = rollout.terminated[t, n], rollout.truncated[t, n]
+            if not rollout.valid[t, n]:
+                assert advantages[t, n] == returns[t, n] == 0.0
+                start = t + 1
+                continue
             if not (terminated or truncated or t == num_steps - 1):
                 continue
             value_after = last_values[n]
@@ -70,19 +81,30 @@ def test_each_path_gets_its_discounted_sums(num_steps, num_envs, end_probability
 
 def test_normalized_advantages_have_mean_0_and_deviation_1():
     advantages = np.random.default_rng(0).normal(3.0, 7.0, (50, 20)).astype(np.float32)
-    actual = normalized(advantages)
+    actual = normalized(advantages, np.ones_like(advantages, dtype=bool))
     assert actual.dtype == np.float32
     assert abs(actual.mean(dtype=np.float64)) < 1e-6
     assert abs(actual.std(dtype=np.float64) - 1.0) < 1e-6
     np.testing.assert_allclose(actual, (advantages - advantages.mean()) / advantages.std(), atol=1e-5)
 
 
+def test_what_does_not_count_changes_no_advantage():
+    advantages = np.random.default_rng(0).normal(3.0, 7.0, (50, 20)).astype(np.float32)
+    valid = np.random.default_rng(1).random(advantages.shape) < 0.7
+    others = np.where(valid, advantages, 1e6).astype(np.float32)
+    everywhere = np.ones(np.count_nonzero(valid), dtype=bool)
+    assert np.array_equal(normalized(others, valid)[valid], normalized(advantages[valid], everywhere))
+    nowhere = np.zeros_like(valid)
+    assert np.array_equal(normalized(advantages, nowhere), advantages)
+
+
 def test_advantages_that_are_not_numbers_stay_visible():
-    assert np.isnan(normalized(np.array([[1.0, np.nan]], dtype=np.float32))).all()
+    assert np.isnan(normalized(np.array([[1.0, np.nan]], dtype=np.float32), np.ones((1, 2), dtype=bool))).all()
 
 
 def test_equal_advantages_become_zeros():
-    assert np.array_equal(normalized(np.full((3, 2), 5.0, dtype=np.float32)), np.zeros((3, 2)))
+    equal = np.full((3, 2), 5.0, dtype=np.float32)
+    assert np.array_equal(normalized(equal, np.ones((3, 2), dtype=bool)), np.zeros((3, 2)))
 
 
 def test_explained_variance_is_1_for_the_targets_0_for_a_constant_and_unknown_for_equal_targets():

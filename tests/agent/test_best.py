@@ -13,10 +13,13 @@ from agent.runs.directory import RunDirectory
 
 CONFIG = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), target_return=None, epochs=5)
 
+STEPS = CONFIG.rollout_size
+
 
 def drawn(epoch):
     """Return the figures of an epoch."""
-    return EpochMetrics(**{**dict.fromkeys(EpochMetrics.__annotations__, 0.0), "epoch": epoch})
+    steps = STEPS * epoch
+    return EpochMetrics(**{**dict.fromkeys(EpochMetrics.__annotations__, 0.0), "epoch": epoch, "env_steps": steps})
 
 
 class Scored(PPO):
@@ -30,16 +33,17 @@ class Scored(PPO):
     def train_epoch(self):
         # Nothing is learned: the weights tell of the epoch.
         self._epoch += 1
+        self._env_steps += STEPS
         for variable in self.actor.weights:
             variable.assign(variable + self._epoch)
         return drawn(self._epoch)
 
     def validate(self):
         self.validated[self.epoch] = self.actor.get_weights()
-        return EvaluationResult((self.means[self.epoch], self.means[self.epoch]))
+        return EvaluationResult((self.means[self.epoch], self.means[self.epoch]), (1, 1))
 
     def evaluate(self):
-        return EvaluationResult((1000.0 + self.epoch,))
+        return EvaluationResult((1000.0 + self.epoch,), (1,))
 
 
 def kept_of(run):
@@ -59,7 +63,7 @@ def kept_of(run):
 def test_the_first_policy_with_the_highest_mean_of_those_evaluated_is_kept(tmp_path, means, every, best):
     run = RunDirectory(tmp_path)
     ppo = Scored(means)
-    ppo.train([BestPolicy(run, every)])
+    ppo.train([BestPolicy(run, every * STEPS)])
     assert ppo.validated.keys() == means.keys()
     evaluation, weights = kept_of(run)
     # Reported are other episodes than those the policy was chosen by.
@@ -70,9 +74,9 @@ def test_the_first_policy_with_the_highest_mean_of_those_evaluated_is_kept(tmp_p
 
 def test_a_better_policy_of_an_earlier_session_stays(tmp_path):
     run = RunDirectory(tmp_path)
-    Scored({5: 50.0}).train([BestPolicy(run, 10)])
+    Scored({5: 50.0}).train([BestPolicy(run, 10 * STEPS)])
     before = kept_of(run)
-    Scored({5: 49.0}).train([BestPolicy(run, 10)])
+    Scored({5: 49.0}).train([BestPolicy(run, 10 * STEPS)])
     after = kept_of(run)
     assert after[0] == before[0]
     assert all(np.array_equal(*pair) for pair in zip(after[1], before[1], strict=True))

@@ -8,19 +8,20 @@ from gymnasium.vector import AutoresetMode
 from agent.kernels.forward import padded_weights
 from agent.learning.networks import build_actor
 from agent.rollouts import cartpole
-from agent.rollouts.cartpole import Collector, greedy_episode_lengths
+from agent.rollouts.cartpole import CartPoleCollector, greedy_episode_lengths
 
 NUM_STEPS = 120
 
 
 def collector(num_envs, *, num_steps=NUM_STEPS, max_episode_steps=500, first_seed=10):
     environment_seeds = np.arange(first_seed, first_seed + num_envs, dtype=np.uint64)
-    return Collector(num_envs, num_steps, max_episode_steps, environment_seeds, environment_seeds + np.uint64(10**6))
+    action_seeds = environment_seeds + np.uint64(10**6)
+    return CartPoleCollector(num_envs, num_steps, max_episode_steps, environment_seeds, action_seeds)
 
 
 @pytest.fixture(scope="module")
 def actor():
-    return build_actor((64, 64), seed=0)
+    return build_actor(4, 2, (64, 64), seed=0)
 
 
 @pytest.mark.parametrize(("num_envs", "max_episode_steps"), [(1, 500), (5, 15), (130, 500)])

@@ -91,7 +91,7 @@ def test_what_is_set_by_hand_is_not_adapted():
     assert (config.policy_update_epochs, config.value_update_epochs) == (4, 7)
     assert adapted_preset("fast") == FAST
     assert adapted_preset("keras", seed=3) == PRESETS["keras"].replace(seed=3)
-    with pytest.raises(ValueError, match="preset must be one of fast, keras, got 'slow'"):
+    with pytest.raises(ValueError, match="preset must be one of fast, keras, standard, got 'slow'"):
         adapted_preset("slow")
 
 
@@ -161,7 +161,7 @@ def test_numbers_of_numpy_are_numbers():
     )
     assert config == plain
     assert json.dumps(config.as_dict()) == json.dumps(plain.as_dict())
-    assert {type(value) for value in config.as_dict().values()} <= {str, int, float, bool, tuple, type(None)}
+    assert {type(value) for value in config.as_dict().values()} <= {str, int, float, bool, tuple, dict, type(None)}
     assert {type(size) for size in config.hidden_sizes} == {int}
 
 

@@ -10,7 +10,7 @@ from agent.learning.networks import build_actor
 
 
 def test_the_returns_are_those_of_single_episodes_in_gymnasium():
-    actor = build_actor((8,), seed=4)
+    actor = build_actor(4, 2, (8,), seed=4)
     environment = gymnasium.make_vec("CartPole-v1", num_envs=20, vectorization_mode="vector_entry_point")
     environment.reset(seed=6)
     initial_states = environment.unwrapped.state.T
@@ -25,23 +25,23 @@ def test_the_returns_are_those_of_single_episodes_in_gymnasium():
             observation, reward, terminated, truncated, _ = single.step(action)
             total, ended = total + reward, terminated or truncated
         expected.append(total)
-    assert evaluate(actor, episodes=20, seed=6) == EvaluationResult(tuple(expected))
+    assert evaluate(actor, episodes=20, seed=6) == EvaluationResult(tuple(expected), tuple(map(int, expected)))
 
 
 def test_numbers_of_numpy_are_numbers():
-    actor = build_actor((8,), seed=0)
+    actor = build_actor(4, 2, (8,), seed=0)
     assert evaluate(actor, episodes=np.int64(3), seed=np.uint8(2)) == evaluate(actor, episodes=3, seed=2)
 
 
 @pytest.mark.parametrize(("episodes", "error"), [(0, ValueError), (2.5, TypeError)])
 def test_a_wrong_number_of_episodes_is_named(episodes, error):
     with pytest.raises(error, match="episodes must be"):
-        evaluate(build_actor((8,), seed=0), episodes=episodes)
+        evaluate(build_actor(4, 2, (8,), seed=0), episodes=episodes)
 
 
 def test_statistics_are_those_of_numpy():
     returns = (1.0, 2.0, 6.0)
-    assert EvaluationResult(returns).as_dict() == {
+    assert EvaluationResult(returns, (3, 4, 8)).as_dict() == {
         "episodes": 3,
         "mean": 3.0,
         "standard_deviation": pytest.approx(np.std(returns)),
@@ -50,12 +50,13 @@ def test_statistics_are_those_of_numpy():
         "median": 2.0,
         "upper_quartile": 4.0,
         "maximum": 6.0,
+        "mean_length": 5.0,
     }
 
 
 @pytest.mark.parametrize("greedy", [True, False])
 def test_our_environments_give_gymnasiums_returns(greedy):
-    actor = build_actor((8,), seed=4)
+    actor = build_actor(4, 2, (8,), seed=4)
     results = [
         evaluate(actor, episodes=50, seed=3, greedy=greedy, environment=environment)
         for environment in ("gymnasium", "fast")
@@ -65,12 +66,12 @@ def test_our_environments_give_gymnasiums_returns(greedy):
 
 def test_an_unknown_environment_is_named():
     with pytest.raises(ValueError, match="environment must be one of gymnasium, fast, got 'slow'"):
-        evaluate(build_actor((8,), seed=0), environment="slow")
+        evaluate(build_actor(4, 2, (8,), seed=0), environment="slow")
 
 
 def test_short_episodes_are_not_favoured():
     """A sampled coin-flip policy: its mean length is known from whole episodes played one after the other."""
-    coin = build_actor((2,), seed=0)
+    coin = build_actor(4, 2, (2,), seed=0)
     coin.set_weights([np.zeros_like(weight) for weight in coin.get_weights()])
     single = gymnasium.make("CartPole-v1")
     generator = np.random.default_rng(0)

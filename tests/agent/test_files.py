@@ -96,7 +96,7 @@ def test_the_curve_of_a_run_of_a_sweep_is_on_the_disk_before_its_result(tmp_path
 
     monkeypatch.setattr("agent.sweeps.directory.append_lines", noting_append)
     calls.clear()
-    directory.append(runs[0], Outcome(9.0, 100, 0.5, False, False, (Point(100, 9.0, 0.5),)))
+    directory.append(runs[0], Outcome(9.0, 100, 0.5, False, None, False, (Point(100, 9.0, 0.5),)))
     directory.append(runs[1], Failure("no reason"))
     written = [call for call in calls if call[1] in ("curves.csv", "results.csv")]
     expected = [("append", "curves.csv"), ("fsync", "curves.csv"), ("append", "results.csv"), ("append", "results.csv")]

@@ -1,14 +1,18 @@
 """The networks' outputs and gradients are Keras' own."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from agent.learning.networks import build_actor, build_critic, differentiable_outputs
 from agent.process.backend import keras, tf
 
+ACTOR, CRITIC = partial(build_actor, 4, 3), partial(build_critic, 4)
+
 
 @pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (2, 130)])
-@pytest.mark.parametrize("build", [build_actor, build_critic])
+@pytest.mark.parametrize("build", [ACTOR, partial(build_actor, 4, 2), CRITIC], ids=["three", "two", "critic"])
 def test_outputs_and_gradients_agree_with_automatic_differentiation(build, hidden_sizes):
     model = build(hidden_sizes, seed=3)
     generator = np.random.default_rng(0)
@@ -30,7 +34,7 @@ def test_outputs_and_gradients_agree_with_automatic_differentiation(build, hidde
 
 
 def test_orthogonal_kernels_have_orthogonal_rows_or_columns_of_the_gains_length():
-    for build, output_gain in ((build_actor, 0.01), (build_critic, 1.0)):
+    for build, output_gain in ((ACTOR, 0.01), (CRITIC, 1.0)):
         *hidden, output = build((64, 32), seed=1, initializer="orthogonal").get_weights()[::2]
         for kernel, gain in [*((kernel, np.sqrt(2.0)) for kernel in hidden), (output, output_gain)]:
             narrow = kernel if kernel.shape[0] <= kernel.shape[1] else kernel.T
@@ -38,10 +42,10 @@ def test_orthogonal_kernels_have_orthogonal_rows_or_columns_of_the_gains_length(
 
 
 def test_a_seed_fixes_the_initial_weights():
-    once, again = (build_actor((8,), seed=1).get_weights() for _ in range(2))
+    once, again = (build_actor(4, 2, (8,), seed=1).get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
-    first, second = (build_actor((8, 8), seed=seed).get_weights()[0] for seed in (1, 2))
+    first, second = (build_actor(4, 2, (8, 8), seed=seed).get_weights()[0] for seed in (1, 2))
     assert not np.array_equal(first, second)
-    kernels = build_actor((4, 4), seed=1).get_weights()[::2]
+    kernels = build_actor(4, 2, (4, 4), seed=1).get_weights()[::2]
     assert not np.array_equal(kernels[0], kernels[1])
-    assert isinstance(build_critic((8,), seed=0), keras.Model)
+    assert isinstance(build_critic(4, (8,), seed=0), keras.Model)

@@ -1,12 +1,13 @@
 """The policy in Numba against the Keras actor and against plain formulas."""
 
-import math
-
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
 
 from agent.kernels.forward import forward, padded_weights, state_values, tanh_in_place
-from agent.kernels.sampling import sample_action
+from agent.kernels.sampling import greedy_action, sample_action
 from agent.kernels.tiles import TILE_WIDTH
 from agent.learning.networks import build_actor, build_critic
 
@@ -17,26 +18,28 @@ def numba_outputs(model, observations):
     count = len(observations)
     width = 1 if count == 1 else -(-count // TILE_WIDTH) * TILE_WIDTH
     activations = np.zeros((weights.sizes.max(), width), dtype=np.float32)
-    activations[:4, :count] = observations.T
+    activations[: observations.shape[1], :count] = observations.T
     outputs = forward(weights, activations, np.full_like(activations, np.nan))
     return outputs[: model.output_shape[1], :count].T
 
 
 @pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (128,), (30, 130)])
 @pytest.mark.parametrize("scale", [1.0, 3.0])
-@pytest.mark.parametrize("batch_size", [1, 5, 128])
-def test_logits_agree_with_the_keras_actor(hidden_sizes, scale, batch_size):
-    actor = build_actor(hidden_sizes, seed=1)
+@pytest.mark.parametrize(
+    ("size", "num_actions", "batch_size"), [(4, 2, 1), (7, 5, 1), (4, 2, 5), (9, 3, 5), (4, 2, 128)]
+)
+def test_logits_agree_with_the_keras_actor(hidden_sizes, scale, size, num_actions, batch_size):
+    actor = build_actor(size, num_actions, hidden_sizes, seed=1)
     generator = np.random.default_rng(0)
     actor.set_weights([scale * w + generator.normal(0, 0.1, w.shape) for w in actor.get_weights()])
-    observations = generator.normal(0, 1, (batch_size, 4)).astype(np.float32)
+    observations = generator.normal(0, 1, (batch_size, size)).astype(np.float32)
     expected = actor(observations).numpy()
     np.testing.assert_allclose(numba_outputs(actor, observations), expected, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 128, 129, 1000])
 def test_values_are_those_of_the_keras_critic_on_any_number_of_threads(batch_size):
-    critic = build_critic((64, 64), seed=2)
+    critic = build_critic(4, (64, 64), seed=2)
     weights = padded_weights(critic.get_weights())
     observations = np.random.default_rng(0).normal(0, 1, (batch_size, 4)).astype(np.float32)
     values = state_values(weights, observations)
@@ -55,14 +58,29 @@ def test_tanh_is_accurate_over_all_magnitudes():
     np.testing.assert_allclose(actual[small], expected[small], rtol=4e-7)
 
 
-@pytest.mark.parametrize("logits", [(0.0, 0.0), (0.3, -1.2), (-5.0, 5.0), (40.0, -40.0), (1e30, -1e30), (0.0, 745.0)])
+@pytest.mark.parametrize(
+    "logits",
+    [
+        *((0.0, 0.0), (0.3, -1.2), (-5.0, 5.0), (40.0, -40.0), (1e30, -1e30), (0.0, 745.0)),
+        *((1.5,), (0.0, 0.0, 0.0), (0.3, -1.2, 2.0, 0.0), (1e30, 0.0, -1e30), (-40.0, 1.0, 1.0), (0.0, -100.0, 745.0)),
+    ],
+)
 def test_actions_and_log_probabilities_are_those_of_the_softmax(logits):
-    margin = logits[0] - logits[1]
-    expected_log_probs = [-np.logaddexp(0.0, -margin), -np.logaddexp(0.0, margin)]
-    probability_0 = math.exp(expected_log_probs[0])
+    row = np.float32(logits)
+    expected_log_probs = log_softmax(row.astype(np.float64))
+    cumulative = np.cumsum(np.exp(expected_log_probs))
     for uniform in np.linspace(0.0, 1.0, 1001)[:-1]:
-        if abs(uniform - probability_0) < 1e-12:
+        if np.abs(uniform - cumulative[:-1]).min(initial=1.0) < 1e-12:
             continue
-        action, log_prob = sample_action(np.float32(logits[0]), np.float32(logits[1]), uniform)
-        assert action == (0 if uniform < probability_0 else 1)
-        assert log_prob == pytest.approx(expected_log_probs[action], rel=1e-6)
+        action, log_prob = sample_action(row, uniform)
+        assert action == np.count_nonzero(cumulative[:-1] <= uniform)
+        assert log_prob == pytest.approx(expected_log_probs[action], rel=1e-6, abs=1e-12)
+    assert greedy_action(row)[0] == np.argmax(row)
+    assert greedy_action(row)[1] == pytest.approx(expected_log_probs.max(), rel=1e-6, abs=1e-12)
+
+
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=8), st.floats(0.0, 1.0, exclude_max=True))
+def test_an_action_is_always_one_of_those_there_are(logits, uniform):
+    row = np.float32([*logits, np.nan] if uniform > 0.9 else logits)
+    assert 0 <= sample_action(row, uniform)[0] < row.size
+    assert 0 <= greedy_action(row)[0] < row.size

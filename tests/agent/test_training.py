@@ -5,8 +5,8 @@ import pytest
 from agents import new_agent
 
 from agent import PPO, PRESETS, EvaluationResult, adapted_preset, evaluate
-from agent import ppo as loop
 from agent.callbacks import Callback
+from agent.rollouts import cartpole
 
 SHORT = {"fast": PRESETS["fast"].replace(epochs=3), "keras": PRESETS["keras"].replace(epochs=2)}
 
@@ -91,7 +91,7 @@ def test_a_linear_schedule_falls_to_0_after_the_last_epoch():
 def validated_with(monkeypatch, *means):
     """Let validations come to these mean returns, one after the other; return those that are left."""
     left = list(means)
-    monkeypatch.setattr(PPO, "validate", lambda _: EvaluationResult((left.pop(0),)))
+    monkeypatch.setattr(PPO, "validate", lambda _: EvaluationResult((left.pop(0),), (1,)))
     return left
 
 
@@ -152,7 +152,7 @@ def test_the_target_return_counts_episodes_of_earlier_epochs_where_each_epoch_st
 
 
 def test_a_target_reached_by_luck_is_not_confirmed(monkeypatch):
-    monkeypatch.setattr(loop, "greedy_episode_lengths", lambda *_: np.array([7, 8]))
+    monkeypatch.setattr(cartpole, "greedy_episode_lengths", lambda *_: np.array([7, 8]))
     ppo, figures = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **EASY))
     assert not ppo.is_solved
     assert len(figures) == 12
@@ -182,9 +182,9 @@ def test_a_training_that_a_callback_has_stopped_goes_on_when_it_is_asked_to():
 
 def test_the_evaluation_plays_other_episodes_than_those_that_ended_the_training(monkeypatch):
     played = []
-    lengths = loop.greedy_episode_lengths
+    lengths = cartpole.greedy_episode_lengths
     monkeypatch.setattr(
-        loop, "greedy_episode_lengths", lambda *given: (played.append(given[1].tolist()), lengths(*given))[1]
+        cartpole, "greedy_episode_lengths", lambda *given: (played.append(given[1].tolist()), lengths(*given))[1]
     )
     ppo = new_agent(adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,)))
     assert ppo.validate() == ppo.validate()

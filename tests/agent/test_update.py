@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent import PRESETS
 from agent.learning.networks import build_actor, build_critic
-from agent.learning.update import PPOUpdate, UpdateBatch, clipped_objective, minibatch_indices, number_of_pieces
+from agent.learning.update import PPOUpdate, UpdateBatch, clipped_objectives, minibatch_indices, number_of_pieces
 from agent.process.backend import keras, tf
 
 SMALL = PRESETS["keras"].replace(
@@ -26,7 +26,7 @@ def batch_of(size, actor, seed=0):
 
 
 def networks():
-    return build_actor((16, 16), seed=1), build_critic((16, 16), seed=2)
+    return build_actor(4, 2, (16, 16), seed=1), build_critic(4, (16, 16), seed=2)
 
 
 def eager_log_probs(actor, batch):
@@ -43,7 +43,7 @@ def eager_policy_update(actor, batch, minibatches, config, optimizer=None):
     """Step, then measure the KL divergence on the next minibatch, one operation at a time."""
     optimizer = optimizer or keras.optimizers.Adam(config.policy_learning_rate)
     limit = config.max_gradient_norm or np.inf
-    rows = [UpdateBatch(*(array[row] for array in batch)) for row in minibatches]
+    rows = [UpdateBatch(*(array[row] for array in batch[:-1])) for row in minibatches]
     for iteration, row in enumerate(rows, start=1):
         with tf.GradientTape() as tape:
             advantages = row.advantages
@@ -188,7 +188,7 @@ def test_actor_and_critic_are_updated_side_by_side(changes):
     config = SMALL.replace(**changes)
     actor, critic = networks()
     update = PPOUpdate(actor, critic, config)
-    batch = UpdateBatch(*(tf.constant(array) for array in batch_of(config.rollout_size, actor)))
+    batch = UpdateBatch(*(tf.constant(array) for array in batch_of(config.rollout_size, actor)[:-1]))
     indices = tf.constant(minibatch_indices(np.random.default_rng(0), config))
     graph = update._update_side_by_side.get_concrete_function(batch, indices, tf.constant(1), tf.constant(1)).graph
     loops = [operation for operation in graph.get_operations() if "PartitionedCall" in operation.type]
@@ -227,7 +227,7 @@ def test_the_clipped_objective_is_flat_beyond_the_clip_ratio_in_the_direction_of
     ratios = tf.Variable([0.5, 0.9, 1.1, 1.5, 0.5, 0.9, 1.1, 1.5])
     advantages = tf.constant([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0])
     with tf.GradientTape() as tape:
-        objective = 8 * clipped_objective(ratios, advantages, 0.2)
+        objective = tf.reduce_sum(clipped_objectives(ratios, advantages, 0.2))
     assert tape.gradient(objective, ratios).numpy().tolist() == [1.0, 1.0, 1.0, 0.0, 0.0, -1.0, -1.0, -1.0]
     assert float(objective) == pytest.approx(0.5 + 0.9 + 1.1 + 1.2 - 0.8 - 0.9 - 1.1 - 1.5)
 

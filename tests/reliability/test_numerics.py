@@ -9,6 +9,7 @@ from agents import new_agent
 from runs import let_act_by
 
 from agent import PRESETS, adapted_preset, evaluate
+from agent.kernels.advantages import normalized
 from agent.learning.networks import build_actor
 from agent.learning.update import UpdateBatch
 
@@ -66,7 +67,7 @@ def test_the_improbable_action_of_a_certain_policy_is_learned_from_without_overf
 
 
 def test_a_program_in_which_numpy_raises_on_underflow_and_overflow_predicts_and_draws():
-    actor = build_actor((4, 4), seed=0)
+    actor = build_actor(4, 2, (4, 4), seed=0)
     let_act_by(actor, (0.0, 0.0, 1.0, 0.0, 0.0), scale=1e6)
     ppo = new_agent(TINY)
     with np.errstate(all="raise"):
@@ -81,7 +82,7 @@ def test_advantages_that_are_all_equal_move_the_critic_but_not_the_actor(normali
     batch = ppo.update_batch(rollout)
     equal = np.full_like(batch.advantages, 0.7)
     if normalization == "rollout":
-        equal = ppo._normalized(equal)
+        equal = normalized(equal, np.ones_like(equal, dtype=bool))
     actor, critic = ppo.actor.get_weights(), ppo.critic.get_weights()
     metrics = ppo.update(batch._replace(advantages=equal))
     assert all(math.isfinite(value) for value in metrics)

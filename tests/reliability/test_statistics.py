@@ -11,7 +11,7 @@ from scipy import stats
 from agent import PPO, adapted_preset
 from agent.kernels.forward import padded_weights
 from agent.learning.networks import build_actor
-from agent.rollouts.cartpole import Collector
+from agent.rollouts.cartpole import CartPoleCollector
 from fastcartpole import CartPoleVectorEnv
 
 LEAST_P_VALUE = 1e-6
@@ -60,10 +60,12 @@ def test_initial_states_of_different_environments_and_variables_are_uncorrelated
 
 
 def test_actions_are_drawn_with_the_policys_probabilities_whatever_they_are(figure):
-    actor = build_actor((16,), seed=0)
+    actor = build_actor(4, 2, (16,), seed=0)
     actor.set_weights([8 * weight for weight in actor.get_weights()])
     seeds = np.arange(512, dtype=np.uint64)
-    rollout = Collector(512, 2000, 500, seeds, seeds + np.uint64(10**6)).collect(padded_weights(actor.get_weights()))
+    rollout = CartPoleCollector(512, 2000, 500, seeds, seeds + np.uint64(10**6)).collect(
+        padded_weights(actor.get_weights())
+    )
     chosen = np.exp(rollout.log_probs.astype(np.float64)).ravel()
     actions = rollout.actions.ravel()
     probabilities = np.where(actions == 1, chosen, 1.0 - chosen)
@@ -87,7 +89,7 @@ def test_coin_flips_of_neighbours_steps_and_initial_states_are_independent(figur
     coin = padded_weights([np.zeros(shape, dtype=np.float32) for shape in ((4, 4), (4,), (4, 2), (2,))])
     ppo = PPO(adapted_preset("fast", num_envs=512, hidden_sizes=(4,)))
     state = ppo.get_state()
-    collector = Collector(512, 2000, 500, *(np.zeros(512, dtype=np.uint64) for _ in range(2)))
+    collector = CartPoleCollector(512, 2000, 500, *(np.zeros(512, dtype=np.uint64) for _ in range(2)))
     collector.set_state(
         {name.removeprefix("environments/"): array for name, array in state.items() if name.startswith("environments/")}
     )

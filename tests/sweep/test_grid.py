@@ -74,7 +74,7 @@ def test_every_combination_is_a_run_of_its_own_with_every_seed():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("slow", [0], {}), ValueError, "preset must be one of fast, keras, got 'slow'"),
+        (("slow", [0], {}), ValueError, "preset must be one of fast, keras, standard, got 'slow'"),
         (("fast", [], {}), ValueError, "seeds must hold at least one seed"),
         (("fast", [-1], {}), ValueError, "seed must be at least 0, got -1"),
         (("fast", [0.5], {}), TypeError, "seed must be an integer"),

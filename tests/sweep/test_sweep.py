@@ -225,10 +225,10 @@ def test_two_processes_do_not_work_at_one_sweep(serial):
     [
         ("sweep.json", None, "is no sweep: "),
         ("sweep.json", "{", "sweep.json' is damaged: "),
-        ("sweep.json", '{"format": 9}', "sweep.json' has format 9; this version of fastppo reads 1."),
+        ("sweep.json", '{"format": 9}', "sweep.json' has format 9; this version of fastppo reads 2."),
         (
             "sweep.json",
-            '{"format": 1, "preset": "fast", "seeds": [0], "settings": {"speed": [1]}}',
+            '{"format": 2, "preset": "fast", "seeds": [0], "settings": {"speed": [1]}, "environment": {}}',
             "speed is no setting",
         ),
         ("results.csv", None, "is no sweep: "),
@@ -410,8 +410,8 @@ def test_a_process_of_others_keeps_its_settings_and_a_training_there_takes_one_t
 
 
 def test_the_final_return_is_of_episodes_that_did_not_end_the_training(monkeypatch):
-    monkeypatch.setattr(PPO, "validate", lambda _: EvaluationResult((500.0,)))
-    monkeypatch.setattr(PPO, "evaluate", lambda _: EvaluationResult((7.0,)))
+    monkeypatch.setattr(PPO, "validate", lambda _: EvaluationResult((500.0,), (500,)))
+    monkeypatch.setattr(PPO, "evaluate", lambda _: EvaluationResult((7.0,), (7,)))
     config = adapted_preset("fast", num_envs=8, steps_per_epoch=2048, hidden_sizes=(8,), target_return=8.0)
     outcome = train_one(config.replace(policy_learning_rate=1e-6, epochs=4))
     assert (outcome.final_return, outcome.solved, outcome.ended_early) == (7.0, False, True)

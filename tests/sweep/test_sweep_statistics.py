@@ -13,9 +13,10 @@ from agent.sweeps.statistics import band, estimate, interquartile_mean, optimali
 from agent.sweeps.worker import Outcome, Point
 
 
-def outcome(final_return, *, ended_early=True, env_steps=1000, train_s=0.5):
+def outcome(final_return, *, target=475.0, ended_early=True, env_steps=1000, train_s=0.5):
     points = (Point(env_steps, final_return, train_s),)
-    return Outcome(final_return, env_steps, train_s, final_return >= 475, ended_early, points)
+    solved = None if target is None else final_return >= target
+    return Outcome(final_return, env_steps, train_s, solved, target, ended_early, points)
 
 
 @given(st.lists(st.floats(0, 500), min_size=1, max_size=40))
@@ -25,8 +26,16 @@ def test_the_interquartile_mean_is_that_of_the_sorted_middle(returns):
     assert interquartile_mean(np.array(returns)) == pytest.approx(expected, rel=1e-12, abs=1e-9)
 
 
-def test_the_optimality_gap_is_the_mean_shortfall_from_500():
-    assert optimality_gap(np.array([500.0, 250.0, 0.0, 600.0])) == pytest.approx((0 + 0.5 + 1 + 0) / 4)
+def test_the_optimality_gap_is_the_mean_shortfall_from_the_target():
+    outcomes = [outcome(value, target=-80.0) for value in (-70.0, -80.0, -100.0, -500.0)]
+    assert summarize(outcomes).optimality_gap.value == pytest.approx((0 + 0 + 20 + 420) / 4)
+    assert optimality_gap(np.array([20.0, -20.0, 0.0, -60.0])) == 20.0
+
+
+def test_without_a_target_nothing_is_said_of_gap_and_solved_runs():
+    summary = summarize([outcome(-70.0, target=None), outcome(-90.0, target=None)])
+    assert summary.optimality_gap is summary.solved is None
+    assert summary.mean.value == -80.0
 
 
 @pytest.mark.parametrize("statistic", [np.mean, interquartile_mean])
@@ -81,7 +90,7 @@ def test_a_summary_counts_runs_failures_and_what_solved_runs_took():
     assert summary.mean.value == pytest.approx(1570 / 4)
     assert summary.median.value == pytest.approx(485.0)
     assert summary.interquartile_mean.value == pytest.approx((480 + 490) / 2)
-    assert summary.optimality_gap.value == pytest.approx((0 + 20 + 10 + 400) / 500 / 4)
+    assert summary.optimality_gap.value == pytest.approx((0 + 0 + 0 + 375) / 4)
     assert summary.steps_to_solve.value == 200
     assert summary.seconds_to_solve.value == pytest.approx(0.2)
     assert dataclasses.replace(summary, runs=4, failed=0, failed_share=0.0) == summarize(outcomes)
