@@ -82,6 +82,18 @@ def described(source: EnvironmentSource, hint: str = ENV_ID_HINT) -> Environment
         raise click.BadParameter(sentence_of(source, error), param_hint=hint) from None
 
 
+def check_drawing(spec: EnvironmentSpec, hint: str = ENV_ID_HINT) -> None:
+    """Refuse to draw an environment that cannot be drawn.
+
+    Raises:
+        click.BadParameter: If it draws no images.
+    """
+    if not spec.draws_images:
+        modes = ", ".join(spec.render_modes) or "none"
+        message = f"{spec.name} cannot be drawn: rgb_array is not among its render modes ({modes})."
+        raise click.BadParameter(message, param_hint=hint)
+
+
 def sentence_of(source: EnvironmentSource, error: Exception) -> str:
     """Return why an environment cannot be played, as a sentence."""
     from ..environments.making import MODULE_FOLDER

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import cloup
 
-from .environment import environment_options, sentence_of
+from .environment import check_drawing, environment_options, sentence_of
 from .model import loaded_actor, model_argument, policy_options
 
 
@@ -30,6 +30,8 @@ def play(
     if not find_spec("pygame"):
         raise click.UsageError("a window needs pygame: pip install 'fastppo[rendering]'.")
     trained = loaded_actor(path, env_id, env_kwargs)
+    if "human" not in trained.spec.render_modes:
+        check_drawing(trained.spec)
     from ..environments.making import UnknownEnvironmentError
     from ..views.window import NoScreenError, Window
 

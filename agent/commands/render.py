@@ -9,7 +9,7 @@ import click
 import cloup
 
 from ..runs.directory import RunDirectory
-from .environment import described, environment_options, sentence_of
+from .environment import check_drawing, described, environment_options, sentence_of
 from .model import environment_of, loaded_actor, model_argument, path_of_actor, policy_options
 from .options import integers_of_list
 from .output import checked_output, write_output
@@ -82,11 +82,13 @@ def render(
         checked_output(out, SUFFIXES)
         source = environment_of(path, env_id, env_kwargs)
         spec = described(source)
+        check_drawing(spec)
         actors = _earlier_actors(recorded, epochs)
     else:
         checked_output(out, SUFFIXES)
         trained = loaded_actor(path, env_id, env_kwargs)
         source, spec, actors = trained.source, trained.spec, [trained.model]
+    check_drawing(spec)
     from ..environments.making import UnknownEnvironmentError
 
     captions = [f"after epoch {epoch}" if epoch else "before training" for epoch in epochs]

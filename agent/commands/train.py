@@ -22,7 +22,7 @@ from ..process.interrupts import ignore_interrupts, interrupt_not_lost, interrup
 from ..process.surroundings import show_warning
 from ..runs.directory import Checkpoints, RunDirectory
 from .directories import INTERRUPTED, lock_until_the_end
-from .environment import ENV_ID_HINT, described
+from .environment import ENV_ID_HINT, check_drawing, described
 from .options import NONE, changes_of, configuration_options, integers_of_list, or_none
 from .output import created_directory, unwritable
 
@@ -145,7 +145,7 @@ def train(
     else:
         run, config, state = _reopened(resume, changes, total_steps)
     config, spec = _with_environment(config)
-    recorded_epochs = _checked_gif_epochs(gif_epochs, config, 0 if state is None else int(state["epoch"]))
+    recorded_epochs = _checked_gif_epochs(gif_epochs, config, spec, 0 if state is None else int(state["epoch"]))
     if tensorboard and find_spec("tensorboard") is None:
         raise click.BadParameter(
             "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
@@ -303,7 +303,7 @@ def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
     return config if total_steps is None else config.replace(epochs=-(-total_steps // config.rollout_size))
 
 
-def _checked_gif_epochs(chosen: Any, config: PPOConfig, first: int = 0) -> tuple[int, ...]:
+def _checked_gif_epochs(chosen: Any, config: PPOConfig, spec: EnvironmentSpec, first: int = 0) -> tuple[int, ...]:
     """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
     from ..views.animations import missing_packages
 
@@ -313,11 +313,15 @@ def _checked_gif_epochs(chosen: Any, config: PPOConfig, first: int = 0) -> tuple
     missing = missing_packages() if epochs else []
     hint = f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'"
     if chosen is None:
+        if epochs and not spec.draws_images:
+            return ()
         if missing:
             click.echo(f"No animations are recorded: {hint}, or choose --gif-epochs none.", err=True)
         return () if missing else epochs
     if missing:
         raise click.BadParameter(f"{hint}.", param_hint="'--gif-epochs'")
+    if epochs:
+        check_drawing(spec, "'--gif-epochs'")
     if epochs and epochs[-1] > config.epochs:
         raise click.BadParameter(
             f"{epochs[-1]} is beyond the last epoch, {config.epochs}.", param_hint="'--gif-epochs'"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from ..config import REGISTERED, EpisodeLimit, PPOConfig, Vectorization
 from ..errors import reason_of
+from ..process.interrupts import interrupts_held_back
 from .spec import EnvironmentSpec, spec_of
 
 MODULE_FOLDER = "FASTPPO_MODULE_FOLDER"
@@ -27,6 +27,8 @@ Processes that are started for environments or trainings inherit it.
 """
 # What vector environments of their own take for no limit: they count steps up to it.
 _NO_LIMIT = 2**31 - 1
+# After which the process of an environment that does not answer is ended.
+_SECONDS_TO_END = 5.0
 
 Environment = gymnasium.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
@@ -49,6 +51,17 @@ def _folder_of_modules() -> Iterator[None]:
     finally:
         # The last: importing may have put others before it.
         del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]
+
+
+def close_quietly(environments: Vector) -> None:
+    """Close a vector environment, whatever it is in the midst of; Ctrl-C waits until it is closed."""
+    with interrupts_held_back(), warnings.catch_warnings():
+        # That a step was interrupted.
+        warnings.simplefilter("ignore")
+        if isinstance(environments.unwrapped, AsyncVectorEnv):
+            environments.close(timeout=_SECONDS_TO_END)
+        else:
+            environments.close()
 
 
 @dataclass(frozen=True)
@@ -105,8 +118,11 @@ class EnvironmentSource:
             self.assert_can_batch(vectorization)
             return self._batch(num_envs, max_episode_steps)
         makers = [_Maker(self, max_episode_steps)] * num_envs
-        vector = AsyncVectorEnv if vectorization == "async" else SyncVectorEnv
-        return vector(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        with self._told():
+            if vectorization != "async":
+                return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+            with interrupts_held_back():
+                return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def registered(self) -> gymnasium.envs.registration.EnvSpec | None:
         """Return the entry in Gymnasium's registry, the module imported by now; None for a function of the user's.
@@ -172,6 +188,8 @@ class EnvironmentSource:
                 # Of a newer version: the id that was asked for is the one that is made.
                 warnings.filterwarnings("ignore", message=".*is out of date.*")
                 yield
+        except UnknownEnvironmentError:
+            raise
         except Exception as error:
             raise UnknownEnvironmentError(f"{self} cannot be made: {reason_of(error)}") from error
 
@@ -185,12 +203,8 @@ class _Maker:
 
     source: EnvironmentSource
     max_episode_steps: EpisodeLimit
-    made_by: int = field(default_factory=os.getpid)
 
     def __call__(self) -> Environment:
-        if os.getpid() != self.made_by:
-            # A terminal sends Ctrl-C to all processes: the one that trains decides what becomes of the others.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         environment = self.source.one(self.max_episode_steps)
         is_vector = isinstance(environment.observation_space, Box)
         return environment if is_vector else gymnasium.wrappers.FlattenObservation(environment)

@@ -24,6 +24,7 @@ class EnvironmentSpec:
         max_episode_steps: Length at which its episodes are truncated; None for no limit, or one that is not known.
         reward_threshold: Mean return at which it counts as solved; None where nothing is said.
         frames_per_second: At which it is drawn in real time; None where nothing is said.
+        render_modes: How it can draw itself.
     """
 
     name: str
@@ -34,6 +35,12 @@ class EnvironmentSpec:
     max_episode_steps: int | None
     reward_threshold: float | None
     frames_per_second: float | None
+    render_modes: tuple[str, ...]
+
+    @property
+    def draws_images(self) -> bool:
+        """Whether the environment can be drawn as images."""
+        return "rgb_array" in self.render_modes
 
 
 def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[Any, Any, Any]) -> EnvironmentSpec:
@@ -49,7 +56,8 @@ def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[An
     registered = getattr(environment, "spec", None)
     limit = getattr(registered, "max_episode_steps", None)
     threshold = getattr(registered, "reward_threshold", None)
-    frame_rate = (environment.metadata or {}).get("render_fps")
+    metadata = environment.metadata or {}
+    frame_rate = metadata.get("render_fps")
     return EnvironmentSpec(
         name=getattr(registered, "id", None) or type(environment.unwrapped).__name__,
         observation_space=observations,
@@ -59,6 +67,7 @@ def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[An
         max_episode_steps=int(limit) if limit is not None and limit > 0 else None,
         reward_threshold=None if threshold is None else float(threshold),
         frames_per_second=float(frame_rate) if frame_rate else None,
+        render_modes=tuple(map(str, metadata.get("render_modes", ()))),
     )
 
 

@@ -53,6 +53,32 @@ def interrupt_stops(ppo: PPO) -> Iterator[None]:
         _set(previous)
 
 
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of what is done within, and not reach the processes that are started there.
+
+    A terminal sends it to all processes: the one that trains decides what becomes of the others.
+    """
+    has_come = False
+
+    def note(*_: object) -> None:
+        nonlocal has_come
+        has_come = True
+
+    is_main = threading.current_thread() is threading.main_thread()
+    previous = _install(note) if is_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main:
+            _set(previous)
+    if has_come:
+        signal.raise_signal(signal.SIGINT)
+
+
 def ignore_interrupts() -> None:
     """Let Ctrl-C do nothing until the surrounding :func:`interrupt_stops` or :func:`interrupt_not_lost` is left."""
     _set(signal.SIG_IGN)

@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from fastcartpole import CartPoleVectorEnv
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
-from ..environments.making import EnvironmentSource
+from ..environments.making import EnvironmentSource, close_quietly
 from ..environments.spec import spec_of
 from ..kernels.sampling import sample_actions
 from ..process.backend import computing_on, keras, tf
@@ -142,7 +142,7 @@ def evaluate(
         limit = spec_of(environments).max_episode_steps or LONGEST_EPISODE
         played = play(Stepper(environments), act, seed, episodes, limit)
     finally:
-        environments.close()
+        close_quietly(environments)
     return EvaluationResult(tuple(played.returns.tolist()), tuple(played.lengths.tolist()))
 
 

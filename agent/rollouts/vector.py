@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from fastcartpole.kernels import kernel
 from fastcartpole.random_streams import Streams, next_double, seed_streams
 
+from ..environments.making import close_quietly
 from ..environments.spec import EnvironmentSpec
 from ..errors import InvalidTransitionError
 from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
@@ -198,9 +199,9 @@ class VectorCollector:
     def close(self) -> None:
         """Close the environments that were made here."""
         if self._is_ours:
-            self._stepper.environments.close()
+            close_quietly(self._stepper.environments)
         if self._evaluation is not None and not isinstance(self._evaluation_environments, VectorEnv):
-            self._evaluation.environments.close()
+            close_quietly(self._evaluation.environments)
 
 
 def _in_order(truncations: list[dict[int, Row]], like: Row) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 from ..callbacks import Callback
-from ..environments.making import EnvironmentSource, UnknownEnvironmentError
+from ..environments.making import EnvironmentSource
 from ..environments.spaces import flatten_one
 from ..environments.spec import EnvironmentSpec, spec_of
 from ..kernels.sampling import sample_action
@@ -85,7 +85,7 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
     """Play one episode and let the environment draw it.
 
     Args:
-        source: Makes the environment.
+        source: Makes the environment, which draws images.
         actor: Observations (B, D), float32, to logits (B, A).
         seed: Fixes the initial state and the actions.
         greedy: As in :func:`play_episode`.
@@ -94,7 +94,7 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
         As many frames as :func:`frame_rate` says, and the last, shape (H, W, 3), uint8.
 
     Raises:
-        UnknownEnvironmentError: If the environment draws no images, or lacks a package for it.
+        UnknownEnvironmentError: If the environment lacks a package for it.
     """
     environment = source.one(render_mode="rgb_array")
     try:
@@ -102,21 +102,14 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
         for moment in play_episode(environment, actor, seed, greedy=greedy):
             is_last = moment.has_ended or moment.steps == _MOST_STEPS
             if is_last or moment.steps % stride == 0:
-                yield _drawn(environment, source)
+                # Frames need no screen, and no driver for one.
+                with environment_variable("SDL_VIDEODRIVER", "dummy"):
+                    frame: Any = environment.render()
+                yield frame
             if is_last:
                 return
     finally:
         environment.close()
-
-
-def _drawn(environment: gymnasium.Env[Any, Any], source: EnvironmentSource) -> Frame:
-    # Frames need no screen, and no driver for one.
-    with environment_variable("SDL_VIDEODRIVER", "dummy"):
-        frame: Any = environment.render()
-    if not isinstance(frame, np.ndarray):
-        modes = ", ".join(map(str, environment.metadata.get("render_modes", ()))) or "none"
-        raise UnknownEnvironmentError(f"{source} cannot be drawn: of its render modes ({modes}), none is rgb_array.")
-    return frame
 
 
 class GifRecorder(Callback):
