@@ -37,7 +37,7 @@ class Played:
     source: EnvironmentSource
     environments: Vector | None = None
     evaluation_environments: Vector | None = None
-    autoreset_mode: AutoresetMode | None = None
+    autoreset_mode: AutoresetMode | str | None = None
 
     def describe(self) -> EnvironmentSpec:
         """Return what the agent must know of an environment.
@@ -85,8 +85,7 @@ def played_by(
         )
     if make_env is None and evaluation_environments is None:
         raise ValueError("environments needs evaluation_environments or make_env beside it, for evaluations.")
-    mode = None if autoreset_mode is None else AutoresetMode(autoreset_mode)
-    return Played(EnvironmentSource(None, make_env=make_env), environments, evaluation_environments, mode)
+    return Played(EnvironmentSource(None, make_env=make_env), environments, evaluation_environments, autoreset_mode)
 
 
 def plays_on_the_kernel(config: PPOConfig, played: Played) -> bool:

@@ -47,7 +47,7 @@ class Stepper:
         ignores_actions: Whether that may happen.
     """
 
-    def __init__(self, environments: Vector, autoreset_mode: AutoresetMode | None = None) -> None:
+    def __init__(self, environments: Vector, autoreset_mode: AutoresetMode | str | None = None) -> None:
         """Look at the environments; they are not reset yet.
 
         Args:
@@ -126,7 +126,7 @@ class Stepper:
         return self._flatten(observations)
 
 
-def _checked_mode(environments: Vector, autoreset_mode: AutoresetMode | None) -> AutoresetMode:
+def _checked_mode(environments: Vector, autoreset_mode: AutoresetMode | str | None) -> AutoresetMode:
     said = (environments.metadata or {}).get("autoreset_mode") if autoreset_mode is None else autoreset_mode
     try:
         return AutoresetMode(said)

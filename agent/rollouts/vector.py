@@ -69,7 +69,7 @@ class VectorCollector:
         is_ours: bool,
         evaluation_environments: Vector | Callable[[], Vector],
         evaluation_batch: int,
-        autoreset_mode: AutoresetMode | None = None,
+        autoreset_mode: AutoresetMode | str | None = None,
     ) -> None:
         """Reset the environments.
 

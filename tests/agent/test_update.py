@@ -145,6 +145,45 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
     assert_same_weights(critic, expected_critic)
 
 
+@pytest.mark.parametrize("normalization", ["minibatch", "none"])
+def test_what_has_no_weight_takes_no_part_in_an_update(normalization):
+    # Both in three pieces.
+    config = SMALL.replace(
+        target_kl=None, steps_per_epoch=2100, entropy_coefficient=0.5, advantage_normalization=normalization
+    )
+    config = config.replace(policy_update_epochs=4, value_update_epochs=4)
+    actor, critic = networks()
+    expected_actor, expected_critic = networks()
+    counted = batch_of(1500, actor)
+    others = np.random.default_rng(5).permutation(2100)[:600]
+    weights = np.ones(2100, dtype=np.float32)
+    weights[others] = 0.0
+    mixed = []
+    for array in counted[:-1]:
+        rows = np.full((2100, *array.shape[1:]), 1, dtype=array.dtype)
+        rows[weights == 1.0] = array
+        mixed.append(rows)
+    update = PPOUpdate(actor, critic, config, is_weighted=True)
+    update.compile()
+    metrics = update(UpdateBatch(*mixed, weights), np.random.default_rng(0))
+    smaller = config.replace(steps_per_epoch=1500)
+    expected = PPOUpdate(expected_actor, expected_critic, smaller)(counted, np.random.default_rng(0))
+    assert metrics == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert_same_weights(actor, expected_actor)
+    assert_same_weights(critic, expected_critic)
+    assert update._update_policy.experimental_get_tracing_count() == 1
+
+
+def test_an_update_in_which_nothing_has_weight_changes_nothing():
+    actor, critic = networks()
+    before = actor.get_weights() + critic.get_weights()
+    nothing = batch_of(SMALL.rollout_size, actor)._replace(weights=np.zeros(SMALL.rollout_size, dtype=np.float32))
+    metrics = PPOUpdate(actor, critic, SMALL, is_weighted=True)(nothing, np.random.default_rng(0))
+    assert all(np.isfinite(metrics))
+    for expected, actual in zip(before, actor.get_weights() + critic.get_weights(), strict=True):
+        assert np.array_equal(expected, actual)
+
+
 @pytest.mark.slow
 def test_the_optimizers_go_on_where_the_last_update_left_them():
     config = SMALL.replace(target_kl=None)

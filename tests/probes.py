@@ -1,0 +1,119 @@
+"""Environments with known answers, to probe an agent with, and vector environments of every mode of autoreset.
+
+After the probe environments that J. Schulman's talk "The Nuts and Bolts of Deep RL Research" (2016) and many since have
+recommended.
+"""
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+MODES = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED)
+
+
+class Probe(gymnasium.Env):
+    """One entry of observation, two actions, episodes of a given length that end by truncation or termination."""
+
+    observation_space = Box(-10.0, 10.0, (1,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, length=1, *, truncates=False):
+        self.length = length
+        self.truncates = truncates
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.step_number = 0
+        self.action = 0
+        return self.observation(), {}
+
+    def step(self, action):
+        assert self.step_number < self.length, "an episode that has ended is stepped"
+        assert self.action_space.contains(action)
+        self.action = int(action)
+        reward = self.reward()
+        self.step_number += 1
+        ends = self.step_number == self.length
+        return self.observation(), reward, ends and not self.truncates, ends and self.truncates, {}
+
+    def observation(self):
+        return np.zeros(1, dtype=np.float32)
+
+    def reward(self):
+        return 1.0
+
+
+class RewardByObservation(Probe):
+    """The observation, -1 or 1, is the reward of the step that follows."""
+
+    def observation(self):
+        if self.step_number == 0:
+            self.sign = float(self.np_random.integers(2) * 2 - 1)
+        return np.full(1, self.sign, dtype=np.float32)
+
+    def reward(self):
+        return self.sign
+
+
+class RewardTwoStepsLater(Probe):
+    """Three steps, told by the observation; the last is rewarded with -2.5."""
+
+    def __init__(self, *, truncates=False):
+        super().__init__(3, truncates=truncates)
+
+    def observation(self):
+        return np.full(1, self.step_number, dtype=np.float32)
+
+    def reward(self):
+        return -2.5 if self.step_number == 2 else 0.0
+
+
+class RewardByAction(Probe):
+    """The last action is rewarded with 1, every other with -1."""
+
+    action_space = Discrete(3, start=-1)
+
+    def reward(self):
+        return 1.0 if self.action == 1 else -1.0
+
+
+class Counting(Probe):
+    """The observation counts steps over all episodes; rewards are of both signs and large."""
+
+    count = 0
+
+    def observation(self):
+        return np.full(1, self.count, dtype=np.float32)
+
+    def reward(self):
+        self.count += 1
+        return (-1.0) ** self.count * (0.1 + 1e3 * self.count)
+
+
+class Mixed(Probe):
+    """An observation of several parts."""
+
+    observation_space = Dict(
+        {
+            "box": Box(-1.0, 1.0, (2, 2), np.float64),
+            "pair": Tuple((Discrete(3, start=2), MultiBinary(2))),
+        }
+    )
+
+    def observation(self):
+        number = self.step_number
+        return {
+            "box": np.full((2, 2), number / 10.0),
+            "pair": (np.int64(2 + number % 3), np.array([number % 2, 1], dtype=np.int8)),
+        }
+
+    @staticmethod
+    def as_vector(number):
+        one_hot = np.eye(3)[number % 3]
+        return np.float32([*[number / 10.0] * 4, *one_hot, number % 2, 1])
+
+
+def vector_of(make_env, num_envs, mode):
+    """Return a vector environment with a mode of autoreset."""
+    return SyncVectorEnv([make_env] * num_envs, autoreset_mode=mode)
