@@ -117,3 +117,26 @@ class Mixed(Probe):
 def vector_of(make_env, num_envs, mode):
     """Return a vector environment with a mode of autoreset."""
     return SyncVectorEnv([make_env] * num_envs, autoreset_mode=mode)
+
+
+class Crashing(Probe):
+    """Raises in its 70th step."""
+
+    count = 0
+
+    def __init__(self):
+        super().__init__(8)
+
+    def reward(self):
+        self.count += 1
+        if self.count == 70:
+            raise OSError("the simulator is gone")
+        return 1.0
+
+
+class Image(Probe):
+    observation_space = Box(0, 255, (8, 8, 3), np.uint8)
+
+
+gymnasium.register("Crashing-v0", Crashing)
+gymnasium.register("Image-v0", Image)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import cloup
 
-from ..runs.directory import RunDirectory
+from ..runs.directory import Resumption, RunDirectory
 from .environment import check_drawing, described, environment_options, sentence_of
 from .model import environment_of, loaded_actor, model_argument, path_of_actor, policy_options
 from .options import integers_of_list
@@ -104,7 +104,7 @@ class _Recorded(NamedTuple):
 
     config: PPOConfig
     metrics: list[EpochMetrics]
-    resumptions: list[int]
+    resumptions: list[Resumption]
 
 
 def _recorded(path: Path, last: int) -> _Recorded:

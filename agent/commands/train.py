@@ -20,7 +20,8 @@ from ..errors import DeviceError, DivergenceError, InvalidTransitionError, is_of
 from ..presets import PRESETS, adapted_preset
 from ..process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
 from ..process.surroundings import show_warning
-from ..runs.directory import Checkpoints, RunDirectory
+from ..runs.best import BestPolicy
+from ..runs.directory import Checkpoints, Resumption, RunDirectory
 from .directories import INTERRUPTED, lock_until_the_end
 from .environment import ENV_ID_HINT, check_drawing, described
 from .options import NONE, changes_of, configuration_options, integers_of_list, or_none
@@ -355,8 +356,9 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
             _restore(ppo, run, state)
             if ppo.epoch and not ppo.is_exact:
                 display.message("The environments begin new episodes: their state could not be kept.")
+        best = BestPolicy(run, outputs.eval_every)
         # The display comes last: where nobody reads it any more, the epoch is recorded all the same.
-        callbacks = [*_callbacks(config, run, outputs), display]
+        callbacks = [*_callbacks(config, run, best, outputs), display]
         with interrupt_stops(ppo):
             try:
                 ppo.train(callbacks)
@@ -371,7 +373,7 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
         _draw_learning_curve(run)
         if ppo.epoch < config.epochs and not ppo.is_solved:
             return False
-        display.message(_evaluated(ppo, run))
+        display.message(_evaluated(ppo, run, best))
         display.message(f"Saved in {run.path}")
         return True
 
@@ -389,20 +391,21 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
         from ..views.tensorboard import cut_events
 
         cut_events(run.tensorboard_path, ppo.env_steps)
-    earlier = [epoch for epoch in run.read_resumptions() if 0 < epoch < ppo.epoch]
-    run.write_config(ppo.config, [*earlier, ppo.epoch] if ppo.epoch else ())
+    resumptions = [entry for entry in run.read_resumptions() if entry.after_epoch < ppo.epoch]
+    if ppo.epoch:
+        resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
+    run.write_config(ppo.config, resumptions)
 
 
-def _callbacks(config: PPOConfig, run: RunDirectory, outputs: _Outputs) -> list[Callback]:
+def _callbacks(config: PPOConfig, run: RunDirectory, best: BestPolicy, outputs: _Outputs) -> list[Callback]:
     """Return what watches the training, in the order in which it is told."""
     from ..environments.making import source_of
-    from ..runs.best import BestPolicy
     from ..views.rendering import GifRecorder
 
     callbacks: list[Callback] = [
         run,
         GifRecorder(run, source_of(config), outputs.gif_epochs),
-        BestPolicy(run, outputs.eval_every),
+        best,
         Checkpoints(run, outputs.checkpoint_every),
     ]
     if outputs.tensorboard:
@@ -412,17 +415,14 @@ def _callbacks(config: PPOConfig, run: RunDirectory, outputs: _Outputs) -> list[
     return callbacks
 
 
-def _evaluated(ppo: PPO, run: RunDirectory) -> str:
+def _evaluated(ppo: PPO, run: RunDirectory, best: BestPolicy) -> str:
     """Evaluate the trained policy, write the result, and return it as a sentence."""
     from ..rollouts.evaluation import evaluate
     from ..views.console import format_evaluation
 
-    result = evaluate(
-        ppo.actor,
-        seed=ppo.evaluation_seed,
-        env_id=str(ppo.config.env_id),
-        env_kwargs=ppo.config.env_kwargs,
-    )
+    # CartPole has been played by the kernel so far: what is reported is Gymnasium's own word.
+    result = evaluate(ppo.actor, seed=ppo.evaluation_seed) if ppo.is_exact else ppo.evaluate()
+    best.keep_if_there_is_none(ppo, result)
     run.write_evaluation(result.as_dict())
     return format_evaluation(result, ppo.spec.name)
 

@@ -50,11 +50,14 @@ class BestPolicy(Callback):
             self._due.done(metrics.env_steps)
 
     def on_train_end(self, ppo: PPO) -> None:
-        """Validate the last policy, and where there has been no validation, keep it."""
-        if ppo.epoch <= self._validated_epoch or self._validate(ppo, ppo.evaluation_allowance(parts=2)):
-            return
-        if self._highest == -math.inf and ppo.epoch > 0:
-            self._keep(ppo, ppo.validate(), ppo.evaluate())
+        """Validate the last policy, if it is allowed."""
+        if ppo.epoch > self._validated_epoch:
+            self._validate(ppo, ppo.evaluation_allowance(parts=2))
+
+    def keep_if_there_is_none(self, ppo: PPO, evaluation: EvaluationResult) -> None:
+        """Keep the last policy where no validation has been allowed: there was none to choose from."""
+        if self._highest == -math.inf:
+            self._keep(ppo, evaluation, evaluation)
 
     def _validate(self, ppo: PPO, allowance: Allowance | None) -> bool:
         """Return whether the policy could be compared with the best one; keep it if it is better."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..callbacks import Callback
 from ..config import PPOConfig
@@ -37,12 +37,24 @@ _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 # The packages whose versions a run notes.
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 # What config.json holds besides the configuration.
-_RESUMED = "resumed_after_epochs"
+_RESUMED = "resumptions"
 _MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED})
 # The entry of best_evaluation.json that a better policy has to exceed.
 _VALIDATION_MEAN = "validation_mean"
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 _INTEGERS = {field.name for field in dataclasses.fields(EpochMetrics) if field.type == "int"}
+
+
+class Resumption(NamedTuple):
+    """Where a run was resumed.
+
+    Attributes:
+        after_epoch: The last epoch before.
+        epochs: How many epochs it was to have until then: a linear schedule depends on them.
+    """
+
+    after_epoch: int
+    epochs: int
 
 
 class RunDirectory(Callback):
@@ -130,19 +142,21 @@ class RunDirectory(Callback):
         lines = whole_lines(self.metrics_path)[1 : epochs + 1]
         write_text(self.metrics_path, "".join([csv_text([_COLUMNS]), *lines]))
 
-    def write_config(self, config: PPOConfig, resumed_after_epochs: Iterable[int] = ()) -> None:
+    def write_config(self, config: PPOConfig, resumptions: Iterable[Resumption] = ()) -> None:
         """Write the configuration as JSON, with what the run was made by.
 
         Args:
             config: With what it left to the environment filled in.
-            resumed_after_epochs: After which epochs the run was resumed.
+            resumptions: Where the run was resumed.
         """
         made_by = {
             "command_line": sys.argv,
             "versions": {name: version(name) for name in _VERSIONED},
             "python": platform.python_version(),
         }
-        write_json(self.config_path, {**config.as_dict(), **made_by, _RESUMED: list(resumed_after_epochs)})
+        write_json(
+            self.config_path, {**config.as_dict(), **made_by, _RESUMED: [entry._asdict() for entry in resumptions]}
+        )
 
     def read_config(self) -> PPOConfig:
         """Return what :meth:`write_config` wrote.
@@ -158,17 +172,18 @@ class RunDirectory(Callback):
         except (TypeError, ValueError) as error:
             raise ValueError(f"'{self.config_path}' {_origin(content.get('versions'))}: {error}") from None
 
-    def read_resumptions(self) -> list[int]:
-        """Return after which epochs the run was resumed.
+    def read_resumptions(self) -> list[Resumption]:
+        """Return where the run was resumed, in order.
 
         Raises:
             OSError: If it cannot be read.
             ValueError: If it is damaged.
         """
-        epochs = read_json(self.config_path).get(_RESUMED, [])
-        if not isinstance(epochs, list) or not all(isinstance(epoch, int) for epoch in epochs):
-            raise ValueError(f"'{self.config_path}' is damaged: {_RESUMED} must be a list of epochs, not {epochs!r}.")
-        return epochs
+        content = read_json(self.config_path).get(_RESUMED, [])
+        try:
+            return [Resumption(int(entry["after_epoch"]), int(entry["epochs"])) for entry in content]
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"'{self.config_path}' is damaged: {_RESUMED} cannot be {content!r}.") from None
 
     def read_metrics(self) -> list[EpochMetrics]:
         """Return the figures of all epochs, in order; a last line that is not whole, where a run was killed, is none.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ..learning.networks import copy_of
 from ..metrics import EpochMetrics
 from ..ppo import PPO
+from .directory import Resumption
 
 if TYPE_CHECKING:
     from ..config import PPOConfig
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def actors_after(
     config: PPOConfig,
     recorded: list[EpochMetrics],
-    resumptions: Collection[int],
+    resumptions: Sequence[Resumption],
     epochs: Collection[int],
     on_epoch_end: Callable[[int], object],
 ) -> dict[int, keras.Model]:
@@ -30,22 +31,23 @@ def actors_after(
     Args:
         config: The configuration of the run.
         recorded: What it reported after each epoch.
-        resumptions: After which epochs it was resumed: there environments whose state cannot be kept began anew.
+        resumptions: Where it was resumed: there environments whose state cannot be kept began new episodes.
         epochs: After which to return the actor; 0 is before the training. At most the recorded number.
         on_epoch_end: Is told how many epochs have been trained.
 
     Raises:
-        ValueError: If an epoch comes out otherwise than recorded, as it may with another processor or another version
-            of TensorFlow.
+        ValueError: If an epoch comes out otherwise than recorded, as it may with another processor, another version of
+            TensorFlow, or an environment that does not honour its seed.
     """
     with PPO(config) as ppo:
-        return _actors(ppo, recorded, resumptions, epochs, on_epoch_end)
+        return _actors(ppo, config, recorded, resumptions, epochs, on_epoch_end)
 
 
 def _actors(
     ppo: PPO,
+    config: PPOConfig,
     recorded: list[EpochMetrics],
-    resumptions: Collection[int],
+    resumptions: Sequence[Resumption],
     epochs: Collection[int],
     on_epoch_end: Callable[[int], object],
 ) -> dict[int, keras.Model]:
@@ -53,18 +55,24 @@ def _actors(
     if max(epochs) > 0:
         ppo.compile()
     for epoch in range(1, max(epochs) + 1):
-        if epoch - 1 in resumptions:
+        if any(resumption.after_epoch == epoch - 1 for resumption in resumptions):
             ppo.begin_new_episodes()
+        ppo.config = ppo.config.replace(epochs=_epochs_planned(epoch, resumptions, config.epochs))
         metrics = ppo.train_epoch()
         if _without_times(metrics) != _without_times(recorded[epoch - 1]):
             raise ValueError(
-                f"training again gives another epoch {epoch} than the run recorded: on another processor, with other "
-                "versions of TensorFlow or NumPy, or after a linear schedule was resumed for longer, it may."
+                f"training again gives another epoch {epoch} than the run recorded, as it may on another processor, with "
+                "other versions of TensorFlow or NumPy, or in an environment that does not honour its seed."
             )
         if epoch in epochs:
             actors[epoch] = copy_of(ppo.actor)
         on_epoch_end(epoch)
     return actors
+
+
+def _epochs_planned(epoch: int, resumptions: Sequence[Resumption], last: int) -> int:
+    """Return how many epochs the run was to have when it trained this one."""
+    return next((resumption.epochs for resumption in resumptions if resumption.after_epoch >= epoch), last)
 
 
 def _without_times(metrics: EpochMetrics) -> str:

@@ -21,6 +21,8 @@ _FIELDS: dict[XAxis, tuple[str, str]] = {
     "seconds": ("elapsed_s", "training time in seconds"),
 }
 _POINTS_OF_A_MEAN = 400
+# Runs that differ in these differ in most settings.
+_NAMING = ("env_id", "preset")
 
 
 def has_returns(run: RunDirectory) -> bool:
@@ -67,9 +69,7 @@ def _curve(run: RunDirectory, x_axis: XAxis) -> tuple[Points, Points]:
 def _by_setting(runs: Sequence[RunDirectory]) -> dict[str, list[RunDirectory]]:
     """Return the runs of each setting, under a label that tells it from the others."""
     settings = [{k: v for k, v in run.read_config().as_dict().items() if k != "seed"} for run in runs]
-    labels = [
-        _label(setting, [other for other in settings if other["preset"] == setting["preset"]]) for setting in settings
-    ]
+    labels = [_label(setting, settings) for setting in settings]
     groups: dict[str, list[RunDirectory]] = {}
     for label, run in zip(labels, runs, strict=True):
         groups.setdefault(label, []).append(run)
@@ -77,11 +77,12 @@ def _by_setting(runs: Sequence[RunDirectory]) -> dict[str, list[RunDirectory]]:
 
 
 def _label(setting: dict[str, object], others: Sequence[dict[str, object]]) -> str:
-    """Return the preset, and the fields in which runs of the same preset differ."""
-    differing = [
-        name for name in setting if name != "preset" and any(other.get(name) != setting[name] for other in others)
-    ]
-    return ", ".join([f"preset {setting['preset']}", *(f"{name} {json.dumps(setting[name])}" for name in differing)])
+    """Return environment, where there are several, preset, and the fields in which runs that agree in both differ."""
+    alike = [other for other in others if all(other[name] == setting[name] for name in _NAMING)]
+    differing = [name for name in setting if any(other[name] != setting[name] for other in alike)]
+    environments = {other["env_id"] for other in others}
+    names = [f"preset {setting['preset']}", *(f"{name} {json.dumps(setting[name])}" for name in differing)]
+    return ", ".join([str(setting["env_id"]), *names] if len(environments) > 1 else names)
 
 
 def start_at_zero(axes: Axes) -> None:

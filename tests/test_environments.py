@@ -1,0 +1,235 @@
+"""The commands in environments beside CartPole, as a user meets them."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import FASTPPO, files_of, invoke, message_of, metrics_of
+
+from agent.runs.directory import RunDirectory
+from agent.views.plots import _label
+
+OPTIONS = ("--env-id", "MountainCar-v0", "--envs", "2", "--steps-per-epoch", "64", "--hidden-sizes", "8")
+SHORT_EPISODES = ("--max-episode-steps", "30")
+
+
+@pytest.fixture(scope="module")
+def trained_elsewhere(tmp_path_factory):
+    """Return the directory of a run of two epochs. Nothing may be changed in it."""
+    directory = tmp_path_factory.mktemp("runs") / "trained_elsewhere"
+    result = invoke(
+        "train", *OPTIONS, *SHORT_EPISODES, "--epochs", 2, "--gif-epochs", 1, "--out", directory, "--tensorboard"
+    )
+    assert result.exit_code == 0, result.output
+    assert "Greedy policy in MountainCar-v0, 100 episodes: mean -" in result.output
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("env_id", "message"),
+    [
+        ("NoSuch-v0", "NoSuch-v0 cannot be made: Environment `NoSuch` doesn't exist."),
+        ("CartPole-v7", "CartPole-v7 cannot be made: Environment version `v7` for environment `CartPole` doesn't"),
+        ("probes:Image-v0", "the observation space Box(0, 255, (8, 8, 3), uint8) is not supported: Box of at most two"),
+        ("Pendulum-v1", "the action space Box(-2.0, 2.0, (1,), float32) is not supported: Discrete is."),
+        ("no_such_module:Thing-v0", "no_such_module:Thing-v0 cannot be made: No module named 'no_such_module'."),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_what_cannot_be_played_is_one_sentence_and_nothing_is_written(tmp_path, command, env_id, message):
+    result = invoke(command, "--env-id", env_id, "--out", tmp_path / "out")
+    said = message_of(result)
+    assert "Invalid value for '--env-id': " in said
+    assert message in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--env-kwargs", "{"), "Invalid value for '--env-kwargs': '{' is no JSON"),
+        (("--env-kwargs", "[1]"), """'[1]' is no JSON object such as {"natural": true}."""),
+        (("--env-kwargs", '{"speed": 3}'), "got an unexpected keyword argument 'speed'"),
+        (("--vectorization", "vector_entry_point"), "must be auto, sync or async for Acrobot-v1, which has no vector"),
+        (("--max-episode-steps", "many"), "'many' is neither a whole number nor 'registered' nor 'none'."),
+        (("--target-return", "high"), "'high' is neither a number nor 'registered' nor 'none'."),
+    ],
+)
+def test_wrong_options_of_an_environment_are_one_sentence(tmp_path, options, message):
+    result = invoke("train", "--env-id", "Acrobot-v1", *options, "--out", tmp_path / "out")
+    assert message in message_of(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_notes_its_environment_and_what_it_left_open(trained_elsewhere):
+    config = json.loads((trained_elsewhere / "config.json").read_text())
+    assert (config["env_id"], config["env_kwargs"], config["vectorization"]) == ("MountainCar-v0", {}, "auto")
+    assert (config["max_episode_steps"], config["target_return"]) == (30, -110.0)
+    assert [float(row["mean_return"]) for row in metrics_of(trained_elsewhere)] == [-30.0, -30.0]
+    assert {path.name for path in trained_elsewhere.iterdir()} == {
+        *("actor.keras", "best_actor.keras", "best_evaluation.json", "checkpoint.npz", "config.json", "critic.keras"),
+        *("epoch_1.gif", "evaluation.json", "learning_curve.png", "metrics.csv", "tensorboard"),
+    }
+    best = json.loads((trained_elsewhere / "best_evaluation.json").read_text())
+    assert best["mean_length"] > 30, "evaluations play the environment as it is registered"
+    with Image.open(trained_elsewhere / "epoch_1.gif") as image:
+        assert image.size == (300, 200)
+        # MountainCar is drawn 30 times a second; GIFs count hundredths.
+        assert image.info["duration"] == 30
+
+
+def test_every_command_plays_the_runs_environment(trained_elsewhere, tmp_path):
+    before = files_of(trained_elsewhere)
+    evaluated = invoke("eval", trained_elsewhere, "--episodes", 3, "--json")
+    assert evaluated.exit_code == 0, evaluated.output
+    content = json.loads(evaluated.output)
+    assert content["returns"] == [-float(length) for length in content["lengths"]]
+    for arguments in (
+        ("render", trained_elsewhere, "--out", tmp_path / "last.gif"),
+        ("render", trained_elsewhere, "--epoch", "0,2", "--out", tmp_path / "both.gif"),
+        ("play", trained_elsewhere, "--episodes", 1),
+        ("plot", trained_elsewhere, "--out", tmp_path / "curve.png"),
+        ("export", trained_elsewhere, "--format", "onnx", "--out", tmp_path / "actor.onnx"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 0, result.output
+    assert files_of(trained_elsewhere) == before
+
+
+def test_a_model_without_a_run_is_taken_for_cartpole_unless_another_environment_is_named(trained_elsewhere, tmp_path):
+    model = tmp_path / "model.keras"
+    model.write_bytes((trained_elsewhere / "actor.keras").read_bytes())
+    said = message_of(invoke("eval", model))
+    assert "must map shape (None, 4) to (None, 2), not (None, 2) to (None, 3)." in said
+    assert "It is to play CartPole-v1; --env-id names another environment." in said
+    result = invoke("eval", model, "--env-id", "MountainCar-v0", "--episodes", 2)
+    assert result.exit_code == 0, result.output
+    assert "got 'fast', which is CartPole's" in message_of(invoke("eval", trained_elsewhere, "--env", "fast"))
+
+
+def test_a_resumed_run_begins_new_episodes_says_so_and_is_retraced(trained_elsewhere, tmp_path):
+    resumed = []
+    for name in ("one", "other"):
+        directory = tmp_path / name
+        first = invoke("train", *OPTIONS, *SHORT_EPISODES, "--epochs", 2, "--out", directory)
+        assert first.exit_code == 0, first.output
+        result = invoke("train", "--resume", directory, "--epochs", 4, "--env-id", "MountainCar-v0")
+        assert result.exit_code == 0, result.output
+        assert "The environments begin new episodes: their state could not be kept." in result.output
+        resumed.append(metrics_of(directory))
+        assert RunDirectory(directory).read_resumptions() == [(2, 2)]
+    assert resumed[0] == resumed[1]
+    assert resumed[0][:2] == metrics_of(trained_elsewhere)
+    result = invoke("render", directory, "--epoch", 4, "--out", tmp_path / "fourth.gif")
+    assert result.exit_code == 0, result.output
+    said = message_of(invoke("train", "--resume", directory, "--epochs", 5, "--env-id", "CartPole-v1"))
+    assert "trains in MountainCar-v0, not in CartPole-v1." in said
+
+
+def test_cartpole_may_be_played_by_any_vectorization(tmp_path):
+    options = ("--envs", 2, "--steps-per-epoch", 64, "--hidden-sizes", 8, "--epochs", 1, "--no-early-stop")
+    for name, more in (
+        ("ours", ("--env-id", "fastcartpole/CartPole-v1")),
+        ("sync", ("--vectorization", "sync")),
+        ("batch", ("--vectorization", "vector_entry_point")),
+    ):
+        result = invoke("train", *options, *more, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    # The batch of Gymnasium's begins new episodes with the next step: some actions are ignored.
+    steps = [int(metrics_of(tmp_path / name)[0]["env_steps"]) for name in ("ours", "sync", "batch")]
+    assert steps[:2] == [64, 64]
+    assert steps[2] < 64
+
+
+def test_a_sweep_of_another_environment(tmp_path):
+    options = ("--env-id", "MountainCar-v0", "--seeds", "0:2", "--jobs", 1, "--set", "num_envs=2", "--set", "epochs=1")
+    options = (*options, "--set", "steps_per_epoch=64", "--set", "hidden_sizes=8", "--set", "max_episode_steps=30")
+    result = invoke("sweep", *options, "--out", tmp_path / "sweep")
+    assert result.exit_code == 0, result.output
+    assert "not solved" in result.output
+    (summary,) = json.loads((tmp_path / "sweep" / "summary.json").read_text()).values()
+    assert summary["optimality_gap"]["value"] == pytest.approx(-110.0 - summary["mean"]["value"])
+    assert summary["solved"]["value"] == 0.0
+    plan = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert plan["environment"] == {"env_id": "MountainCar-v0"}
+    again = invoke("sweep", "--resume", tmp_path / "sweep", "--jobs", 1, "--env-id", "MountainCar-v0")
+    assert again.exit_code == 0, again.output
+    said = message_of(invoke("sweep", "--resume", tmp_path / "sweep", "--jobs", 1, "--env-id", "CartPole-v1"))
+    assert "trains in MountainCar-v0, not in CartPole-v1." in said
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_the_module_of_an_id_is_found_in_the_current_folder_and_nothing_else_of_it(
+    hostile_folder, trained_elsewhere, command
+):
+    (hostile_folder.path / "my_environments.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:MountainCarEnv', max_episode_steps=30)\n"
+    )
+    arguments = {
+        "train": (*OPTIONS[2:], "--epochs", "1", "--vectorization", "async", "--out", "run"),
+        "eval": (str(trained_elsewhere), "--episodes", "2"),
+    }[command]
+    completed = subprocess.run(
+        [FASTPPO, command, "--env-id", "my_environments:Mine-v0", *arguments],
+        cwd=hostile_folder.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert "in Mine-v0, " in completed.stdout
+    assert hostile_folder.imported() == []
+
+
+def test_a_module_that_only_a_runs_configuration_names_has_to_be_installed(trained_elsewhere, tmp_path, monkeypatch):
+    (tmp_path / "from_a_stranger.py").write_text("raise SystemExit('it was imported')")
+    run = tmp_path / "run"
+    run.mkdir()
+    config = json.loads((trained_elsewhere / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "env_id": "from_a_stranger:Mine-v0"}))
+    for name in ("actor.keras", "checkpoint.npz", "metrics.csv"):
+        (run / name).write_bytes((trained_elsewhere / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for arguments in (("eval", run), ("render", run), ("play", run), ("train", "--resume", run, "--epochs", 9)):
+        said = message_of(invoke(*arguments))
+        assert "No module named 'from_a_stranger'; with --env-id from_a_stranger:Mine-v0 it is looked for in" in said
+
+
+def test_what_an_environment_raises_ends_the_training_with_its_traceback(tmp_path):
+    directory = tmp_path / "run"
+    options = ("--envs", 2, "--steps-per-epoch", 64, "--hidden-sizes", 8, "--epochs", 9, "--checkpoint-every", 64)
+    result = invoke("train", "--env-id", "probes:Crashing-v0", *options, "--out", directory)
+    assert result.exit_code == 1
+    assert "the simulator is gone" in result.stderr
+    assert "probes.py" in result.stderr
+    assert result.stderr.endswith("Error: the environment ended the training. The last checkpoint is from before.\n")
+    assert len(metrics_of(directory)) == 2
+    with np.load(directory / "checkpoint.npz") as state:
+        assert state["epoch"] == 2
+
+
+def test_what_cannot_be_drawn_is_told_before_anything_is_trained(tmp_path):
+    options = ("--env-id", "probes:Crashing-v0", "--gif-epochs", "1", "--out", tmp_path / "run")
+    assert "Crashing-v0 cannot be drawn: rgb_array is not among" in message_of(invoke("train", *options))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_of_several_environments_are_told_apart():
+    runs = [{"env_id": env_id, "preset": "fast", "gamma": gamma} for env_id, gamma in (("A-v0", 0.9), ("B-v1", 0.8))]
+    assert [_label(run, runs) for run in runs] == ["A-v0, preset fast", "B-v1, preset fast"]
+    assert _label(runs[0], [runs[0], {**runs[0], "gamma": 0.5}]) == "preset fast, gamma 0.9"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="the system has no signals of terminals")
+def test_ctrl_c_leaves_no_process_and_no_traceback(tmp_path):
+    script = Path(__file__).with_name("interrupting.py")
+    completed = subprocess.run(
+        [os.sys.executable, script, FASTPPO, tmp_path / "run"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert completed.returncode == 0, completed.stdout + completed.stderr
