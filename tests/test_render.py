@@ -114,7 +114,7 @@ def test_actors_of_earlier_epochs_are_those_of_the_training(trained):
     run = RunDirectory(trained)
     config = run.read_config()
     told = []
-    actors = actors_after(config, run.read_metrics(), [0, 2, 4], told.append)
+    actors = actors_after(config, run.read_metrics(), [], [0, 2, 4], told.append)
     assert told == [1, 2, 3, 4]
     ppo = PPO(config)
     for epoch in range(5):
@@ -132,7 +132,7 @@ def test_a_run_that_comes_out_otherwise_than_recorded_is_not_shown(copied_run):
     path.write_text("".join(lines))
     result = invoke("render", copied_run, "--epoch", 3)
     assert result.exit_code == 1
-    assert "Error: training again gives another epoch 2 than the run recorded: " in result.stderr
+    assert "Error: training again gives another epoch 2 than the run recorded, " in result.stderr
     assert not list(copied_run.glob("*.gif"))
 
 

@@ -61,8 +61,8 @@ def _actors(
         metrics = ppo.train_epoch()
         if _without_times(metrics) != _without_times(recorded[epoch - 1]):
             raise ValueError(
-                f"training again gives another epoch {epoch} than the run recorded, as it may on another processor, with "
-                "other versions of TensorFlow or NumPy, or in an environment that does not honour its seed."
+                f"training again gives another epoch {epoch} than the run recorded, as it may on another processor, "
+                "with other versions of TensorFlow or NumPy, or in an environment that does not honour its seed."
             )
         if epoch in epochs:
             actors[epoch] = copy_of(ppo.actor)
