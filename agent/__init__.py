@@ -1,4 +1,4 @@
-"""PPO for CartPole: Keras networks on TensorFlow, rollouts in Numba.
+"""PPO for Gymnasium: Keras networks on TensorFlow, the policy in Numba, and CartPole in one kernel with it.
 
 Importing this package is light: TensorFlow and Numba load when a name that needs them is first used.
 """

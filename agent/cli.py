@@ -58,7 +58,7 @@ class _Commands(cloup.Group):
 )
 @click.version_option(package_name="fastppo", message="%(package)s %(version)s")
 def main() -> None:
-    """Train PPO on CartPole in seconds: Keras networks, a Numba CartPole bit-identical to Gymnasium's."""
+    """Train PPO in Gymnasium's environments with Keras networks; CartPole, bit for bit Gymnasium's, in a second."""
 
 
 for _command in (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DivergenceError(ArithmeticError):
     """Raised where a loss is infinite or not a number: the networks can learn no more."""
@@ -9,6 +12,10 @@ class DivergenceError(ArithmeticError):
 
 class InvalidTransitionError(ArithmeticError):
     """Raised where an environment gives observations or rewards that are infinite or not a number."""
+
+
+class EnvironmentUseError(ValueError):
+    """Raised where an environment cannot be played: it cannot be made, or has spaces or a mode that do not fit."""
 
 
 class DeviceError(ValueError):
@@ -21,6 +28,16 @@ _OF_THE_ENVIRONMENT = "It was raised by the environment, not by the agent."
 def mark_as_of_the_environment(error: BaseException) -> None:
     """Let an exception tell, in its traceback too, that the environment's own code raised it."""
     error.add_note(_OF_THE_ENVIRONMENT)
+
+
+@contextmanager
+def of_the_environment() -> Iterator[None]:
+    """Mark what is raised within as raised by the environment's own code."""
+    try:
+        yield
+    except Exception as error:
+        mark_as_of_the_environment(error)
+        raise
 
 
 def is_of_the_environment(error: BaseException) -> bool:

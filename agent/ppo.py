@@ -47,8 +47,9 @@ _EVALUATION_EPISODES = 100
 _REBUILT = frozenset(
     {
         *("actor", "critic", "is_solved", "spec", "stop_training"),
-        *("_budget", "_collector", "_elapsed", "_env_steps", "_epoch", "_minibatch_generator", "_played"),
-        *("_recent_lengths", "_recent_returns", "_seeds", "_update"),
+        *("_choosing_budget", "_collector", "_elapsed", "_env_steps", "_epoch", "_last_validation"),
+        *("_minibatch_generator", "_played", "_recent_lengths", "_recent_returns", "_seeds", "_solving_budget"),
+        "_update",
     }
 )
 
@@ -120,21 +121,21 @@ class PPO:
             make_env: Makes one environment; called for each of the training, unless ``environments`` are given, and of
                 evaluations.
             evaluation_environments: What evaluations play.
-            autoreset_mode: How ``environments`` begin new episodes, such as ``"NextStep"``, where they do not say so
+            autoreset_mode: How vector environments begin new episodes, such as ``"NextStep"``, that do not say so
                 themselves.
 
         Raises:
             TypeError: If an argument has the wrong type.
             ValueError: If the arguments do not fit together.
-            UnknownEnvironmentError: A ValueError: if the environment cannot be made.
-            UnsupportedSpaceError: A ValueError: if its observations or actions are not supported.
+            EnvironmentUseError: A ValueError: if the environment cannot be made, its observations or actions are not
+                supported, or it is not known how it begins new episodes.
             MemoryError: If a rollout, its minibatches or the networks cannot fit this machine's memory.
             DeviceError: If the configuration asks for a GPU and there is none.
             RuntimeError: If the process was forked from one that has computed with TensorFlow here.
         """
         assert_not_forked()
         played = played_by(config, environments, make_env, evaluation_environments, autoreset_mode)
-        self._build(config, played)
+        self._build(played.adapted(config), played)
 
     def _build(self, config: PPOConfig, played: Played) -> None:
         """Build everything."""
@@ -147,8 +148,12 @@ class PPO:
         with computing_on(config.device), in_single_precision():
             self.actor, self.critic = _new_networks(config, self.spec, seeds)
             self._begin(config, seeds)
-            is_weighted = self._collector.ignores_actions
-            self._update = PPOUpdate(self.actor, self.critic, config, is_weighted=is_weighted)
+            try:
+                is_weighted = self._collector.ignores_actions
+                self._update = PPOUpdate(self.actor, self.critic, config, is_weighted=is_weighted)
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> PPO:
         return self
@@ -169,7 +174,7 @@ class PPO:
         Raises:
             TypeError: If the agent plays environments that were handed to it as objects.
         """
-        if self._played.environments is not None or self._played.evaluation_environments is not None:
+        if self._played.is_handed_in:
             raise TypeError("an agent with environments of the caller's cannot be copied; one with make_env can.")
         attributes = {name: value for name, value in vars(self).items() if name not in _REBUILT}
         # Other names of the networks are other names of the copy's.
@@ -193,7 +198,8 @@ class PPO:
         self._seeds = seeds
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
         self._collector: Collector = new_collector(config, self.spec, self._played, seeds.environments, seeds.actions)
-        self._budget = EvaluationBudget()
+        self._solving_budget, self._choosing_budget = EvaluationBudget(), EvaluationBudget()
+        self._last_validation: tuple[int, EvaluationResult] | None = None
         self._recent_returns: deque[float] = deque(maxlen=_EPISODE_WINDOW)
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
         self.stop_training = False
@@ -215,9 +221,9 @@ class PPO:
         Raises:
             ValueError: If it differs in ``compiled_settings``.
         """
+        config = resolved(self._played.adapted(config), self.spec)
         if config.compiled_settings != self.config.compiled_settings:
             raise ValueError("config must agree with that of the agent in its compiled_settings.")
-        config = resolved(config, self.spec)
         seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
             for network, new in zip((self.actor, self.critic), _new_networks(config, self.spec, seeds), strict=True):
@@ -279,7 +285,7 @@ class PPO:
             "recent_lengths": np.array(self._recent_lengths, dtype=np.int64),
             "epoch": np.array(self._epoch),
             "env_steps": np.array(self._env_steps),
-            "evaluation_steps": np.array(self._budget.used),
+            "evaluation_steps": np.array([self._solving_budget.used, self._choosing_budget.used]),
             "elapsed_s": np.array(self._elapsed),
             "is_solved": np.array(self.is_solved),
         }
@@ -311,7 +317,8 @@ class PPO:
         self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
         self._epoch = int(state["epoch"])
         self._env_steps = int(state["env_steps"])
-        self._budget.used = int(state["evaluation_steps"])
+        self._solving_budget.used, self._choosing_budget.used = state["evaluation_steps"].tolist()
+        self._last_validation = None
         self._elapsed = float(state["elapsed_s"])
         self.is_solved = bool(state["is_solved"])
         self.begin_new_episodes()
@@ -321,9 +328,11 @@ class PPO:
 
         Their seeds are derived from the configuration's and the epoch. CartPole goes on where it is.
         """
-        if self._epoch > 0 and not self._collector.is_exact:
+        if not self._collector.is_exact:
             ours = self._seeds.environments
-            self._collector.reset(np.random.SeedSequence(ours.entropy, spawn_key=(*ours.spawn_key, self._epoch)))
+            # Epoch 0 is the beginning, with the seeds of the beginning.
+            key = (*ours.spawn_key, self._epoch) if self._epoch else ours.spawn_key
+            self._collector.reset(np.random.SeedSequence(ours.entropy, spawn_key=key))
 
     def _variables(self) -> dict[str, keras.Variable]:
         """Return all variables of the networks and the optimizers."""
@@ -375,45 +384,51 @@ class PPO:
         """
         return self._greedy_episodes(self._seeds.validation, self._unlimited())
 
-    def evaluation_allowance(self, parts: int = 1) -> Allowance | None:
-        """Return what an evaluation may take, so that all that were allowed take at most 5% of the training's steps.
+    def validate_within_budget(self) -> EvaluationResult | None:
+        """Play some of the episodes of :meth:`validate`, if that is allowed now.
 
-        On CartPole evaluations cost next to nothing and are always allowed.
-
-        Args:
-            parts: How many evaluations are to be paid from it.
+        Beside CartPole, evaluations whose steps are counted take at most 5% of the training's: half of them to find out
+        whether the target return is reached, and half to choose the best policy. On CartPole they cost next to nothing
+        and are always allowed.
 
         Returns:
-            For :meth:`allowed_validation` and :meth:`allowed_evaluation`; None where it is too early for one.
+            The result, the one that the training itself has come to after this epoch where there is one; None where
+            it is too early, or an episode was longer than allowed.
         """
-        batch = self._collector.evaluation_batch
-        if batch is None:
-            return self._unlimited()
-        limit = self.spec.max_episode_steps
-        return self._budget.allowance(self._env_steps, batch, limit, self._recent_lengths, parts)
-
-    def allowed_validation(self, allowance: Allowance) -> EvaluationResult | None:
-        """Play what is allowed of the episodes of :meth:`validate`; None where one was longer than that."""
+        if self._last_validation is not None and self._last_validation[0] == self._epoch:
+            return self._last_validation[1]
         if self._collector.evaluation_batch is None:
             return self.validate()
-        return self._allowed_episodes(self._seeds.validation, allowance)
+        return self._episodes_within(self._choosing_budget, self._seeds.validation, parts=2)
 
-    def allowed_evaluation(self, allowance: Allowance) -> EvaluationResult | None:
-        """Play what is allowed of the episodes of :meth:`evaluate`; None where one was longer than that."""
+    def evaluate_within_budget(self) -> EvaluationResult | None:
+        """Play some of the episodes of :meth:`evaluate`, if that is allowed now, as :meth:`validate_within_budget`."""
         if self._collector.evaluation_batch is None:
             return self.evaluate()
-        return self._allowed_episodes(self._seeds.evaluation, allowance)
+        return self._episodes_within(self._choosing_budget, self._seeds.evaluation, parts=1)
 
     def _unlimited(self) -> Allowance:
         return Allowance(_EVALUATION_EPISODES, self.spec.max_episode_steps or LONGEST_EPISODE)
 
-    def _allowed_episodes(self, seed: np.random.SeedSequence, allowance: Allowance) -> EvaluationResult | None:
-        episodes = self._collector.play_episodes(self._actor_weights(), seed, *allowance)
-        self._budget.used += episodes.env_steps
-        # Where the environment has no limit, what the evaluation has cut off after so many steps counts as it is.
-        if allowance.max_episode_steps < LONGEST_EPISODE and episodes.cut_off.any():
+    def _episodes_within(
+        self, budget: EvaluationBudget, seed: np.random.SeedSequence, *, parts: int
+    ) -> EvaluationResult | None:
+        """Play as many episodes as a budget allows; None where they are none, or one was longer than that."""
+        allowance = budget.allowance(
+            self._env_steps,
+            self._collector.evaluation_batch or 1,
+            self.spec.max_episode_steps,
+            self._recent_lengths,
+            parts=parts,
+            ignored=int(self._collector.ignores_actions),
+        )
+        if allowance is None:
             return None
-        return _result(episodes)
+        episodes = self._collector.play_episodes(self._actor_weights(), seed, *allowance)
+        budget.used += episodes.env_steps
+        # What an evaluation without a limit cuts off after very many steps counts as it is.
+        is_short = allowance.max_episode_steps < (self.spec.max_episode_steps or LONGEST_EPISODE)
+        return None if is_short and episodes.cut_off.any() else _result(episodes)
 
     def _greedy_episodes(self, seed: np.random.SeedSequence, allowance: Allowance) -> EvaluationResult:
         return _result(self._collector.play_episodes(self._actor_weights(), seed, *allowance))
@@ -554,9 +569,15 @@ class PPO:
         target = target_return(self.config, self.spec)
         if target is None or len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
             return False
-        allowance = self.evaluation_allowance()
-        result = None if allowance is None else self.allowed_validation(allowance)
-        return result is not None and result.mean >= target
+        if self._collector.evaluation_batch is None:
+            result: EvaluationResult | None = self.validate()
+        else:
+            result = self._episodes_within(self._solving_budget, self._seeds.validation, parts=1)
+        if result is None:
+            return False
+        # That of the epoch which is about to be completed.
+        self._last_validation = (self._epoch + 1, result)
+        return result.mean >= target
 
     def _episodes(self, rollout: Rollout) -> tuple[Sequence[float], Sequence[int]]:
         """Return returns and lengths of the episodes this epoch reports on, in the order they ended."""

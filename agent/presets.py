@@ -46,7 +46,9 @@ _DIFFERENCES: dict[str, Settings] = {
 PRESETS = {name: PPOConfig(preset=name).replace(**differences) for name, differences in _DIFFERENCES.items()}
 """The configurations of the presets by their names; preset ``fast`` as it is for CartPole."""
 
-_CARTPOLE = frozenset({"CartPole-v1", "CartPole-v0", "fastcartpole/CartPole-v1", "fastcartpole/CartPole-v0"})
+CARTPOLE_IDS = frozenset({"CartPole-v1", "CartPole-v0", "fastcartpole/CartPole-v1", "fastcartpole/CartPole-v0"})
+"""The ids, without a module, of the environments that preset ``fast`` is for."""
+
 TUNED: dict[str, Settings] = {
     "Acrobot-v1": {
         "num_envs": 16,
@@ -114,7 +116,7 @@ def preset_config(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
 def _preset_for(name: str, env_id: str | None) -> PPOConfig:
     """Return a preset as it is for an environment."""
     registered = _without_module(env_id)
-    if name != "fast" or registered in _CARTPOLE:
+    if name != "fast" or registered in CARTPOLE_IDS:
         return PRESETS[name]
     if registered in TUNED:
         return PRESETS["standard"].replace(**TUNED[registered]).replace(preset=name)
@@ -139,7 +141,7 @@ def adapted_preset(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig
         TypeError: If a field has the wrong type.
         ValueError: If there is no such preset, or a field is out of its range.
     """
-    if name != "fast" or _without_module(changes.get("env_id", PPOConfig.env_id)) not in _CARTPOLE:
+    if name != "fast" or _without_module(changes.get("env_id", PPOConfig.env_id)) not in CARTPOLE_IDS:
         return preset_config(name, **changes)
     # Without the preset's minibatches, which a rollout of another size may be too large for.
     whole: Settings = {"minibatch_size": None, **changes}

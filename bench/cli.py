@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bench.tasks import Session, Task
 
 FAMILIES = ("env", "rollout", "update", "train", "solve", "startup")
+# What takes long, and is not part of all.
+_ON_REQUEST = ("gymnasium", "scaling")
 # Of a benchmark of everything, so that it ends within three minutes.
 _BUDGET_OF_ALL_S = 155.0
 # How the families share it.
@@ -33,7 +35,7 @@ def run_family(family: str) -> None:
 
 
 @cloup.command(show_constraints=False)
-@cloup.argument("family", type=click.Choice([*FAMILIES, "scaling", "all"]), default="all")
+@cloup.argument("family", type=click.Choice([*FAMILIES, *_ON_REQUEST, "all"]), default="all")
 @cloup.option(
     "--envs",
     type=click.IntRange(min=1),
@@ -79,13 +81,14 @@ def bench(
     r"""Measure fastppo against its peers, side by side.
 
     \b
-    env      environment steps with random actions
-    rollout  the policy in the loop
-    update   one update of preset keras
-    train    training: steps per second
-    solve    training time and steps until CartPole-v1 is solved, over seeds
-    startup  the whole command from the shell, its first run and later ones, and its memory
-    scaling  cost against the size of the batch, up to a million, and against threads; not part of all
+    env        environment steps with random actions
+    rollout    the policy in the loop
+    update     one update of preset keras
+    train      training: steps per second
+    solve      training time and steps until CartPole-v1 is solved, over seeds
+    startup    the whole command from the shell, its first run and later ones, and its memory
+    gymnasium  training in Acrobot-v1 and LunarLander-v3; not part of all
+    scaling    cost against the size of the batch, up to a million, and against threads; not part of all
 
     What is measured is first compared with Gymnasium and Keras; a wrong result is not timed. Peers that need packages
     which are not installed are named: pip install 'fastppo[bench-peers]'.

@@ -51,8 +51,8 @@ def test_what_cannot_be_played_is_one_sentence_and_nothing_is_written(tmp_path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--env-kwargs", "{"), "Invalid value for '--env-kwargs': '{' is no JSON"),
-        (("--env-kwargs", "[1]"), """'[1]' is no JSON object such as {"natural": true}."""),
+        (("--env-kwargs", "{"), "Invalid value for '--env-kwargs': '{' is not valid JSON"),
+        (("--env-kwargs", "[1]"), """'[1]' is not a JSON object such as {"natural": true}."""),
         (("--env-kwargs", '{"speed": 3}'), "got an unexpected keyword argument 'speed'"),
         (("--vectorization", "vector_entry_point"), "must be auto, sync or async for Acrobot-v1, which has no vector"),
         (("--max-episode-steps", "many"), "'many' is neither a whole number nor 'registered' nor 'none'."),

@@ -35,9 +35,9 @@ def _json_object(context: click.Context, parameter: click.Parameter, value: str 
     try:
         content = json.loads(value)
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no JSON: {error}.", context, parameter) from None
+        raise click.BadParameter(f"{value!r} is not valid JSON: {error}.", context, parameter) from None
     if not isinstance(content, dict):
-        raise click.BadParameter(f'{value!r} is no JSON object such as {{"natural": true}}.', context, parameter)
+        raise click.BadParameter(f'{value!r} is not a JSON object such as {{"natural": true}}.', context, parameter)
     return content
 
 
@@ -100,7 +100,7 @@ def sentence_of(source: EnvironmentSource, error: Exception) -> str:
     from ..environments.spaces import UnsupportedSpaceError
 
     if isinstance(error, UnsupportedSpaceError):
-        return f"{source} cannot be learned: {error}"
+        return f"{source} cannot be played: {error}"
     text = f"{error}".rstrip(".")
     names_module = isinstance(error.__cause__, ModuleNotFoundError) and ":" in str(source.env_id)
     if names_module and MODULE_FOLDER not in os.environ:

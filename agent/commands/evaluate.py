@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from ..errors import EnvironmentUseError, InvalidTransitionError
 from .environment import environment_options
 from .model import loaded_actor, model_argument, policy_options
 from .options import MOST_ENVIRONMENTS
@@ -62,9 +63,12 @@ def evaluate(
             environment=environment,
             env_id=str(trained.source.env_id),
             env_kwargs=trained.source.env_kwargs,
+            vectorization=trained.source.vectorization,
         )
-    except MemoryError as error:
+    except (InvalidTransitionError, MemoryError) as error:
         raise click.ClickException(str(error)) from None
+    except EnvironmentUseError as error:
+        raise click.UsageError(str(error)) from None
     except evaluation.NotCartPoleError as error:
         raise click.BadParameter(str(error), param_hint="'--env'") from None
     if as_json:

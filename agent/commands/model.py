@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
+from ..config import PPOConfig
 from ..runs.directory import RunDirectory
 from .environment import ENV_ID_HINT, described
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 _METAVAR = "RUN|ACTOR.keras"
 _HINT = f"'{_METAVAR}'"
-# What a model is taken for that comes without a run.
-_DEFAULT_ENVIRONMENT = "CartPole-v1"
 
 
 @dataclass(frozen=True)
@@ -100,18 +99,17 @@ def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | 
     """
     from ..environments.making import EnvironmentSource
 
-    of_the_run = _environment_of_run(RunDirectory(path if path.is_dir() else path.parent))
-    if env_id is not None and (of_the_run is None or env_id != of_the_run.env_id):
-        return EnvironmentSource(env_id, env_kwargs or {})
-    if of_the_run is None:
-        return EnvironmentSource(_DEFAULT_ENVIRONMENT, env_kwargs or {})
-    return of_the_run if env_kwargs is None else EnvironmentSource(of_the_run.env_id, env_kwargs)
+    of_the_run = _environment_of_run(path)
+    if of_the_run is None or env_id not in (None, of_the_run.env_id):
+        return EnvironmentSource(env_id or PPOConfig.env_id, env_kwargs or {})
+    return of_the_run if env_kwargs is None else replace(of_the_run, env_kwargs=env_kwargs)
 
 
-def _environment_of_run(run: RunDirectory) -> EnvironmentSource | None:
+def _environment_of_run(path: Path) -> EnvironmentSource | None:
     """Return what a run was trained in; None where there is no run."""
     from ..environments.making import source_of
 
+    run = RunDirectory(path if path.is_dir() else path.parent)
     if not run.config_path.exists():
         return None
     try:
@@ -120,4 +118,7 @@ def _environment_of_run(run: RunDirectory) -> EnvironmentSource | None:
         message = f"'{error.filename}' cannot be read: {error.strerror}."
     except ValueError as error:
         message = str(error)
+    if path.is_file():
+        # A model may lie anywhere, also beside a configuration of something else.
+        return None
     raise click.BadParameter(message, param_hint=_HINT) from None

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import cloup
 
-from ..config import CHOICES, REGISTERED
+from ..config import CHOICES, REGISTERED, PPOConfig
 from ..presets import PRESETS
 from .environment import env_id_option, env_kwargs_option
 
@@ -145,8 +145,8 @@ ENVIRONMENT: Decorator = cloup.option_group(
     "Environment",
     env_id_option(
         "Any environment of Gymnasium's registry with discrete actions and observations that are vectors, or can be "
-        "made vectors. MODULE is imported first, from the current folder too.",
-        show_default="CartPole-v1",
+        "flattened into vectors. MODULE is imported first, from the current folder too.",
+        show_default=PPOConfig.env_id,
     ),
     env_kwargs_option(),
     _choice(

@@ -189,6 +189,7 @@ def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]
     try:
         runs = runs_of(*plan)
         size = described(source_of(runs[0].config)).observation_size
+        source_of(runs[0].config).assert_can_batch()
         for run in runs:
             assert_training_fits_memory(run.config, size)
     except (MemoryError, TypeError, ValueError) as error:
@@ -305,7 +306,7 @@ def _cells(summary: Summary) -> list[str]:
 
 
 def _shown_estimate(estimate: Estimate | None, form: str) -> str:
-    """Return a value and, below it, its interval, such as ``[495.0, 500.0]``."""
+    """Return a value and, below it, its interval, such as ``[-82.1, -74.9]``."""
     if estimate is None:
         return "-"
     if math.isnan(estimate.low):

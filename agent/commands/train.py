@@ -16,7 +16,14 @@ import click
 import cloup
 
 from ..config import PPOConfig
-from ..errors import DeviceError, DivergenceError, InvalidTransitionError, is_of_the_environment, reason_of
+from ..errors import (
+    DeviceError,
+    DivergenceError,
+    EnvironmentUseError,
+    InvalidTransitionError,
+    is_of_the_environment,
+    reason_of,
+)
 from ..presets import PRESETS, adapted_preset
 from ..process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
 from ..process.surroundings import show_warning
@@ -35,8 +42,6 @@ if TYPE_CHECKING:
 
 # When the Keras example shows its policy.
 _EXAMPLE_GIF_EPOCHS = (0, 8, 20)
-# What runs of the default environment need not be called.
-_DEFAULT_ENVIRONMENT = "CartPole-v1"
 
 
 def _epochs_of_list(text: str) -> tuple[int, ...]:
@@ -192,7 +197,7 @@ def _with_environment(config: PPOConfig) -> tuple[PPOConfig, EnvironmentSpec]:
     source = source_of(config)
     spec = described(source)
     try:
-        source.assert_can_batch(config.vectorization)
+        source.assert_can_batch()
     except UnknownEnvironmentError as error:
         raise click.BadParameter(str(error), param_hint="'--vectorization'") from None
     return resolved(config, spec), spec
@@ -200,13 +205,16 @@ def _with_environment(config: PPOConfig) -> tuple[PPOConfig, EnvironmentSpec]:
 
 def _default_name(config: PPOConfig) -> str:
     """Return what a run is called that was not given a name."""
-    environment = "" if config.env_id == _DEFAULT_ENVIRONMENT else re.sub(r"[^\w.-]+", "-", f"{config.env_id}-")
+    environment = "" if config.env_id == PPOConfig.env_id else re.sub(r"[^\w.-]+", "-", f"{config.env_id}-")
     return f"{environment}{config.preset}-{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _warn_of_short_episodes(config: PPOConfig, spec: EnvironmentSpec) -> None:
     """Warn where episodes cannot get as long as they would."""
-    if config.reset_each_epoch and spec.max_episode_steps and config.num_steps < spec.max_episode_steps:
+    from ..environments.spec import episode_limit
+
+    limit = episode_limit(config, spec) or spec.max_episode_steps
+    if config.reset_each_epoch and limit and config.num_steps < limit:
         show_warning(
             f"with preset '{config.preset}' every epoch starts new episodes, and each of the {config.num_envs} "
             f"environments takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or "
@@ -229,6 +237,8 @@ def _told(run: RunDirectory) -> Iterator[None]:
         raise click.ClickException(f"not enough memory: {error}") from None
     except (DivergenceError, InvalidTransitionError) as error:
         raise click.ClickException(f"{error} {_kept(run)}") from None
+    except EnvironmentUseError as error:
+        raise click.UsageError(str(error)) from None
     except (ImportError, DeviceError) as error:
         raise click.ClickException(f"the training cannot start: {error}") from None
     except BrokenPipeError:
@@ -391,8 +401,9 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
         from ..views.tensorboard import cut_events
 
         cut_events(run.tensorboard_path, ppo.env_steps)
-    resumptions = [entry for entry in run.read_resumptions() if entry.after_epoch < ppo.epoch]
-    if ppo.epoch:
+    resumptions = [entry for entry in run.read_resumptions() if entry.after_epoch <= ppo.epoch]
+    # Where a run was resumed twice at the same place, its epochs until then are those of the first time.
+    if ppo.epoch and ppo.epoch not in {entry.after_epoch for entry in resumptions}:
         resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
     run.write_config(ppo.config, resumptions)
 
@@ -421,8 +432,10 @@ def _evaluated(ppo: PPO, run: RunDirectory, best: BestPolicy) -> str:
     from ..views.console import format_evaluation
 
     # CartPole has been played by the kernel so far: what is reported is Gymnasium's own word.
-    result = evaluate(ppo.actor, seed=ppo.evaluation_seed) if ppo.is_exact else ppo.evaluate()
-    best.keep_if_there_is_none(ppo, result)
+    result = (
+        evaluate(ppo.actor, seed=ppo.evaluation_seed, env_id=str(ppo.config.env_id)) if ppo.is_exact else ppo.evaluate()
+    )
+    best.complete(ppo, result)
     run.write_evaluation(result.as_dict())
     return format_evaluation(result, ppo.spec.name)
 

@@ -15,8 +15,11 @@ import gymnasium
 from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
+# Registers its ids.
+import fastcartpole  # noqa: F401
+
 from ..config import REGISTERED, EpisodeLimit, PPOConfig, Vectorization
-from ..errors import reason_of
+from ..errors import EnvironmentUseError, reason_of
 from ..process.interrupts import interrupts_held_back
 from .spec import EnvironmentSpec, spec_of
 
@@ -25,7 +28,7 @@ MODULE_FOLDER = "FASTPPO_MODULE_FOLDER"
 
 Processes that are started for environments or trainings inherit it.
 """
-# What vector environments of their own take for no limit: they count steps up to it.
+# For batches of environments' own, which count steps up to their limit: as good as none.
 _NO_LIMIT = 2**31 - 1
 # After which the process of an environment that does not answer is ended.
 _SECONDS_TO_END = 5.0
@@ -34,7 +37,7 @@ Environment = gymnasium.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
 
 
-class UnknownEnvironmentError(ValueError):
+class UnknownEnvironmentError(EnvironmentUseError):
     """Raised where an environment cannot be made: it is not registered, its module is missing, or it refuses."""
 
 
@@ -54,14 +57,31 @@ def _folder_of_modules() -> Iterator[None]:
 
 
 def close_quietly(environments: Vector) -> None:
-    """Close a vector environment, whatever it is in the midst of; Ctrl-C waits until it is closed."""
+    """Close a vector environment, whatever it is in the midst of; Ctrl-C waits until it is closed.
+
+    What goes wrong is not raised: what ended the work before is what the user has to see.
+    """
     with interrupts_held_back(), warnings.catch_warnings():
         # That a step was interrupted.
         warnings.simplefilter("ignore")
-        if isinstance(environments.unwrapped, AsyncVectorEnv):
-            environments.close(timeout=_SECONDS_TO_END)
-        else:
-            environments.close()
+        try:
+            if isinstance(environments.unwrapped, AsyncVectorEnv):
+                environments.close(timeout=_SECONDS_TO_END)
+            else:
+                environments.close()
+        except Exception:
+            _end_processes(environments.unwrapped)
+
+
+def _end_processes(environments: Any) -> None:
+    """End the processes of a vector environment that cannot be closed, as where one of them has died."""
+    for process in getattr(environments, "processes", ()):
+        process.kill()
+        process.join()
+    for pipe in getattr(environments, "parent_pipes", ()):
+        if pipe is not None:
+            pipe.close()
+    environments.closed = True
 
 
 @dataclass(frozen=True)
@@ -71,11 +91,14 @@ class EnvironmentSource:
     Attributes:
         env_id: Id in Gymnasium's registry, ``module:id`` imports the module first; None with a function.
         env_kwargs: Keyword arguments of the environment.
+        vectorization: How many are batched, as ``gymnasium.make_vec`` names it; ``auto`` is the environment's own batch
+            where there is one, else ``sync``.
         make_env: The function; None with an id.
     """
 
     env_id: str | None
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    vectorization: Vectorization = "auto"
     make_env: Callable[[], Environment] | None = None
 
     def one(self, max_episode_steps: EpisodeLimit = REGISTERED, **kwargs: Any) -> Environment:
@@ -91,35 +114,29 @@ class EnvironmentSource:
         if self.make_env is not None:
             with self._told():
                 environment = self.make_env()
-            if isinstance(max_episode_steps, int):
-                return gymnasium.wrappers.TimeLimit(environment, max_episode_steps)
-            return environment
+            return _limited(environment, max_episode_steps)
         # Gymnasium's word for the registered limit is None, and -1 for no limit.
         limit = None if max_episode_steps == REGISTERED else max_episode_steps or -1
         with _folder_of_modules(), self._told():
             self._import_module()
             return gymnasium.make(str(self.env_id), max_episode_steps=limit, **{**self.env_kwargs, **kwargs})
 
-    def many(
-        self, num_envs: int, vectorization: Vectorization = "auto", max_episode_steps: EpisodeLimit = REGISTERED
-    ) -> Vector:
-        """Return a vector environment; what it is made of here starts ended episodes anew within the same step.
+    def many(self, num_envs: int, max_episode_steps: EpisodeLimit = REGISTERED) -> Vector:
+        """Return a vector environment; one that is made of single ones starts ended episodes anew in the same step.
 
         Args:
             num_envs: How many environments.
-            vectorization: As ``gymnasium.make_vec`` names it; ``auto`` is the environment's own batch where there is
-                one, else ``sync``.
             max_episode_steps: Length at which episodes are truncated; None for no limit.
 
         Raises:
             UnknownEnvironmentError: If it cannot be made.
         """
-        if vectorization == "vector_entry_point" or (vectorization == "auto" and self._has_batch()):
-            self.assert_can_batch(vectorization)
+        if self.vectorization == "vector_entry_point" or (self.vectorization == "auto" and self._has_batch()):
+            self.assert_can_batch()
             return self._batch(num_envs, max_episode_steps)
         makers = [_Maker(self, max_episode_steps)] * num_envs
         with self._told():
-            if vectorization != "async":
+            if self.vectorization != "async":
                 return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
             with interrupts_held_back():
                 return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -150,13 +167,13 @@ class EnvironmentSource:
         finally:
             environment.close()
 
-    def assert_can_batch(self, vectorization: Vectorization) -> None:
+    def assert_can_batch(self) -> None:
         """Check that there is a batch of the environment's own, if it is asked for.
 
         Raises:
             UnknownEnvironmentError: If there is none.
         """
-        if vectorization == "vector_entry_point" and not self._has_batch():
+        if self.vectorization == "vector_entry_point" and not self._has_batch():
             raise UnknownEnvironmentError(
                 f"vectorization must be auto, sync or async for {self}, which has no vector entry point."
             )
@@ -166,7 +183,10 @@ class EnvironmentSource:
         return registered is not None and registered.vector_entry_point is not None
 
     def _batch(self, num_envs: int, max_episode_steps: EpisodeLimit) -> Vector:
-        limits = {} if max_episode_steps == REGISTERED else {"max_episode_steps": max_episode_steps or _NO_LIMIT}
+        registered = self.registered()
+        is_registered = registered is not None and max_episode_steps in (REGISTERED, registered.max_episode_steps)
+        # Not every batch takes a limit.
+        limits = {} if is_registered else {"max_episode_steps": max_episode_steps or _NO_LIMIT}
         with _folder_of_modules(), self._told():
             return gymnasium.make_vec(
                 str(self.env_id),
@@ -191,7 +211,8 @@ class EnvironmentSource:
         except UnknownEnvironmentError:
             raise
         except Exception as error:
-            raise UnknownEnvironmentError(f"{self} cannot be made: {reason_of(error)}") from error
+            reason = reason_of(error).replace("?.", "?")
+            raise UnknownEnvironmentError(f"{self} cannot be made: {reason}") from error
 
     def __str__(self) -> str:
         return self.env_id or str(getattr(self.make_env, "__name__", self.make_env))
@@ -212,4 +233,23 @@ class _Maker:
 
 def source_of(config: PPOConfig) -> EnvironmentSource:
     """Return the source of the environments that a configuration names."""
-    return EnvironmentSource(config.env_id, config.env_kwargs)
+    return EnvironmentSource(config.env_id, config.env_kwargs, config.vectorization)
+
+
+def _limited(environment: Environment, max_episode_steps: EpisodeLimit) -> Environment:
+    """Return an environment of the user's with another limit, which can only be a lower one.
+
+    Raises:
+        UnknownEnvironmentError: If it has a limit that stands in the way.
+    """
+    own = environment.spec.max_episode_steps if environment.spec is not None else None
+    if max_episode_steps in (REGISTERED, own):
+        return environment
+    if own is not None and not (isinstance(max_episode_steps, int) and max_episode_steps < own):
+        raise UnknownEnvironmentError(
+            f"max_episode_steps must be 'registered' or at most {own}, the limit of the environments that make_env "
+            f"makes, got {max_episode_steps!r}."
+        )
+    if isinstance(max_episode_steps, int):
+        return gymnasium.wrappers.TimeLimit(environment, max_episode_steps)
+    return environment

@@ -10,19 +10,21 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.vector.utils import iterate
+from gymnasium.vector.utils import batch_space, iterate
+
+from ..errors import EnvironmentUseError
 
 Observations = npt.NDArray[np.float32]
 Flatten = Callable[[Any], Observations]
 
 SUPPORTED_OBSERVATIONS = (
-    "Box of at most two axes, Discrete, MultiBinary and MultiDiscrete, and Tuple and Dict of these, are supported"
+    "Box of at most two axes, Discrete, MultiBinary, MultiDiscrete, and Tuple and Dict of these are supported"
 )
 _MOST_AXES = 2
 _SIMPLE = (spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 
 
-class UnsupportedSpaceError(ValueError):
+class UnsupportedSpaceError(EnvironmentUseError):
     """Raised where an agent cannot learn from such observations, or choose such actions."""
 
 
@@ -81,19 +83,22 @@ def _is_supported(space: gymnasium.Space[Any]) -> bool:
     return isinstance(space, _SIMPLE)
 
 
-def flattener(space: gymnasium.Space[Any], batch_space: gymnasium.Space[Any]) -> Flatten:
+def flattener(space: gymnasium.Space[Any], num_envs: int) -> Flatten:
     """Return the function that makes vectors of a batch of observations, float32 of shape (N, D), in fresh arrays.
 
     Args:
         space: Of one observation.
-        batch_space: Of the batch.
+        num_envs: N.
     """
     if isinstance(space, spaces.Box):
         size = observation_size(space)
         return lambda batch: np.array(batch, dtype=np.float32).reshape(-1, size)
 
+    # Not every vector environment says what its batches are.
+    batches = batch_space(space, num_envs)
+
     def flatten(batch: Any) -> Observations:
-        return np.array([spaces.flatten(space, one) for one in iterate(batch_space, batch)], dtype=np.float32)
+        return np.array([spaces.flatten(space, one) for one in iterate(batches, batch)], dtype=np.float32)
 
     return flatten
 

@@ -53,13 +53,13 @@ def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[An
         observations, actions = environment.single_observation_space, environment.single_action_space
     else:
         observations, actions = environment.observation_space, environment.action_space
-    registered = getattr(environment, "spec", None)
+    registered = _registered(environment)
     limit = getattr(registered, "max_episode_steps", None)
     threshold = getattr(registered, "reward_threshold", None)
     metadata = environment.metadata or {}
     frame_rate = metadata.get("render_fps")
     return EnvironmentSpec(
-        name=getattr(registered, "id", None) or type(environment.unwrapped).__name__,
+        name=getattr(registered, "id", None) or type(_one_of(environment).unwrapped).__name__,
         observation_space=observations,
         action_space=actions,
         observation_size=observation_size(observations),
@@ -69,6 +69,18 @@ def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[An
         frames_per_second=float(frame_rate) if frame_rate else None,
         render_modes=tuple(map(str, metadata.get("render_modes", ()))),
     )
+
+
+def _one_of(environment: Any) -> Any:
+    """Return one of the environments of a vector, where they can be reached; else the environment itself."""
+    single = getattr(environment.unwrapped, "envs", None)
+    return single[0] if single else environment
+
+
+def _registered(environment: Any) -> Any:
+    """Return the entry of the registry that an environment, or those of a vector, were made from; None if none."""
+    own = getattr(environment, "spec", None)
+    return getattr(_one_of(environment), "spec", None) if own is None else own
 
 
 def episode_limit(config: PPOConfig, spec: EnvironmentSpec) -> int | None:

@@ -1,1 +1,1 @@
-"""Who plays: the fused rollouts of CartPole, and evaluations."""
+"""Who plays: CartPole on its kernel, any other vector environment, and evaluations."""

@@ -31,11 +31,11 @@ from ..environments.making import EnvironmentSource
 from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
 from ..kernels.rollout import Rollout, new_rollout
 from ..kernels.sampling import sample_of_two
+from ..presets import CARTPOLE_IDS
 from .collector import Episodes, one_seed_each
 
 OBSERVATION_SIZE = 4
 
-_IDS = frozenset({"CartPole-v0", "CartPole-v1", "fastcartpole/CartPole-v0", "fastcartpole/CartPole-v1"})
 _ENTRY_POINTS = frozenset({"gymnasium.envs.classic_control.cartpole:CartPoleEnv", "fastcartpole.env:CartPoleEnv"})
 
 
@@ -112,10 +112,12 @@ def can_play(source: EnvironmentSource) -> bool:
     Raises:
         UnknownEnvironmentError: If the source's environment is not registered.
     """
-    if source.env_kwargs or str(source.env_id).rpartition(":")[2] not in _IDS:
+    if source.env_kwargs or str(source.env_id).rpartition(":")[2] not in CARTPOLE_IDS:
         return False
     registered = source.registered()
-    return registered is not None and registered.entry_point in _ENTRY_POINTS and not registered.kwargs
+    if registered is None or registered.kwargs or registered.additional_wrappers:
+        return False
+    return registered.entry_point in _ENTRY_POINTS
 
 
 class CartPoleCollector:

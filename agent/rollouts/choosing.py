@@ -11,16 +11,16 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from ..config import REGISTERED, PPOConfig
-from ..environments.making import EnvironmentSource, source_of
+from ..environments.making import EnvironmentSource, close_quietly, source_of
 from ..environments.spec import EnvironmentSpec, episode_limit, spec_of
+from ..errors import EnvironmentUseError
+from .budget import EVALUATION_ENVS
 from .cartpole import CartPoleCollector, can_play
 from .collector import Collector, one_seed_each
+from .stepping import checked_mode
 from .vector import VectorCollector
 
 Vector = VectorEnv[Any, Any, Any]
-
-# Environments that play an evaluation, where they are made here.
-_EVALUATION_ENVS = 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Played:
         source: Makes environments, where they are not handed in as objects.
         environments: The training environments that were handed in; None where they are to be made.
         evaluation_environments: Those of evaluations, likewise.
-        autoreset_mode: How the environments that were handed in begin new episodes; None for what they say.
+        autoreset_mode: How vector environments begin new episodes that do not say so themselves; None for unknown.
     """
 
     source: EnvironmentSource
@@ -39,16 +39,35 @@ class Played:
     evaluation_environments: Vector | None = None
     autoreset_mode: AutoresetMode | str | None = None
 
+    @property
+    def is_handed_in(self) -> bool:
+        """Whether objects were handed in, which cannot be copied."""
+        return self.environments is not None or self.evaluation_environments is not None
+
     def describe(self) -> EnvironmentSpec:
         """Return what the agent must know of an environment.
 
         Raises:
-            UnknownEnvironmentError: If it cannot be made.
-            UnsupportedSpaceError: If the agent cannot learn from its observations, or choose its actions.
+            EnvironmentUseError: If one cannot be made or played, or those of evaluations have other spaces.
         """
-        if self.environments is not None:
-            return spec_of(self.environments)
-        return self.source.describe()
+        spec = self.source.describe() if self.environments is None else spec_of(self.environments)
+        if self.evaluation_environments is not None:
+            checked_mode(self.evaluation_environments, self.autoreset_mode)
+            _assert_same_spaces(spec, spec_of(self.evaluation_environments))
+        elif self.environments is not None:
+            _assert_same_spaces(spec, self.source.describe())
+        return spec
+
+    def adapted(self, config: PPOConfig) -> PPOConfig:
+        """Return a configuration that names no environment, where another one is played than it could name."""
+        is_named = self.source.env_id is not None and self.environments is None
+        return config if is_named else config.replace(env_id=None)
+
+
+def _assert_same_spaces(spec: EnvironmentSpec, of_evaluations: EnvironmentSpec) -> None:
+    ours, theirs = ((other.observation_space, other.action_space) for other in (spec, of_evaluations))
+    if (spec.observation_size, spec.action_head) != (of_evaluations.observation_size, of_evaluations.action_head):
+        raise EnvironmentUseError(f"evaluations must have the spaces of the training, {ours}, got {theirs}.")
 
 
 def played_by(
@@ -69,29 +88,47 @@ def played_by(
             raise TypeError(f"{name} must be a gymnasium.vector.VectorEnv, got {given!r}.")
     if make_env is not None and not callable(make_env):
         raise TypeError(f"make_env must be a function that returns an environment, got {make_env!r}.")
-    if environments is None:
-        if autoreset_mode is not None:
-            raise ValueError("autoreset_mode is that of environments, which were not given.")
-        source = source_of(config) if make_env is None else EnvironmentSource(None, make_env=make_env)
-        if source.env_id is None and make_env is None:
-            raise ValueError("env_id is None: environments or make_env must be given.")
-        return Played(source, None, evaluation_environments)
+    is_handed_in = environments is not None or make_env is not None
+    if is_handed_in and config.env_kwargs:
+        raise ValueError(f"env_kwargs are those of env_id, which is not played, got {config.env_kwargs!r}.")
+    if not is_handed_in and config.env_id is None:
+        raise ValueError("env_id is None: environments or make_env must be given.")
+    if environments is not None:
+        _check_handed_in(config, environments, make_env, evaluation_environments)
+    source = source_of(config)
+    if is_handed_in:
+        source = EnvironmentSource(None, vectorization=config.vectorization, make_env=make_env)
+    return Played(source, environments, evaluation_environments, autoreset_mode)
+
+
+def _check_handed_in(
+    config: PPOConfig,
+    environments: Vector,
+    make_env: Callable[[], gymnasium.Env[Any, Any]] | None,
+    evaluation_environments: Vector | None,
+) -> None:
+    """Check what goes with environments that were handed in.
+
+    Raises:
+        ValueError: If something does not fit.
+    """
     if environments.num_envs != config.num_envs:
         raise ValueError(f"num_envs must be that of environments, {environments.num_envs}, got {config.num_envs}.")
-    if config.max_episode_steps != REGISTERED:
-        raise ValueError(
-            f"max_episode_steps must be 'registered' with environments, whose episodes end as they end, got "
-            f"{config.max_episode_steps!r}."
-        )
+    for name, neutral in (("max_episode_steps", REGISTERED), ("vectorization", "auto")):
+        if getattr(config, name) != neutral:
+            raise ValueError(
+                f"{name} must be {neutral!r} with environments, which are taken as they are, got "
+                f"{getattr(config, name)!r}."
+            )
+    if evaluation_environments is environments:
+        raise ValueError("evaluation_environments must be others than environments: evaluations would disturb these.")
     if make_env is None and evaluation_environments is None:
         raise ValueError("environments needs evaluation_environments or make_env beside it, for evaluations.")
-    return Played(EnvironmentSource(None, make_env=make_env), environments, evaluation_environments, autoreset_mode)
 
 
 def plays_on_the_kernel(config: PPOConfig, played: Played) -> bool:
     """Return whether CartPole's kernel plays."""
-    is_handed_in = played.environments is not None or played.evaluation_environments is not None
-    return config.vectorization == "auto" and not is_handed_in and can_play(played.source)
+    return config.vectorization == "auto" and not played.is_handed_in and can_play(played.source)
 
 
 def new_collector(
@@ -109,6 +146,9 @@ def new_collector(
         played: What is played.
         environment_seed: Of the environments' streams.
         action_seed: Of the action sampling.
+
+    Raises:
+        EnvironmentUseError: If they cannot be made, or do not say how they begin new episodes.
     """
     action_seeds = one_seed_each(action_seed, config.num_envs)
     if plays_on_the_kernel(config, played):
@@ -117,18 +157,23 @@ def new_collector(
             config.num_envs, config.num_steps, episode_limit(config, spec), environment_seeds, action_seeds
         )
     source, evaluation = played.source, played.evaluation_environments
-    batch = min(_EVALUATION_ENVS, config.num_envs) if evaluation is None else evaluation.num_envs
+    batch = min(EVALUATION_ENVS, config.num_envs) if evaluation is None else evaluation.num_envs
     environments = played.environments
     if environments is None:
-        environments = source.many(config.num_envs, config.vectorization, config.max_episode_steps)
-    return VectorCollector(
-        environments,
-        spec,
-        config.num_steps,
-        environment_seed,
-        action_seeds,
-        is_ours=played.environments is None,
-        evaluation_environments=evaluation or (lambda: source.many(batch, config.vectorization)),
-        evaluation_batch=batch,
-        autoreset_mode=played.autoreset_mode,
-    )
+        environments = source.many(config.num_envs, config.max_episode_steps)
+    try:
+        return VectorCollector(
+            environments,
+            spec,
+            config.num_steps,
+            environment_seed,
+            action_seeds,
+            is_ours=played.environments is None,
+            evaluation_environments=(lambda: source.many(batch)) if evaluation is None else evaluation,
+            evaluation_batch=batch,
+            autoreset_mode=played.autoreset_mode,
+        )
+    except BaseException:
+        if played.environments is None:
+            close_quietly(environments)
+        raise

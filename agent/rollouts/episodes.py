@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import InvalidTransitionError
 from .collector import Episodes
 from .stepping import Stepper
 
@@ -30,6 +31,9 @@ def play(
 
     Returns:
         The episodes, those of each environment together.
+
+    Raises:
+        InvalidTransitionError: If a reward is infinite or not a number.
     """
     num_envs = stepper.environments.num_envs
     shares = np.diff(np.arange(num_envs + 1) * episodes // num_envs)
@@ -53,4 +57,6 @@ def play(
             is_playing[n] = len(results[n]) < shares[n] and not is_cut_off[n]
     columns = zip(*(result for of_one in results for result in of_one), strict=True)
     all_returns, all_lengths, cut_off = (np.array(column) for column in columns)
+    if not np.isfinite(all_returns).all():
+        raise InvalidTransitionError("an environment gave a reward that is infinite or not a number in an evaluation.")
     return Episodes(all_returns, all_lengths, cut_off, env_steps)

@@ -14,20 +14,17 @@ from gymnasium.vector import VectorEnv
 from fastcartpole import CartPoleVectorEnv
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
+from ..config import Vectorization
 from ..environments.making import EnvironmentSource, close_quietly
-from ..environments.spec import spec_of
 from ..kernels.sampling import sample_actions
 from ..process.backend import computing_on, keras, tf
 from ..validation import checked_integer
-from .budget import LONGEST_EPISODE
+from .budget import EVALUATION_ENVS, LONGEST_EPISODE
 from .cartpole import can_play
 from .episodes import play
 from .stepping import Stepper
 
 Environment = Literal["gymnasium", "fast"]
-
-# Beside CartPole: how many are played side by side.
-_ENVIRONMENTS = 10
 
 
 class NotCartPoleError(ValueError):
@@ -96,6 +93,7 @@ def evaluate(
     environment: Environment = "gymnasium",
     env_id: str = "CartPole-v1",
     env_kwargs: Mapping[str, Any] | None = None,
+    vectorization: Vectorization = "auto",
     make_env: Callable[[], gymnasium.Env[Any, Any]] | None = None,
 ) -> EvaluationResult:
     """Play episodes of an environment, as it is registered.
@@ -111,6 +109,7 @@ def evaluate(
         environment: Whose CartPole: ``"gymnasium"`` for Gymnasium's own batch, ``"fast"`` for ours: the same returns.
         env_id: Id in Gymnasium's registry; ``module:id`` imports the module first.
         env_kwargs: Keyword arguments of the environment.
+        vectorization: How environments are batched, as in :class:`agent.PPOConfig`.
         make_env: Makes the environment instead.
 
     Returns:
@@ -118,14 +117,18 @@ def evaluate(
 
     Raises:
         TypeError: If ``episodes`` or ``seed`` is not an integer.
-        ValueError: If one is too small, there is no such environment, or the actor has other inputs or outputs.
+        ValueError: If one is too small, or the environment cannot be played.
+        InvalidTransitionError: If a reward is infinite or not a number.
         MemoryError: If so many environments cannot fit this machine's memory.
     """
     episodes = checked_integer("episodes", episodes, minimum=1)
     seed = checked_integer("seed", seed, minimum=0, maximum=None)
     if environment not in get_args(Environment):
         raise ValueError(f"environment must be one of {', '.join(get_args(Environment))}, got {environment!r}.")
-    source = EnvironmentSource(None if make_env else env_id, dict(env_kwargs or {}), make_env)
+    if make_env is not None and env_kwargs:
+        raise ValueError(f"env_kwargs are those of env_id, not of make_env, got {env_kwargs!r}.")
+    source = EnvironmentSource(None if make_env else env_id, dict(env_kwargs or {}), vectorization, make_env)
+    limit = source.describe().max_episode_steps or LONGEST_EPISODE
     environments = _new_environments(source, environment, episodes)
     logits_of = tf.function(actor)
     # Away from the initial states' stream, which starts from the same seed.
@@ -139,7 +142,6 @@ def evaluate(
         return sample_actions(logits, generator.random(len(logits)))
 
     try:
-        limit = spec_of(environments).max_episode_steps or LONGEST_EPISODE
         played = play(Stepper(environments), act, seed, episodes, limit)
     finally:
         close_quietly(environments)
@@ -150,8 +152,9 @@ def _new_environments(source: EnvironmentSource, environment: Environment, episo
     if not can_play(source):
         if environment == "fast":
             raise NotCartPoleError(f"environment must be 'gymnasium' for {source}, got 'fast', which is CartPole's.")
-        return source.many(min(episodes, _ENVIRONMENTS))
+        return source.many(min(episodes, EVALUATION_ENVS))
     assert_fits_memory(f"{episodes} episodes side by side", episodes * BYTES_PER_ENVIRONMENT)
-    if environment == "fast":
-        return CartPoleVectorEnv(episodes, seeding="shared")
-    return source.many(episodes, "vector_entry_point")
+    registered = source.registered()
+    if environment == "fast" and registered is not None:
+        return CartPoleVectorEnv(episodes, seeding="shared", max_episode_steps=registered.max_episode_steps)
+    return source.many(episodes)

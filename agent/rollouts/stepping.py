@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,13 +9,17 @@ import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from ..environments.spaces import action_head, flatten_one, flattener
-from ..errors import mark_as_of_the_environment
+from ..errors import EnvironmentUseError, of_the_environment
 
 Vector = VectorEnv[Any, Any, Any]
 Flags = npt.NDArray[np.bool_]
 
 # Seeds of environments: some simulators take signed integers of 32 bits.
 _SEED_BITS = 31
+
+
+class AutoresetModeError(EnvironmentUseError):
+    """Raised where it is not known how a vector environment begins new episodes."""
 
 
 class Step(NamedTuple):
@@ -55,12 +57,12 @@ class Stepper:
             autoreset_mode: How it begins new episodes; None for what it says itself.
 
         Raises:
-            ValueError: If it does not say.
+            AutoresetModeError: If it is not known.
         """
         self.environments = environments
-        self._mode = _checked_mode(environments, autoreset_mode)
+        self._mode = checked_mode(environments, autoreset_mode)
         self._space = environments.single_observation_space
-        self._flatten = flattener(self._space, environments.observation_space)
+        self._flatten = flattener(self._space, environments.num_envs)
         self._action_start = action_head(environments.single_action_space).start
         self._action_dtype = environments.single_action_space.dtype or np.int64
         self.ignores_actions = self._mode == AutoresetMode.NEXT_STEP
@@ -74,7 +76,7 @@ class Stepper:
         Args:
             seed: Of the environments' streams: an integer is handed on as it is; None goes on with those there are.
         """
-        with _of_the_environment():
+        with of_the_environment():
             observations, _ = self.environments.reset(seed=self._seeds(seed))
         self.observations = self._flatten(observations)
         self.ignored = self._nowhere
@@ -82,7 +84,7 @@ class Stepper:
     def _seeds(self, seed: np.random.SeedSequence | int | None) -> Any:
         if not isinstance(seed, np.random.SeedSequence):
             return seed
-        # Vector environments of other kinds need take one integer only.
+        # Vector environments of other kinds need only accept a single integer.
         is_known = isinstance(self.environments.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
         count = self.environments.num_envs if is_known else 1
         seeds = [int(word) >> (32 - _SEED_BITS) for word in seed.generate_state(count, np.uint32)]
@@ -94,7 +96,7 @@ class Stepper:
         Args:
             actions: Numbered from 0, shape (N,).
         """
-        with _of_the_environment():
+        with of_the_environment():
             batch, rewards, terminated, truncated, infos = self.environments.step(
                 (actions + self._action_start).astype(self._action_dtype)
             )
@@ -121,30 +123,38 @@ class Stepper:
         return Step(rewards, terminated, truncated, final_observations)
 
     def _begun_anew(self, ended: Flags) -> npt.NDArray[np.float32]:
-        with _of_the_environment():
+        with of_the_environment():
             observations, _ = self.environments.reset(options={"reset_mask": ended})
         return self._flatten(observations)
 
 
-def _checked_mode(environments: Vector, autoreset_mode: AutoresetMode | str | None) -> AutoresetMode:
-    said = (environments.metadata or {}).get("autoreset_mode") if autoreset_mode is None else autoreset_mode
+def checked_mode(environments: Vector, autoreset_mode: AutoresetMode | str | None) -> AutoresetMode:
+    """Return how a vector environment begins new episodes.
+
+    Args:
+        environments: The vector environment.
+        autoreset_mode: What the user says of it, where it does not say so itself.
+
+    Raises:
+        AutoresetModeError: If nobody says, or both do and differ.
+    """
+    declared = (environments.metadata or {}).get("autoreset_mode")
+    modes = ", ".join(str(mode.value) for mode in AutoresetMode)
     try:
-        return AutoresetMode(said)
+        given = None if autoreset_mode is None else AutoresetMode(autoreset_mode)
     except ValueError:
-        modes = ", ".join(str(mode.value) for mode in AutoresetMode)
-        raise ValueError(
-            f"autoreset_mode must be one of {modes}, got {said!r}: {environments} does not say how it begins new "
-            "episodes."
-            if autoreset_mode is None
-            else f"autoreset_mode must be one of {modes}, got {said!r}."
-        ) from None
-
-
-@contextmanager
-def _of_the_environment() -> Iterator[None]:
-    """Let exceptions tell that they are those of the user's environment."""
+        raise AutoresetModeError(f"autoreset_mode must be one of {modes}, got {autoreset_mode!r}.") from None
     try:
-        yield
-    except Exception as error:
-        mark_as_of_the_environment(error)
-        raise
+        mode = AutoresetMode(declared)
+    except ValueError:
+        if given is None:
+            raise AutoresetModeError(
+                f"autoreset_mode must be one of {modes} for {environments}, which does not say how it begins new "
+                "episodes; with the vectorization 'sync' or 'async' it is known."
+            ) from None
+        return given
+    if given not in (None, mode):
+        raise AutoresetModeError(
+            f"autoreset_mode must be {mode.value}, as {environments} says, got {autoreset_mode!r}."
+        )
+    return mode

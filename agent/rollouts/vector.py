@@ -82,10 +82,10 @@ class VectorCollector:
             is_ours: Whether they are to be closed with the collector.
             evaluation_environments: The vector environment that evaluations play, or a function that makes one.
             evaluation_batch: How many environments it holds.
-            autoreset_mode: How the environments begin new episodes; None for what they say themselves.
+            autoreset_mode: How environments begin new episodes that do not say so themselves.
 
         Raises:
-            ValueError: If they do not say.
+            AutoresetModeError: If it is not known how they begin new episodes.
         """
         self._stepper = Stepper(environments, autoreset_mode)
         self._spec = spec
@@ -160,21 +160,35 @@ class VectorCollector:
             self.running_returns[ended] = 0.0
 
     def _check(self, rollout: Rollout) -> None:
-        """Raise an InvalidTransitionError that names the first environment and step with a number that is none."""
+        """Raise an InvalidTransitionError that names the first environment and step with a value that is not finite."""
         after = np.concatenate([rollout.observations[1:], rollout.last_observations[None]])
-        for what, is_finite in (
-            ("an observation", np.isfinite(rollout.observations[0])[None].all(axis=-1)),
-            ("a reward", np.isfinite(rollout.rewards)),
-            ("an observation", np.isfinite(after).all(axis=-1)),
-            ("a final observation", np.isfinite(rollout.final_observations).all(axis=-1)),
-        ):
-            if is_finite.all():
-                continue
-            step, index = np.argwhere(~is_finite)[0].tolist()
+        faults = [
+            (*place, what)
+            for what, is_finite in (
+                ("an observation", np.isfinite(after).all(axis=-1) & self._finals_are_finite(rollout)),
+                ("a reward", np.isfinite(rollout.rewards)),
+            )
+            for place in np.argwhere(~is_finite)[:1].tolist()
+        ]
+        # Before the first step, a reset alone can have given it.
+        faults += [
+            (-1, n, "an observation") for n in np.flatnonzero(~np.isfinite(rollout.observations[0]).all(axis=-1))
+        ]
+        if faults:
+            step, index, what = min(faults)
             raise InvalidTransitionError(
                 f"environment {index} of {self._spec.name} gave {what} that is infinite or not a number in step "
                 f"{self._steps_taken + step + 1}."
             )
+
+    def _finals_are_finite(self, rollout: Rollout) -> npt.NDArray[np.bool_]:
+        """Return where no final observation holds a value that is not finite, shape (T, N)."""
+        has_final = rollout.truncated & ~rollout.terminated
+        are_finite = np.ones_like(has_final)
+        for n in range(has_final.shape[1]):
+            steps = np.flatnonzero(has_final[:, n])
+            are_finite[steps, n] = np.isfinite(rollout.final_observations[: steps.size, n]).all(axis=-1)
+        return are_finite
 
     def play_episodes(
         self, weights: MLPWeights, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
@@ -182,10 +196,8 @@ class VectorCollector:
         """Play whole episodes with the greedy policy, in environments of their own."""
         if self._evaluation is None:
             given = self._evaluation_environments
-            if isinstance(given, VectorEnv):
-                self._evaluation = Stepper(given, self._autoreset_mode)
-            else:
-                self._evaluation = Stepper(given())
+            environments = given if isinstance(given, VectorEnv) else given()
+            self._evaluation = Stepper(environments, self._autoreset_mode)
         num_actions = self._spec.action_head.num_outputs
 
         def greedy(observations: Row) -> npt.NDArray[np.int64]:

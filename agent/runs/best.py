@@ -11,7 +11,6 @@ from .directory import Due, RunDirectory
 
 if TYPE_CHECKING:
     from ..ppo import PPO
-    from ..rollouts.budget import Allowance
     from ..rollouts.evaluation import EvaluationResult
 
 
@@ -19,13 +18,13 @@ class BestPolicy(Callback):
     """Validates the policy every so many steps and at the end, and keeps the one with the highest mean return.
 
     Beside CartPole, whose evaluations cost next to nothing, a validation waits until it is allowed
-    (``PPO.evaluation_allowance``), and is one of fewer episodes. Of several policies with the same mean return the
+    (``PPO.validate_within_budget``), and is one of fewer episodes. Of several policies with the same mean return the
     first is kept. A resumed run compares with what was kept before. What is reported of the policy that is kept are
     other episodes than those it was chosen by.
     """
 
     def __init__(self, run: RunDirectory, every: int) -> None:
-        """Look what is kept already.
+        """Look up what has been kept.
 
         Args:
             run: Where the best actor and its evaluation go.
@@ -39,6 +38,8 @@ class BestPolicy(Callback):
         self._due = Due(every)
         self._highest = run.read_best_mean()
         self._validated_epoch = 0
+        # The kept policy, where nothing could be reported of it yet.
+        self._unreported: tuple[int, float] | None = None
 
     def on_train_begin(self, ppo: PPO) -> None:
         """Note where the training stands."""
@@ -46,32 +47,41 @@ class BestPolicy(Callback):
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Validate, if it is time and allowed."""
-        if self._due.at(metrics.env_steps) and self._validate(ppo, ppo.evaluation_allowance(parts=2)):
+        if self._due.at(metrics.env_steps) and self._validate(ppo):
             self._due.done(metrics.env_steps)
 
     def on_train_end(self, ppo: PPO) -> None:
         """Validate the last policy, if it is allowed."""
         if ppo.epoch > self._validated_epoch:
-            self._validate(ppo, ppo.evaluation_allowance(parts=2))
+            self._validate(ppo)
 
-    def keep_if_there_is_none(self, ppo: PPO, evaluation: EvaluationResult) -> None:
-        """Keep the last policy where no validation has been allowed: there was none to choose from."""
+    def complete(self, ppo: PPO, evaluation: EvaluationResult) -> None:
+        """Report an evaluation of the last policy, if that is what is kept, or all there is to keep.
+
+        Args:
+            ppo: The agent.
+            evaluation: Other episodes than those of a validation.
+        """
         if self._highest == -math.inf:
-            self._keep(ppo, evaluation, evaluation)
+            self._highest = evaluation.mean
+            self._unreported = (ppo.epoch, evaluation.mean)
+        if self._unreported is not None and self._unreported[0] == ppo.epoch:
+            self._write(ppo, self._unreported[1], evaluation)
 
-    def _validate(self, ppo: PPO, allowance: Allowance | None) -> bool:
+    def _validate(self, ppo: PPO) -> bool:
         """Return whether the policy could be compared with the best one; keep it if it is better."""
-        validation = None if allowance is None else ppo.allowed_validation(allowance)
-        if allowance is None or validation is None:
+        validation = ppo.validate_within_budget()
+        if validation is None:
             return False
         self._validated_epoch = ppo.epoch
         if validation.mean > self._highest:
-            evaluation = ppo.allowed_evaluation(allowance)
-            if evaluation is None:
-                return False
-            self._keep(ppo, validation, evaluation)
+            self._highest = validation.mean
+            self._unreported = (ppo.epoch, validation.mean)
+            self._write(ppo, validation.mean, ppo.evaluate_within_budget())
         return True
 
-    def _keep(self, ppo: PPO, validation: EvaluationResult, evaluation: EvaluationResult) -> None:
-        self._highest = validation.mean
-        self._run.write_best(ppo.actor, validation.mean, {"epoch": ppo.epoch, **evaluation.as_dict()})
+    def _write(self, ppo: PPO, validation_mean: float, evaluation: EvaluationResult | None) -> None:
+        figures = {} if evaluation is None else evaluation.as_dict()
+        self._run.write_best(ppo.actor, validation_mean, {"epoch": ppo.epoch, **figures})
+        if evaluation is not None:
+            self._unreported = None

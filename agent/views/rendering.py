@@ -13,6 +13,7 @@ from ..callbacks import Callback
 from ..environments.making import EnvironmentSource
 from ..environments.spaces import flatten_one
 from ..environments.spec import EnvironmentSpec, spec_of
+from ..errors import of_the_environment
 from ..kernels.sampling import sample_action
 from ..metrics import EpochMetrics
 from ..process.backend import computing_on
@@ -62,7 +63,8 @@ def play_episode(
     start = spec_of(environment).action_head.start
     # Away from the initial state's stream, which starts from the same seed.
     generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-    observation, _ = environment.reset(seed=seed)
+    with of_the_environment():
+        observation, _ = environment.reset(seed=seed)
     moment = Moment(0, 0.0, has_ended=False)
     yield moment
     while not moment.has_ended:
@@ -70,7 +72,8 @@ def play_episode(
         with computing_on("cpu"):
             logits = np.asarray(actor(row[None]), dtype=np.float32)[0]
         action = logits.argmax() if greedy else sample_action(logits, generator.random())[0]
-        observation, reward, terminated, truncated, _ = environment.step(int(action) + start)
+        with of_the_environment():
+            observation, reward, terminated, truncated, _ = environment.step(int(action) + start)
         moment = Moment(moment.steps + 1, moment.total_reward + float(reward), bool(terminated or truncated))
         yield moment
 
@@ -103,7 +106,7 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
             is_last = moment.has_ended or moment.steps == _MOST_STEPS
             if is_last or moment.steps % stride == 0:
                 # Frames need no screen, and no driver for one.
-                with environment_variable("SDL_VIDEODRIVER", "dummy"):
+                with environment_variable("SDL_VIDEODRIVER", "dummy"), of_the_environment():
                     frame: Any = environment.render()
                 yield frame
             if is_last:

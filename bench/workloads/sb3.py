@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
+from agent.config import PPOConfig
 from bench.workloads.solving import TARGET_RETURN, greedy_mean
 
 # The settings for CartPole-v1 of its zoo of trained agents.
@@ -52,6 +54,40 @@ class Sb3Training:
 
     def run(self) -> int:
         """Train; return the number of steps so far."""
+        self._agent.learn(int(self.work), reset_num_timesteps=False)
+        return int(self._agent.num_timesteps)
+
+
+class Sb3Elsewhere:
+    """Training in any environment, with the hyperparameters of a configuration of ours."""
+
+    def __init__(self, config: PPOConfig) -> None:
+        """Make the environments, in one process, and the agent.
+
+        Args:
+            config: Hyperparameters.
+        """
+        # Two threads are slower with networks this small.
+        torch.set_num_threads(1)
+        self._agent = PPO(
+            "MlpPolicy",
+            make_vec_env(str(config.env_id), config.num_envs, seed=config.seed),
+            n_steps=config.num_steps,
+            batch_size=config.gradient_batch_size,
+            n_epochs=config.policy_update_epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            ent_coef=config.entropy_coefficient,
+            learning_rate=config.policy_learning_rate,
+            clip_range=config.clip_ratio,
+            max_grad_norm=config.max_gradient_norm or float("inf"),
+            seed=config.seed,
+            device="cpu",
+        )
+        self.work = float(config.rollout_size)
+
+    def run(self) -> int:
+        """Train for one rollout and its update; return the number of steps so far."""
         self._agent.learn(int(self.work), reset_num_timesteps=False)
         return int(self._agent.num_timesteps)
 

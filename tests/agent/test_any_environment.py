@@ -1,6 +1,8 @@
 """The agent in environments beside CartPole: probes with known answers, and what may be handed to it."""
 
 import copy
+import multiprocessing
+import os
 import pickle
 
 import gymnasium
@@ -16,6 +18,7 @@ from probes import MODES, Counting, Mixed, Probe, RewardByAction, RewardByObserv
 from agent import PPO, preset_config
 from agent.environments.making import EnvironmentSource, UnknownEnvironmentError
 from agent.environments.spaces import UnsupportedSpaceError
+from agent.errors import is_of_the_environment
 from agent.rollouts.budget import LONGEST_EPISODE, SHARE, EvaluationBudget
 
 SMALL = preset_config("standard", env_id=None, num_envs=2, steps_per_epoch=32, hidden_sizes=(8,), minibatch_size=16)
@@ -123,7 +126,7 @@ def test_where_no_episode_ends_there_is_no_return_and_evaluations_end_all_the_sa
     ppo = PPO(SMALL, make_env=lambda: Counting(10**9))
     metrics = ppo.train_epoch()
     assert np.isnan(metrics.mean_return)
-    assert ppo.evaluation_allowance() is None
+    assert ppo.validate_within_budget() is None
     assert ppo.spec.max_episode_steps is None
     result = ppo.evaluate()
     assert set(result.lengths) == {LONGEST_EPISODE}
@@ -196,15 +199,41 @@ def test_what_is_handed_over_has_to_fit():
         ({"environments": two}, ValueError, "needs evaluation_environments or make_env"),
         ({"environments": Probe()}, TypeError, "environments must be a gymnasium.vector.VectorEnv"),
         ({"make_env": Probe()}, TypeError, "make_env must be a function"),
-        ({"make_env": Probe, "autoreset_mode": "NextStep"}, ValueError, "autoreset_mode is that of environments"),
+        (
+            {"make_env": Probe, "autoreset_mode": "NextStep"},
+            ValueError,
+            "must be SameStep, as SyncVectorEnv",
+        ),
+        ({"environments": two, "evaluation_environments": two}, ValueError, "must be others than environments"),
+        ({"environments": two, "make_env": lambda: Mixed(3)}, ValueError, "evaluations must have the spaces of the"),
+        ({"environments": two, "make_env": lambda: RewardByAction(3)}, ValueError, "must have the spaces of the train"),
+        ({"environments": two, "evaluation_environments": Silent()}, ValueError, "does not say how it begins new epi"),
         ({"environments": Silent(), "make_env": Probe}, ValueError, "does not say how it begins new episodes"),
         ({"environments": two, "make_env": Probe, "autoreset_mode": "Never"}, ValueError, "autoreset_mode must be one"),
         ({}, ValueError, "environments or make_env must be given"),
     ):
         with pytest.raises(error, match=message):
             PPO(SMALL, **arguments)
-    with pytest.raises(ValueError, match="max_episode_steps must be 'registered' with environments"):
-        PPO(SMALL.replace(max_episode_steps=7), two, make_env=Probe)
+    for changes in ({"max_episode_steps": 7}, {"vectorization": "async"}, {"env_kwargs": {"speed": 3}}):
+        with pytest.raises(ValueError, match=next(iter(changes))):
+            PPO(SMALL.replace(**changes), two, make_env=Probe)
+
+
+def test_a_limit_of_the_users_own_environment_can_only_be_lowered():
+    def make_env():
+        return gymnasium.make("MountainCar-v0")
+
+    assert EnvironmentSource(None, make_env=make_env).one(150).spec.max_episode_steps == 150
+    for limit in (None, 201):
+        with pytest.raises(UnknownEnvironmentError, match="max_episode_steps must be 'registered' or at most 200"):
+            EnvironmentSource(None, make_env=make_env).one(limit)
+
+
+def test_an_agent_whose_environment_was_handed_over_names_no_other():
+    ppo = PPO(SMALL.replace(env_id="CartPole-v1"), make_env=Probe)
+    assert (ppo.config.env_id, ppo.spec.name) == (None, "Probe")
+    ppo.restart(SMALL.replace(env_id="CartPole-v1", seed=3))
+    assert ppo.collect().observations.shape[-1] == 1
 
 
 def test_a_mode_that_is_said_for_the_environments_is_taken():
@@ -273,6 +302,68 @@ def test_two_resumptions_agree_and_a_replay_retraces_them():
     assert trained_on(ppo, 2) == resumed[0]
 
 
+def test_going_back_to_the_beginning_begins_with_the_same_episodes():
+    ppo = new_agent(ACROBOT)
+    beginning = ppo.get_state()
+    trained = []
+    for _ in range(2):
+        ppo.set_state(beginning)
+        trained.append(trained_on(ppo, 1))
+    assert trained[0] == trained[1]
+    ppo.restart(ACROBOT)
+    assert trained_on(ppo, 1) == trained[0]
+
+
+def test_evaluations_of_a_training_take_at_most_a_twentieth_of_its_steps_and_one_is_shared():
+    config = SMALL.replace(steps_per_epoch=200, target_return=100.0, epochs=30)
+    environments, evaluations = (vector_of(lambda: Probe(9), 2, AutoresetMode.NEXT_STEP) for _ in range(2))
+    ppo = PPO(config, environments, evaluation_environments=evaluations)
+    validated = []
+    for _ in range(30):
+        ppo.train_epoch()
+        validated.append(ppo.validate_within_budget())
+        if validated[-1] is not None:
+            assert ppo.evaluate_within_budget().lengths[0] == 9
+        assert ppo.get_state()["evaluation_steps"].sum() <= 0.05 * ppo.env_steps
+    assert sum(result is not None for result in validated) > 1
+    ppo._last_validation = (ppo.epoch, validated[-1])
+    assert ppo.validate_within_budget() is validated[-1]
+
+
+def test_environments_are_closed_where_one_cannot_be_reset():
+    closed = []
+
+    class Stuck(Probe):
+        def reset(self, *, seed=None, options=None):
+            raise RuntimeError("it is stuck")
+
+        def close(self):
+            closed.append(self)
+
+    with pytest.raises(RuntimeError, match="it is stuck"):
+        PPO(SMALL, make_env=Stuck)
+    # Beside the two of the training, the one that was looked at.
+    assert len(closed) == 3
+
+
+class Dying(Probe):
+    """Ends its process in the middle of an episode."""
+
+    def reward(self):
+        if self.step_number == 5:
+            os._exit(3)
+        return 1.0
+
+
+def test_a_process_that_dies_is_an_error_of_the_environment_and_leaves_none_behind():
+    ppo = PPO(SMALL.replace(vectorization="async"), make_env=lambda: Dying(100))
+    with pytest.raises((EOFError, OSError)) as raised:
+        ppo.collect()
+    assert is_of_the_environment(raised.value)
+    ppo.close()
+    assert multiprocessing.active_children() == []
+
+
 def test_a_copy_has_environments_of_its_own():
     ppo = new_agent(ACROBOT)
     trained_on(ppo, 1)
@@ -295,18 +386,19 @@ def test_restarting_gives_the_training_of_a_new_agent():
     limit=st.none() | st.integers(1, 2000),
     longest=st.integers(1, 3000),
     parts=st.integers(1, 2),
+    ignored=st.integers(0, 1),
 )
-def test_evaluations_never_take_more_than_their_share(steps, batch, limit, longest, parts):
+def test_evaluations_never_take_more_than_their_share(steps, batch, limit, longest, parts, ignored):
     budget, env_steps = EvaluationBudget(), 0
     for more in steps:
         env_steps += more
-        allowance = budget.allowance(env_steps, batch, limit, [longest], parts)
+        allowance = budget.allowance(env_steps, batch, limit, [longest], parts=parts, ignored=ignored)
         if allowance is None:
             continue
         assert allowance.episodes % batch == 0
         assert allowance.max_episode_steps <= (limit or LONGEST_EPISODE)
         # At worst every episode is as long as it may be.
-        budget.used += parts * allowance.episodes * allowance.max_episode_steps
+        budget.used += parts * allowance.episodes * (allowance.max_episode_steps + ignored)
         assert budget.used <= SHARE * env_steps
 
 
@@ -319,4 +411,4 @@ def test_a_source_that_cannot_make_anything_says_so():
         with pytest.raises(UnknownEnvironmentError, match=message):
             source.describe()
     with pytest.raises(UnknownEnvironmentError, match="Acrobot-v1, which has no vector entry point"):
-        EnvironmentSource("Acrobot-v1").many(2, "vector_entry_point")
+        EnvironmentSource("Acrobot-v1", vectorization="vector_entry_point").many(2)

@@ -251,7 +251,22 @@ def test_what_is_not_finite_is_told_with_the_environments_index_and_the_step(fau
     makers = [lambda: Probe(100), lambda: Faulty(fault)]
     collector = collector_of(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP), num_steps=4)
     collector.collect(network(1, 2))
-    with pytest.raises(InvalidTransitionError, match=f"environment 1 of SyncVectorEnv gave an? {fault} .* in step 7"):
+    with pytest.raises(InvalidTransitionError, match=f"environment 1 of Probe gave an? {fault} .* in step 7"):
+        collector.collect(network(1, 2))
+
+
+def test_of_several_faults_the_first_is_told():
+    class Twice(Counting):
+        def observation(self):
+            # The final observation of the second truncated episode, and later ones.
+            return np.full(1, np.nan if self.count >= 6 else 0.0, dtype=np.float32)
+
+        def reward(self):
+            return np.inf if super().reward() and self.count == 9 else 1.0
+
+    makers = [lambda: Probe(100), lambda: Twice(3, truncates=True)]
+    collector = collector_of(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+    with pytest.raises(InvalidTransitionError, match=r"environment 1 of Probe gave an observation .* in step 6\."):
         collector.collect(network(1, 2))
 
 
