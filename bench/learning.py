@@ -1,0 +1,199 @@
+"""How well preset ``fast`` learns beside CartPole: ``python -m bench.learning``."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from agent import preset_config
+from agent.sweeps.statistics import Estimate, estimate, interquartile_mean
+
+if TYPE_CHECKING:
+    from agent import PPO, EpochMetrics
+
+# Mean returns to reach: the RL Zoo's own results, or a little below where those are of one run.
+TARGETS = {"Acrobot-v1": -80.0, "MountainCar-v0": -115.0, "LunarLander-v3": 230.0}
+ZOO = {"Acrobot-v1": "-73.5 (1 M steps)", "MountainCar-v0": "-110.4 (1 M)", "LunarLander-v3": "242.1 (v2, 1 M)"}
+# A landing that counts as solved, and the steps whose time alone a training may take 1.5 times to get there.
+_LANDED = 200.0
+_COMPARED_STEPS = 800_000
+# The greedy policy is looked at every few epochs once the sampled one is near.
+_LOOK_EVERY, _NEAR = 4, 0.9
+_STEPS_ALONE = 300
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training came to.
+
+    Attributes:
+        seed: Its seed.
+        final_return: Mean return of 100 greedy episodes of the last policy.
+        env_steps: Steps taken.
+        train_s: Seconds of training.
+        curve: Steps and mean return after each epoch.
+        landed_s: Seconds of training until the greedy policy's mean return was first seen at 200; NaN where it was not.
+        steps_per_s_alone: Steps a second of the environments alone, with random actions, just before.
+    """
+
+    seed: int
+    final_return: float
+    env_steps: int
+    train_s: float
+    curve: tuple[tuple[int, float], ...]
+    landed_s: float
+    steps_per_s_alone: float
+
+
+def train(ppo: PPO, *, looks_for: float = math.nan) -> Training:
+    """Train to the end; nothing stops it early.
+
+    Args:
+        ppo: The agent, at its beginning.
+        looks_for: Greedy mean return whose time is taken; the clock stands still while the policy is looked at.
+    """
+    alone = steps_per_s_alone(str(ppo.config.env_id), ppo.config.num_envs)
+    curve: list[tuple[int, float]] = []
+    landed_s = math.nan
+    for epoch in range(1, ppo.config.epochs + 1):
+        metrics: EpochMetrics = ppo.train_epoch()
+        curve.append((metrics.env_steps, metrics.mean_return))
+        is_near = math.isnan(landed_s) and metrics.mean_return >= _NEAR * looks_for
+        if is_near and epoch % _LOOK_EVERY == 0 and ppo.validate().mean >= looks_for:
+            landed_s = metrics.elapsed_s
+    return Training(
+        ppo.config.seed, ppo.evaluate().mean, metrics.env_steps, metrics.elapsed_s, tuple(curve), landed_s, alone
+    )
+
+
+def steps_per_s_alone(env_id: str, num_envs: int) -> float:
+    """Return how many steps a second the environments of a training take with random actions."""
+    from bench.workloads.random_steps import RandomSteps
+
+    steps = RandomSteps(env_id, num_envs, _STEPS_ALONE)
+    steps.run()
+    start = time.perf_counter()
+    steps.run()
+    return steps.work / (time.perf_counter() - start)
+
+
+def trainings_of(env_id: str, seeds: Sequence[int]) -> list[Training]:
+    """Train preset ``fast`` in an environment with each seed, for all its epochs.
+
+    Args:
+        env_id: The environment.
+        seeds: At least one.
+    """
+    from agent import PPO
+
+    looks_for = _LANDED if env_id.startswith("LunarLander") else math.nan
+    trainings: list[Training] = []
+    ppo: PPO | None = None
+    for seed in seeds:
+        config = preset_config("fast", env_id=env_id, seed=seed, target_return=None)
+        if ppo is None:
+            ppo = PPO(config)
+            ppo.compile()
+        else:
+            ppo.restart(config)
+        trainings.append(train(ppo, looks_for=looks_for))
+        click.echo(f"{env_id}, seed {seed}: {trainings[-1].final_return:.1f} after {trainings[-1].train_s:.0f} s")
+    assert ppo is not None
+    ppo.close()
+    return trainings
+
+
+def as_markdown(results: dict[str, list[Training]], machine: str) -> str:
+    """Return the results as a page."""
+    lines = [
+        "# Learning beside CartPole",
+        "",
+        "`fastppo train --env-id ID --no-early-stop`: mean return of 100 greedy episodes of the last policy, over the",
+        "seeds: interquartile mean with a 95% bootstrap interval (Agarwal et al. 2021), and the lowest and the highest.",
+        "Beside it stands what the RL Baselines3 Zoo publishes of PPO, one run each.",
+        "",
+        "| environment | seeds | interquartile mean | range | RL Zoo | steps | seconds (median) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for env_id, trainings in results.items():
+        returns = np.array([training.final_return for training in trainings])
+        seconds = np.median([training.train_s for training in trainings])
+        lines.append(
+            f"| {env_id} | {len(trainings)} | {_shown(estimate(returns, interquartile_mean))} "
+            f"| {returns.min():.1f} to {returns.max():.1f} | {ZOO[env_id]} | {trainings[0].env_steps:,} "
+            f"| {seconds:.0f} |"
+        )
+    lines += ["", *_landing(results), "", "![Learning curves](learning.png)", "", machine, ""]
+    lines += ["Made by `python -m bench.learning`.", ""]
+    return "\n".join(lines)
+
+
+def _landing(results: dict[str, list[Training]]) -> list[str]:
+    """Return how long LunarLander took to a greedy mean return of 200, against its environments alone."""
+    sentences = []
+    for env_id, trainings in results.items():
+        times = [training.landed_s for training in trainings if not math.isnan(training.landed_s)]
+        if not env_id.startswith("LunarLander") or not times:
+            continue
+        ratios = [training.landed_s * training.steps_per_s_alone / _COMPARED_STEPS for training in trainings]
+        # A training that was never seen there took longer than any other.
+        median = np.median(np.nan_to_num(ratios, nan=math.inf))
+        sentences.append(
+            f"A greedy mean return of {_LANDED:.0f} in {env_id} was first seen after {np.median(times):.0f} s of "
+            f"training (median; {len(times)} of {len(trainings)} seeds): {median:.2f} times as long as the environments "
+            f"alone take for {_COMPARED_STEPS:,} steps with random actions, measured in the same run."
+        )
+    return sentences
+
+
+def _shown(found: Estimate) -> str:
+    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
+
+
+def plot(results: dict[str, list[Training]], path: Path) -> None:
+    """Draw the learning curves: a panel for each environment, a line for each seed."""
+    from agent.views.figures import Figure, own_settings
+
+    with own_settings():
+        figure = Figure(figsize=(4 * len(results), 3.6), layout="constrained")
+        panels = figure.subplots(1, len(results), squeeze=False)[0]
+        for axes, (env_id, trainings) in zip(panels, results.items(), strict=True):
+            for training in trainings:
+                axes.plot(*np.array(training.curve).T, color="tab:blue", alpha=0.5, linewidth=1.0)
+            axes.axhline(TARGETS[env_id], color="grey", linestyle="--", linewidth=1.0)
+            axes.set(title=env_id, xlabel="environment steps", ylabel="mean return of the last 100 episodes")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.tick_params(axis="x", labelrotation=30)
+            axes.grid(alpha=0.3)
+        figure.savefig(path, dpi=110)
+
+
+@click.command()
+@click.option(
+    "--seeds", type=click.IntRange(min=2), default=10, show_default=True, help="Trainings in each environment."
+)
+@click.option("--env-id", "env_ids", type=click.Choice(list(TARGETS)), multiple=True, help="Only in these.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="docs", show_default=True, help="Where to write."
+)
+def main(seeds: int, env_ids: tuple[str, ...], out: Path) -> None:
+    """Train preset 'fast' to the end in Acrobot-v1, MountainCar-v0 and LunarLander-v3; write a table and a plot."""
+    from bench.machine import describe
+
+    results = {env_id: trainings_of(env_id, range(seeds)) for env_id in env_ids or TARGETS}
+    machine = describe()
+    out.mkdir(parents=True, exist_ok=True)
+    plot(results, out / "learning.png")
+    text = f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['date']}."
+    (out / "learning.md").write_text(as_markdown(results, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
