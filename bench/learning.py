@@ -116,7 +116,7 @@ def as_markdown(results: dict[str, list[Training]], machine: str) -> str:
         "# Learning beside CartPole",
         "",
         "`fastppo train --env-id ID --no-early-stop`: mean return of 100 greedy episodes of the last policy, over the",
-        "seeds: interquartile mean with a 95% bootstrap interval (Agarwal et al. 2021), and the lowest and the highest.",
+        "seeds: interquartile mean with a 95% bootstrap interval (Agarwal et al. 2021), lowest and highest.",
         "Beside it stands what the RL Baselines3 Zoo publishes of PPO, one run each.",
         "",
         "| environment | seeds | interquartile mean | range | RL Zoo | steps | seconds (median) |",
@@ -147,8 +147,8 @@ def _landing(results: dict[str, list[Training]]) -> list[str]:
         median = np.median(np.nan_to_num(ratios, nan=math.inf))
         sentences.append(
             f"A greedy mean return of {_LANDED:.0f} in {env_id} was first seen after {np.median(times):.0f} s of "
-            f"training (median; {len(times)} of {len(trainings)} seeds): {median:.2f} times as long as the environments "
-            f"alone take for {_COMPARED_STEPS:,} steps with random actions, measured in the same run."
+            f"training (median; {len(times)} of {len(trainings)} seeds): {median:.2f} times as long as the "
+            f"environments alone take for {_COMPARED_STEPS:,} steps with random actions, measured in the same run."
         )
     return sentences
 

@@ -16,6 +16,7 @@ from runs import FASTPPO, invoke
 from agent import PRESETS, PPOConfig
 from agent.cli import main
 from agent.commands.train import _checked_gif_epochs
+from agent.environments.making import EnvironmentSource
 from agent.metrics import EpochMetrics
 from agent.views import animations
 from agent.views.display import format_epoch
@@ -225,9 +226,11 @@ def test_preset_keras_prints_the_examples_lines_and_shows_the_policy(tmp_path):
 
 
 def test_by_default_preset_keras_records_before_the_training_and_after_8_and_20_epochs():
-    assert _checked_gif_epochs(None, PRESETS["keras"]) == (0, 8, 20)
-    assert _checked_gif_epochs(None, PRESETS["fast"]) == ()
-    assert _checked_gif_epochs((), PRESETS["keras"]) == ()
+    spec = EnvironmentSource("CartPole-v1").describe()
+    assert _checked_gif_epochs(None, PRESETS["keras"], spec) == (0, 8, 20)
+    assert _checked_gif_epochs(None, PRESETS["fast"], spec) == ()
+    assert _checked_gif_epochs((), PRESETS["keras"], spec) == ()
+    assert _checked_gif_epochs(None, PRESETS["keras"], dataclasses.replace(spec, render_modes=())) == ()
 
 
 def test_without_the_rendering_extra_preset_keras_trains_and_says_how_to_get_animations(tmp_path, monkeypatch):

@@ -93,7 +93,9 @@ def test_a_truncated_episode_is_bootstrapped_from_its_own_last_observation(mode)
         np.testing.assert_allclose(advantages[rollout.truncated], -2.5 + GAMMA * 0.5 * 3 - 0.5 * 2, atol=1e-4)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", [AutoresetMode.NEXT_STEP, *(pytest.param(mode, marks=pytest.mark.slow) for mode in MODES[::2])]
+)
 def test_the_critic_learns_the_reward_that_the_observation_gives(mode):
     config = SMALL.replace(steps_per_epoch=128, value_learning_rate=1e-2, epochs=40)
     ppo = agent_in(RewardByObservation, mode, config)
@@ -103,10 +105,9 @@ def test_the_critic_learns_the_reward_that_the_observation_gives(mode):
     assert ppo.recent_mean_return == pytest.approx(0.0, abs=0.5)
 
 
-@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP])
-def test_the_actor_learns_the_action_that_is_rewarded(mode):
+def test_the_actor_learns_the_action_that_is_rewarded():
     config = SMALL.replace(steps_per_epoch=128, policy_learning_rate=1e-2, epochs=30)
-    ppo = agent_in(lambda: RewardByAction(2), mode, config)
+    ppo = agent_in(lambda: RewardByAction(2), AutoresetMode.NEXT_STEP, config)
     ppo.train()
     assert ppo.predict([0.0]) == 1, "the environment's name of the last action"
     assert ppo.evaluate().mean == 2.0

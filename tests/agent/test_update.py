@@ -145,7 +145,7 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
     assert_same_weights(critic, expected_critic)
 
 
-@pytest.mark.parametrize("normalization", ["minibatch", "none"])
+@pytest.mark.parametrize("normalization", ["minibatch", pytest.param("none", marks=pytest.mark.slow)])
 def test_what_has_no_weight_takes_no_part_in_an_update(normalization):
     # Both in three pieces.
     config = SMALL.replace(
