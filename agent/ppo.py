@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from .callbacks import Callback
 from .config import PPOConfig
+from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
 from .errors import DivergenceError
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
@@ -32,24 +33,22 @@ from .process.backend import (
     keras,
     use_one_thread_per_network,
 )
-from .rollouts.budget import LONGEST_EPISODE, Allowance, EvaluationBudget
 from .rollouts.choosing import Played, new_collector, played_by
-from .rollouts.collector import Collector, Episodes, as_integer
+from .rollouts.collector import Collector, as_integer
 from .rollouts.evaluation import EvaluationResult
+from .rollouts.judging import Judge, Progress
 from .rollouts.warm_up import compile_acting_kernel, compile_kernels_of_updates, compile_rollout_kernel
 from .state import State, assert_same_structure, generator_state, restored_generator
 
 _EPISODE_WINDOW = 100
 # How the names of the environments' entries begin in the state of an agent.
 _ENVIRONMENTS = "environments/"
-_EVALUATION_EPISODES = 100
 # Attributes of an agent that a copy makes anew, from the configuration and the state.
 _REBUILT = frozenset(
     {
         *("actor", "critic", "is_solved", "spec", "stop_training"),
-        *("_choosing_budget", "_collector", "_elapsed", "_env_steps", "_epoch", "_last_validation"),
-        *("_minibatch_generator", "_played", "_recent_lengths", "_recent_returns", "_seeds", "_solving_budget"),
-        "_update",
+        *("_collector", "_elapsed", "_env_steps", "_epoch", "_judge", "_last_validation", "_minibatch_generator"),
+        *("_played", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
     }
 )
 
@@ -198,7 +197,7 @@ class PPO:
         self._seeds = seeds
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
         self._collector: Collector = new_collector(config, self.spec, self._played, seeds.environments, seeds.actions)
-        self._solving_budget, self._choosing_budget = EvaluationBudget(), EvaluationBudget()
+        self._judge = Judge(self._collector, self.spec, seeds.evaluation, seeds.validation)
         self._last_validation: tuple[int, EvaluationResult] | None = None
         self._recent_returns: deque[float] = deque(maxlen=_EPISODE_WINDOW)
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
@@ -285,7 +284,7 @@ class PPO:
             "recent_lengths": np.array(self._recent_lengths, dtype=np.int64),
             "epoch": np.array(self._epoch),
             "env_steps": np.array(self._env_steps),
-            "evaluation_steps": np.array([self._solving_budget.used, self._choosing_budget.used]),
+            "evaluation_steps": self._judge.get_state(),
             "elapsed_s": np.array(self._elapsed),
             "is_solved": np.array(self.is_solved),
         }
@@ -317,7 +316,7 @@ class PPO:
         self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
         self._epoch = int(state["epoch"])
         self._env_steps = int(state["env_steps"])
-        self._solving_budget.used, self._choosing_budget.used = state["evaluation_steps"].tolist()
+        self._judge.set_state(state["evaluation_steps"])
         self._last_validation = None
         self._elapsed = float(state["elapsed_s"])
         self.is_solved = bool(state["is_solved"])
@@ -361,7 +360,7 @@ class PPO:
             TypeError: If the observations are not numbers.
             ValueError: If they have another shape, or are not finite in single precision.
         """
-        rows = _checked_observations(observations, self.spec.observation_size)
+        rows = checked_observations(observations, self.spec.observation_size)
         with computing_on(self.config.device):
             logits = self.actor(np.atleast_2d(rows)).numpy()
         actions = logits.argmax(axis=1) + self.spec.action_head.start
@@ -374,7 +373,7 @@ class PPO:
         as it is registered, whatever limit the training has; without a limit, episodes are cut off after 10,000 steps.
         CartPole is played by the kernel of the rollouts; ``fastppo.evaluate`` plays in Gymnasium.
         """
-        return self._greedy_episodes(self._seeds.evaluation, self._unlimited())
+        return self._judge.play(self._actor_weights(), "evaluation")
 
     def validate(self) -> EvaluationResult:
         """Play 100 other episodes: those by which a policy is chosen, or the training ended.
@@ -382,7 +381,7 @@ class PPO:
         A policy that was chosen by its return in these episodes does a little better in them than in others; report
         :meth:`evaluate` instead.
         """
-        return self._greedy_episodes(self._seeds.validation, self._unlimited())
+        return self._judge.play(self._actor_weights(), "validation")
 
     def validate_within_budget(self) -> EvaluationResult | None:
         """Play some of the episodes of :meth:`validate`, if that is allowed now.
@@ -397,41 +396,21 @@ class PPO:
         """
         if self._last_validation is not None and self._last_validation[0] == self._epoch:
             return self._last_validation[1]
-        if self._collector.evaluation_batch is None:
+        if self._judge.is_free:
             return self.validate()
-        return self._episodes_within(self._choosing_budget, self._seeds.validation, parts=2)
+        # What is reported of a policy that is chosen are other episodes, to be paid too.
+        judge = self._judge
+        return judge.play_within(judge.choosing, self._actor_weights(), "validation", self._progress(), parts=2)
 
     def evaluate_within_budget(self) -> EvaluationResult | None:
         """Play some of the episodes of :meth:`evaluate`, if that is allowed now, as :meth:`validate_within_budget`."""
-        if self._collector.evaluation_batch is None:
+        if self._judge.is_free:
             return self.evaluate()
-        return self._episodes_within(self._choosing_budget, self._seeds.evaluation, parts=1)
+        judge = self._judge
+        return judge.play_within(judge.choosing, self._actor_weights(), "evaluation", self._progress())
 
-    def _unlimited(self) -> Allowance:
-        return Allowance(_EVALUATION_EPISODES, self.spec.max_episode_steps or LONGEST_EPISODE)
-
-    def _episodes_within(
-        self, budget: EvaluationBudget, seed: np.random.SeedSequence, *, parts: int
-    ) -> EvaluationResult | None:
-        """Play as many episodes as a budget allows; None where they are none, or one was longer than that."""
-        allowance = budget.allowance(
-            self._env_steps,
-            self._collector.evaluation_batch or 1,
-            self.spec.max_episode_steps,
-            self._recent_lengths,
-            parts=parts,
-            ignored=int(self._collector.ignores_actions),
-        )
-        if allowance is None:
-            return None
-        episodes = self._collector.play_episodes(self._actor_weights(), seed, *allowance)
-        budget.used += episodes.env_steps
-        # What an evaluation without a limit cuts off after very many steps counts as it is.
-        is_short = allowance.max_episode_steps < (self.spec.max_episode_steps or LONGEST_EPISODE)
-        return None if is_short and episodes.cut_off.any() else _result(episodes)
-
-    def _greedy_episodes(self, seed: np.random.SeedSequence, allowance: Allowance) -> EvaluationResult:
-        return _result(self._collector.play_episodes(self._actor_weights(), seed, *allowance))
+    def _progress(self) -> Progress:
+        return Progress(self._env_steps, self._recent_lengths)
 
     def train(self, callbacks: Sequence[Callback] = ()) -> None:
         """Train until the environment is solved, for as many epochs as are left, or until ``stop_training`` is set.
@@ -569,10 +548,11 @@ class PPO:
         target = target_return(self.config, self.spec)
         if target is None or len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
             return False
-        if self._collector.evaluation_batch is None:
+        judge = self._judge
+        if judge.is_free:
             result: EvaluationResult | None = self.validate()
         else:
-            result = self._episodes_within(self._solving_budget, self._seeds.validation, parts=1)
+            result = judge.play_within(judge.solving, self._actor_weights(), "validation", self._progress())
         if result is None:
             return False
         # That of the epoch which is about to be completed.
@@ -591,25 +571,3 @@ class PPO:
         self._recent_returns.extend(returns)
         self._recent_lengths.extend(lengths)
         return (returns, lengths) if self.config.reset_each_epoch else (self._recent_returns, self._recent_lengths)
-
-
-def _result(episodes: Episodes) -> EvaluationResult:
-    return EvaluationResult(tuple(episodes.returns.tolist()), tuple(episodes.lengths.tolist()))
-
-
-def _checked_observations(observations: npt.ArrayLike, size: int) -> npt.NDArray[np.float32]:
-    """Return observations as float32, shape (D,) or (B, D)."""
-    shapes = f"shape ({size},) or (B, {size})"
-    try:
-        given = np.asarray(observations)
-    except ValueError:
-        raise ValueError(f"observations must have {shapes}, got rows of several lengths.") from None
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
-    if given.ndim not in (1, 2) or given.shape[-1] != size:
-        raise ValueError(f"observations must have {shapes}, got {given.shape}.")
-    with np.errstate(over="ignore", under="ignore"):
-        rows = given.astype(np.float32)
-    if not np.isfinite(rows).all():
-        raise ValueError("observations must be finite in single precision.")
-    return rows

@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
+import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
 from runs import FASTPPO, files_of, invoke, message_of, metrics_of
 
+from agent import load
 from agent.runs.directory import RunDirectory
 from agent.views.plots import _label
 
@@ -111,6 +114,7 @@ def test_a_model_without_a_run_is_taken_for_cartpole_unless_another_environment_
     assert "got 'fast', which is CartPole's" in message_of(invoke("eval", trained_elsewhere, "--env", "fast"))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_begins_new_episodes_says_so_and_is_retraced(trained_elsewhere, tmp_path):
     resumed = []
     for name in ("one", "other"):
@@ -200,6 +204,33 @@ def test_a_module_that_only_a_runs_configuration_names_has_to_be_installed(train
     for arguments in (("eval", run), ("render", run), ("play", run), ("train", "--resume", run, "--epochs", 9)):
         said = message_of(invoke(*arguments))
         assert "No module named 'from_a_stranger'; with --env-id from_a_stranger:Mine-v0 it is looked for in" in said
+
+
+def test_an_environment_whose_spaces_have_changed_is_named(trained_elsewhere, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained_elsewhere, run)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "env_id": "Acrobot-v1"}))
+    before = files_of(run)
+    said = message_of(invoke("train", "--resume", run, "--epochs", 9))
+    assert "Acrobot-v1 has other spaces than " in said
+    assert "{'observation_size': 2, 'action_sizes': [3]}, now {'observation_size': 6, 'action_sizes': [3]}." in said
+    said = message_of(invoke("eval", run))
+    assert "must map shape (None, 6) to (None, 3), not (None, 2) to (None, 3). It is to play Acrobot-v1;" in said
+    (run / "config.json").write_text(json.dumps({**config, "env_id": "NotInstalled-v3"}))
+    said = message_of(invoke("train", "--resume", run, "--epochs", 9))
+    assert "NotInstalled-v3 cannot be made: Environment `NotInstalled` doesn't exist." in said
+    assert files_of(run).keys() == before.keys()
+
+
+def test_a_run_is_loaded_and_trained_on_in_its_environment_or_another(trained_elsewhere):
+    with load(trained_elsewhere) as ppo:
+        assert (ppo.spec.name, ppo.epoch) == ("MountainCar-v0", 2)
+        assert ppo.predict([0.0, 0.0]) in (0, 1, 2)
+    config = RunDirectory(trained_elsewhere).read_config()
+    with load(trained_elsewhere, make_env=lambda: gymnasium.make("MountainCar-v0")) as ppo:
+        assert ppo.config == config.replace(env_id=None)
+        assert ppo.collect().observations.shape[-1] == 2
 
 
 def test_what_an_environment_raises_ends_the_training_with_its_traceback(tmp_path):

@@ -142,8 +142,10 @@ def test_every_test_that_a_promise_refers_to_exists():
 def readme_examples():
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
     examples = [block.split("```")[0] for block in blocks]
-    # A sweep starts processes that import TensorFlow and train to the end.
-    return [pytest.param(code, marks=pytest.mark.slow if "sweep" in code else ()) for code in examples]
+    # A sweep starts processes that import TensorFlow and train to the end; two agents compile twice.
+    are_slow = [any(word in code for word in ("sweep", "make_env")) for code in examples]
+    marks = [pytest.mark.slow if is_slow else () for is_slow in are_slow]
+    return [pytest.param(code, marks=mark) for code, mark in zip(examples, marks, strict=True)]
 
 
 @pytest.mark.parametrize("code", readme_examples())

@@ -56,6 +56,8 @@ def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
         config = run.read_config()
         state = run.read_checkpoint()
         run.read_best_mean()
+        run.read_resumptions()
+        run.read_spaces()
         _check_consistency(run, state)
     except OSError as error:
         raise _bad(f"'{path}' is not a run directory: {error.filename} cannot be read: {error.strerror}.") from None

@@ -151,6 +151,8 @@ def train(
     else:
         run, config, state = _reopened(resume, changes, total_steps)
     config, spec = _with_environment(config)
+    if run is not None:
+        _check_spaces(run, spec)
     recorded_epochs = _checked_gif_epochs(gif_epochs, config, spec, 0 if state is None else int(state["epoch"]))
     if tensorboard and find_spec("tensorboard") is None:
         raise click.BadParameter(
@@ -165,7 +167,7 @@ def train(
     completed = False
     with _told(run):
         if resume is None:
-            run.write_config(config)
+            run.write_config(config, spec.spaces)
         completed = _train(config, run, state, outputs, is_resumed=resume is not None)
     if not completed:
         outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
@@ -201,6 +203,14 @@ def _with_environment(config: PPOConfig) -> tuple[PPOConfig, EnvironmentSpec]:
     except UnknownEnvironmentError as error:
         raise click.BadParameter(str(error), param_hint="'--vectorization'") from None
     return resolved(config, spec), spec
+
+
+def _check_spaces(run: RunDirectory, spec: EnvironmentSpec) -> None:
+    """Refuse to go on in an environment that is another one by now."""
+    before = run.read_spaces()
+    if before not in (None, spec.spaces):
+        message = f"{spec.name} has other spaces than '{run.path}' was trained in: {before}, now {spec.spaces}."
+        raise click.UsageError(message)
 
 
 def _default_name(config: PPOConfig) -> str:
@@ -405,7 +415,7 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
     # Where a run was resumed twice at the same place, its epochs until then are those of the first time.
     if ppo.epoch and ppo.epoch not in {entry.after_epoch for entry in resumptions}:
         resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
-    run.write_config(ppo.config, resumptions)
+    run.write_config(ppo.config, ppo.spec.spaces, resumptions)
 
 
 def _callbacks(config: PPOConfig, run: RunDirectory, best: BestPolicy, outputs: _Outputs) -> list[Callback]:

@@ -106,3 +106,30 @@ def flattener(space: gymnasium.Space[Any], num_envs: int) -> Flatten:
 def flatten_one(space: gymnasium.Space[Any], observation: Any) -> Observations:
     """Return one observation as a vector, float32 of shape (D,)."""
     return np.array(spaces.flatten(space, observation), dtype=np.float32)
+
+
+def checked_observations(observations: npt.ArrayLike, size: int) -> Observations:
+    """Return observations as float32, shape (D,) or (B, D).
+
+    Args:
+        observations: Numbers of that shape.
+        size: D.
+
+    Raises:
+        TypeError: If they are not numbers.
+        ValueError: If they have another shape, or are not finite in single precision.
+    """
+    shapes = f"shape ({size},) or (B, {size})"
+    try:
+        given = np.asarray(observations)
+    except ValueError:
+        raise ValueError(f"observations must have {shapes}, got rows of several lengths.") from None
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
+    if given.ndim not in (1, 2) or given.shape[-1] != size:
+        raise ValueError(f"observations must have {shapes}, got {given.shape}.")
+    with np.errstate(over="ignore", under="ignore"):
+        rows = given.astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise ValueError("observations must be finite in single precision.")
+    return rows

@@ -38,6 +38,11 @@ class EnvironmentSpec:
     render_modes: tuple[str, ...]
 
     @property
+    def spaces(self) -> dict[str, Any]:
+        """What a network's shape depends on, as JSON has it."""
+        return {"observation_size": self.observation_size, "action_sizes": list(self.action_head.sizes)}
+
+    @property
     def draws_images(self) -> bool:
         """Whether the environment can be drawn as images."""
         return "rgb_array" in self.render_modes

@@ -38,7 +38,8 @@ _GIF_NAME = re.compile(r"epoch_\d+\.gif")
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 # What config.json holds besides the configuration.
 _RESUMED = "resumptions"
-_MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED})
+_SPACES = "spaces"
+_MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED, _SPACES})
 # The entry of best_evaluation.json that a better policy has to exceed.
 _VALIDATION_MEAN = "validation_mean"
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
@@ -142,11 +143,14 @@ class RunDirectory(Callback):
         lines = whole_lines(self.metrics_path)[1 : epochs + 1]
         write_text(self.metrics_path, "".join([csv_text([_COLUMNS]), *lines]))
 
-    def write_config(self, config: PPOConfig, resumptions: Iterable[Resumption] = ()) -> None:
+    def write_config(
+        self, config: PPOConfig, spaces: dict[str, Any] | None = None, resumptions: Iterable[Resumption] = ()
+    ) -> None:
         """Write the configuration as JSON, with what the run was made by.
 
         Args:
             config: With what it left to the environment filled in.
+            spaces: ``EnvironmentSpec.spaces``, where they are known.
             resumptions: Where the run was resumed.
         """
         made_by = {
@@ -154,9 +158,8 @@ class RunDirectory(Callback):
             "versions": {name: version(name) for name in _VERSIONED},
             "python": platform.python_version(),
         }
-        write_json(
-            self.config_path, {**config.as_dict(), **made_by, _RESUMED: [entry._asdict() for entry in resumptions]}
-        )
+        resumed = [resumption._asdict() for resumption in resumptions]
+        write_json(self.config_path, {**config.as_dict(), **made_by, _SPACES: spaces, _RESUMED: resumed})
 
     def read_config(self) -> PPOConfig:
         """Return what :meth:`write_config` wrote.
@@ -184,6 +187,18 @@ class RunDirectory(Callback):
             return [Resumption(int(entry["after_epoch"]), int(entry["epochs"])) for entry in content]
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"'{self.config_path}' is damaged: {_RESUMED} cannot be {content!r}.") from None
+
+    def read_spaces(self) -> dict[str, Any] | None:
+        """Return the spaces that were written with the configuration; None where they were not.
+
+        Raises:
+            OSError: If they cannot be read.
+            ValueError: If they are damaged.
+        """
+        spaces = read_json(self.config_path).get(_SPACES)
+        if spaces is not None and not isinstance(spaces, dict):
+            raise ValueError(f"'{self.config_path}' is damaged: {_SPACES} cannot be {spaces!r}.")
+        return spaces
 
     def read_metrics(self) -> list[EpochMetrics]:
         """Return the figures of all epochs, in order; a last line that is not whole, where a run was killed, is none.

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from matplotlib.image import imread
 
 from agent.cli import main
-from bench import cli, env, harness, machine, rollout, train
-from bench.cli import FAMILIES
+from bench import cli, env, gymnasium, harness, machine, rollout, train
+from bench.cli import FAMILIES, ON_REQUEST
 from bench.process import MeasurementError, PeerProcess, WrongResultError
 from bench.report import as_markdown, format_figure, format_rate, print_report
 from bench.results import CaseResult, Distribution, Skipped, Timing, as_json
@@ -129,9 +129,9 @@ def test_every_family_is_measured_without_and_with_peers(tmp_path, family):
 
 @pytest.mark.usefixtures("short")
 @pytest.mark.peers
-@pytest.mark.parametrize("family", ["env", "rollout", "train", "solve"])
+@pytest.mark.parametrize("family", ["env", "rollout", "train", "solve", "gymnasium"])
 def test_every_peer_is_measured(tmp_path, family):
-    content, _ = measured(tmp_path, family, "--envs", 8, "--seeds", 1)
+    content, _ = measured(tmp_path, family, "--envs", 8 if family != "gymnasium" else 1, "--seeds", 1)
     assert content["not_measured"] == []
 
 
@@ -239,7 +239,7 @@ def test_what_was_measured_is_kept_whatever_ends_the_benchmark(tmp_path, monkeyp
     assert len(json.loads((tmp_path / "a.json").read_text())["cases"]) == 1
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, "scaling"])
+@pytest.mark.parametrize("family", [*FAMILIES, *ON_REQUEST])
 def test_each_family_runs_alone(family):
     completed = subprocess.run(
         [sys.executable, "-m", f"bench.{family}", "--help"], capture_output=True, text=True, check=True
@@ -247,7 +247,7 @@ def test_each_family_runs_alone(family):
     assert completed.stdout.startswith(f"Usage: python -m bench.{family} ")
 
 
-def test_everything_is_measured_by_default_except_scaling(monkeypatch):
+def test_everything_is_measured_by_default_except_what_takes_long(monkeypatch):
     measured_families = []
     monkeypatch.setattr(cli, "_measure", lambda families, *_: measured_families.append(families))
     invoke()
@@ -256,7 +256,8 @@ def test_everything_is_measured_by_default_except_scaling(monkeypatch):
 
 
 def test_every_factory_exists_where_its_packages_do():
-    for case in (*env.cases(1), rollout.case_of_keras(), train.case_of_keras(), train.case_of_purejaxrl(256)):
+    acrobot = gymnasium.case_of("Acrobot-v1", 16)
+    for case in (*env.cases(1), rollout.case_of_keras(), train.case_of_keras(), train.case_of_purejaxrl(256), acrobot):
         for entrant in case.entrants:
             module, name = entrant.factory.split(":")
             if not entrant.packages:

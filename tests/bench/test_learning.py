@@ -1,0 +1,32 @@
+"""What ``python -m bench.learning`` writes."""
+
+import pytest
+from click.testing import CliRunner
+from matplotlib.image import imread
+
+from agent import preset_config
+from bench import learning
+from bench.learning import Training, as_markdown
+
+
+@pytest.mark.slow
+def test_trainings_become_a_table_and_a_plot(tmp_path, monkeypatch):
+    def small(name, **changes):
+        return preset_config(name, **changes, epochs=2, steps_per_epoch=64, num_envs=2, hidden_sizes=(8,))
+
+    monkeypatch.setattr(learning, "preset_config", small)
+    result = CliRunner().invoke(learning.main, ["--seeds", "2", "--env-id", "MountainCar-v0", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    (row,) = [line for line in (tmp_path / "learning.md").read_text().splitlines() if line.startswith("| MountainCar")]
+    assert row.startswith("| MountainCar-v0 | 2 | -200.0 [-200.0, -200.0] | -200.0 to -200.0 | -110.4 (1 M) | 128 | ")
+    assert imread(tmp_path / "learning.png").shape[2] == 4
+
+
+def test_landing_is_told_against_the_environments_alone():
+    def training(seed, landed_s):
+        return Training(seed, 250.0, 1_000_000, 90.0, ((1, 0.0),), landed_s, steps_per_s_alone=20_000.0)
+
+    trainings = [training(0, 40.0), training(1, 60.0), training(2, float("nan"))]
+    page = as_markdown({"LunarLander-v3": trainings}, "a machine")
+    # Alone, 800,000 steps take 40 s; the third training was never seen there.
+    assert "was first seen after 50 s of training (median; 2 of 3 seeds): 1.50 times as long" in page
