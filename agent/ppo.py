@@ -448,6 +448,8 @@ class PPO:
             with computing_on(self.config.device):
                 self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
         rollout = self.collect()
+        # Where every step is valid, nothing has to be looked up.
+        valid = rollout.valid.reshape(-1) if self._collector.ignores_actions else slice(None)
         env_steps = int(np.count_nonzero(rollout.valid))
         returns, lengths = self._episodes(rollout)
         if self.config.reset_each_epoch:
@@ -461,7 +463,6 @@ class PPO:
         self._epoch += 1
         self._elapsed += duration
         self.is_between_epochs = True
-        valid = rollout.valid.reshape(-1)
         return EpochMetrics(
             epoch=self._epoch,
             env_steps=self._env_steps,
