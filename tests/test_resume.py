@@ -124,7 +124,7 @@ def test_an_interrupt_within_an_epoch_leaves_the_last_checkpoint(trained, tmp_pa
 
     monkeypatch.setattr(PPO, "update", interrupted)
     run = tmp_path / "run"
-    result = invoke("train", *SMALL, "--epochs", 4, "--checkpoint-every", 2, "--out", run)
+    result = invoke("train", *SMALL, "--epochs", 4, "--checkpoint-every", 1024, "--out", run)
     assert result.exit_code == 130
     monkeypatch.undo()
     result = invoke("train", "--resume", run)

@@ -75,7 +75,7 @@ def test_the_policy_gradient_loss_is_that_of_the_field_without_the_entropy_bonus
 def test_a_run_that_was_killed_shows_each_epoch_once_when_it_is_resumed(tmp_path):
     small = ["--envs", "8", "--steps-per-epoch", "64", "--hidden-sizes", "8", "--no-early-stop"]
     run = tmp_path / "run"
-    options = ["--epochs", "100000", "--checkpoint-every", "10", "--tensorboard", "--out", run]
+    options = ["--epochs", "100000", "--checkpoint-every", "640", "--tensorboard", "--out", run]
     process = subprocess.Popen([FASTPPO, "train", *small, *options], stdout=subprocess.DEVNULL)
     while number_of_rows(run) < 17:
         assert process.poll() is None

@@ -53,7 +53,7 @@ def whole(trained, tmp_path_factory):
         (100, "metrics.csv"),
         (1_000, "config.json"),
         (5_000, "checkpoint.npz"),
-        pytest.param(13_000, "actor.keras", marks=pytest.mark.slow),
+        pytest.param(15_000, "actor.keras", marks=pytest.mark.slow),
         pytest.param(25_000, "learning_curve.png", marks=pytest.mark.slow),
     ],
 )
@@ -194,7 +194,7 @@ def digest_of(ppo):
 @pytest.mark.timeout(1800)
 def test_a_run_that_is_killed_fifty_times_is_never_damaged_and_ends_as_one_that_was_not(tmp_path, figure):
     num_epochs, num_kills = 700, 50
-    epochs, every = ("--epochs", str(num_epochs)), ("--checkpoint-every", "3")
+    epochs, every = ("--epochs", str(num_epochs)), ("--checkpoint-every", "1536")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert invoke("train", *SMALL, *epochs, "--out", whole).exit_code == 0
     reference = PPO(RunDirectory(whole).read_config())
