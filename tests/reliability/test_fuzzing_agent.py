@@ -205,7 +205,7 @@ def test_commands_run_or_say_in_one_sentence_what_is_wrong(trained, tmp_path, mo
     # What takes long is left out: these are their arguments' tests.
     trained_configurations = []
     monkeypatch.setattr(train, "_train", lambda config, *_, **__: trained_configurations.append(config) or True)
-    monkeypatch.setattr("agent.rollouts.evaluation.evaluate", lambda *_, **__: EvaluationResult((1.0,)))
+    monkeypatch.setattr("agent.rollouts.evaluation.evaluate", lambda *_, **__: EvaluationResult((1.0,), (1,)))
     monkeypatch.setattr(render, "_earlier_actors", lambda *_: [])
     for module in (render, plot, export):
         monkeypatch.setattr(module, "write_output", lambda *_: 0.0)
