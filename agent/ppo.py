@@ -96,7 +96,7 @@ class PPO:
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
             holds for one call of :meth:`train`, which takes it back at its end.
-        is_solved: Whether the target return was reached and an evaluation confirmed it.
+        is_solved: Whether the target return was reached and a validation confirmed it.
         is_between_epochs: Whether the last epoch that was begun has been completed. What interrupts an epoch leaves an
             agent whose state is that of no run.
     """

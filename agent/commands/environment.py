@@ -105,4 +105,4 @@ def sentence_of(source: EnvironmentSource, error: Exception) -> str:
     names_module = isinstance(error.__cause__, ModuleNotFoundError) and ":" in str(source.env_id)
     if names_module and MODULE_FOLDER not in os.environ:
         return f"{text}; with --env-id {source.env_id} it is looked for in the current folder, too."
-    return f"{text}."
+    return text if text.endswith("?") else f"{text}."

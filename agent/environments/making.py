@@ -211,8 +211,7 @@ class EnvironmentSource:
         except UnknownEnvironmentError:
             raise
         except Exception as error:
-            reason = reason_of(error).replace("?.", "?")
-            raise UnknownEnvironmentError(f"{self} cannot be made: {reason}") from error
+            raise UnknownEnvironmentError(f"{self} cannot be made: {reason_of(error)}") from error
 
     def __str__(self) -> str:
         return self.env_id or str(getattr(self.make_env, "__name__", self.make_env))

@@ -35,7 +35,17 @@ def act(
     actions: npt.NDArray[np.int64],
     log_probs: npt.NDArray[np.float32],
 ) -> None:
-    """Choose an action for each row of ``observations``, shape (N, D), and write it and its log-probability."""
+    """Choose an action for each row of observations, and write it and its log-probability.
+
+    Args:
+        weights: The actor's padded weights.
+        num_actions: A, the outputs that count.
+        observations: Shape (N, D), float32.
+        action_streams: The streams that actions are drawn from, shape (4, N), uint64; left alone where ``is_greedy``.
+        is_greedy: Whether the most probable action is taken.
+        actions: Shape (N,), int64, overwritten.
+        log_probs: Shape (N,), float32, overwritten.
+    """
     for start in range(0, len(observations), CHUNK):
         stop = min(start + CHUNK, len(observations))
         inputs = new_activations(weights, stop - start)

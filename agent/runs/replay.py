@@ -40,34 +40,27 @@ def actors_after(
             TensorFlow, or an environment that does not honour its seed.
     """
     with PPO(config) as ppo:
-        return _actors(ppo, config, recorded, resumptions, epochs, on_epoch_end)
+        actors = {0: copy_of(ppo.actor)} if 0 in epochs else {}
+        if max(epochs) > 0:
+            ppo.compile()
+        for epoch in range(1, max(epochs) + 1):
+            if any(resumption.after_epoch == epoch - 1 for resumption in resumptions):
+                ppo.begin_new_episodes()
+            ppo.config = ppo.config.replace(epochs=_epochs_planned(epoch, resumptions, config.epochs))
+            _assert_recorded(epoch, ppo.train_epoch(), recorded)
+            if epoch in epochs:
+                actors[epoch] = copy_of(ppo.actor)
+            on_epoch_end(epoch)
+        return actors
 
 
-def _actors(
-    ppo: PPO,
-    config: PPOConfig,
-    recorded: list[EpochMetrics],
-    resumptions: Sequence[Resumption],
-    epochs: Collection[int],
-    on_epoch_end: Callable[[int], object],
-) -> dict[int, keras.Model]:
-    actors = {0: copy_of(ppo.actor)} if 0 in epochs else {}
-    if max(epochs) > 0:
-        ppo.compile()
-    for epoch in range(1, max(epochs) + 1):
-        if any(resumption.after_epoch == epoch - 1 for resumption in resumptions):
-            ppo.begin_new_episodes()
-        ppo.config = ppo.config.replace(epochs=_epochs_planned(epoch, resumptions, config.epochs))
-        metrics = ppo.train_epoch()
-        if _without_times(metrics) != _without_times(recorded[epoch - 1]):
-            raise ValueError(
-                f"training again gives another epoch {epoch} than the run recorded, as it may on another processor, "
-                "with other versions of TensorFlow or NumPy, or in an environment that does not honour its seed."
-            )
-        if epoch in epochs:
-            actors[epoch] = copy_of(ppo.actor)
-        on_epoch_end(epoch)
-    return actors
+def _assert_recorded(epoch: int, metrics: EpochMetrics, recorded: list[EpochMetrics]) -> None:
+    """Raise a ValueError if an epoch came out otherwise than recorded."""
+    if _without_times(metrics) != _without_times(recorded[epoch - 1]):
+        raise ValueError(
+            f"training again gives another epoch {epoch} than the run recorded, as it may on another processor, with "
+            "other versions of TensorFlow or NumPy, or in an environment that does not honour its seed."
+        )
 
 
 def _epochs_planned(epoch: int, resumptions: Sequence[Resumption], last: int) -> int:

@@ -11,16 +11,24 @@ from gymnasium.vector import AutoresetMode
 from agent import PPO, PPOConfig
 
 
-class _Steps:
-    """A vector environment and actions that were drawn beforehand."""
+class RandomSteps:
+    """A vector environment and random actions that were drawn beforehand."""
 
-    def __init__(self, environments: gymnasium.vector.VectorEnv[Any, Any, Any], num_steps: int) -> None:
-        self._environments = environments
-        space: Any = environments.single_action_space
-        shape = (num_steps, environments.num_envs)
-        self._actions = np.random.default_rng(0).integers(0, space.n, shape).astype(space.dtype)
+    def __init__(self, env_id: str, num_envs: int, num_steps: int, *, is_envpool: bool = False) -> None:
+        """Make the environments.
+
+        Args:
+            env_id: Their id.
+            num_envs: How many.
+            num_steps: Steps of each in one run.
+            is_envpool: Whether they are EnvPool's batch; else Gymnasium's, one after the other, which begin new
+                episodes within the same step.
+        """
+        self._environments = _envpool(env_id, num_envs) if is_envpool else _gymnasium(env_id, num_envs)
+        space: Any = self._environments.single_action_space
+        self._actions = np.random.default_rng(0).integers(0, space.n, (num_steps, num_envs)).astype(space.dtype)
         self.work = float(self._actions.size)
-        environments.reset()
+        self._environments.reset()
 
     def run(self) -> None:
         """Take all steps, going on where the last ones ended."""
@@ -28,36 +36,12 @@ class _Steps:
             self._environments.step(actions)
 
 
-class RandomSteps(_Steps):
-    """Environments of Gymnasium's, one after the other, that begin new episodes within the same step."""
+class RandomStepsInEnvPool(RandomSteps):
+    """The same in EnvPool's batch."""
 
     def __init__(self, env_id: str, num_envs: int, num_steps: int) -> None:
-        """Make the environments.
-
-        Args:
-            env_id: Their id.
-            num_envs: How many.
-            num_steps: Steps of each in one run.
-        """
-        vector_kwargs = {"autoreset_mode": AutoresetMode.SAME_STEP}
-        environments = gymnasium.make_vec(
-            env_id, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=vector_kwargs
-        )
-        super().__init__(environments, num_steps)
-
-
-class RandomStepsInEnvPool(_Steps):
-    """EnvPool's own batch."""
-
-    def __init__(self, env_id: str, num_envs: int, num_steps: int) -> None:
-        """Make the environments.
-
-        Args:
-            env_id: Their id.
-            num_envs: How many.
-            num_steps: Steps of each in one run.
-        """
-        super().__init__(_envpool(env_id, num_envs), num_steps)
+        """Make the environments; the arguments are those of :class:`RandomSteps`."""
+        super().__init__(env_id, num_envs, num_steps, is_envpool=True)
 
 
 class OurEpochsInEnvPool:
@@ -76,6 +60,11 @@ class OurEpochsInEnvPool:
     def run(self) -> float:
         """Train for one epoch; return its mean return."""
         return self._agent.train_epoch().mean_return
+
+
+def _gymnasium(env_id: str, num_envs: int) -> Any:
+    vector_kwargs = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=vector_kwargs)
 
 
 def _envpool(env_id: str, num_envs: int) -> Any:

@@ -105,13 +105,16 @@ def test_the_critic_learns_the_reward_that_the_observation_gives(mode):
     assert ppo.recent_mean_return == pytest.approx(0.0, abs=0.5)
 
 
-def test_the_actor_learns_the_action_that_is_rewarded():
+@pytest.mark.parametrize(
+    "mode", [AutoresetMode.NEXT_STEP, *(pytest.param(mode, marks=pytest.mark.slow) for mode in MODES[::2])]
+)
+def test_the_actor_learns_the_action_that_is_rewarded(mode):
     config = SMALL.replace(steps_per_epoch=128, policy_learning_rate=1e-2, epochs=30)
-    ppo = agent_in(lambda: RewardByAction(2), AutoresetMode.NEXT_STEP, config)
+    ppo = agent_in(lambda: RewardByAction(2), mode, config)
     ppo.train()
     assert ppo.predict([0.0]) == 1, "the environment's name of the last action"
     assert ppo.evaluate().mean == 2.0
-    assert ppo.env_steps < ppo.epoch * config.rollout_size
+    assert (ppo.env_steps < ppo.epoch * config.rollout_size) == (mode == AutoresetMode.NEXT_STEP)
 
 
 def test_returns_are_sums_of_rewards_and_lengths_are_lengths():
@@ -315,7 +318,7 @@ def test_going_back_to_the_beginning_begins_with_the_same_episodes():
     assert trained_on(ppo, 1) == trained[0]
 
 
-def test_evaluations_of_a_training_take_at_most_a_twentieth_of_its_steps_and_one_is_shared():
+def test_evaluations_of_a_training_take_at_most_a_twentieth_of_its_steps():
     config = SMALL.replace(steps_per_epoch=200, target_return=100.0, epochs=30)
     environments, evaluations = (vector_of(lambda: Probe(9), 2, AutoresetMode.NEXT_STEP) for _ in range(2))
     ppo = PPO(config, environments, evaluation_environments=evaluations)
@@ -327,8 +330,17 @@ def test_evaluations_of_a_training_take_at_most_a_twentieth_of_its_steps_and_one
             assert ppo.evaluate_within_budget().lengths[0] == 9
         assert ppo.get_state()["evaluation_steps"].sum() <= 0.05 * ppo.env_steps
     assert sum(result is not None for result in validated) > 1
-    ppo._last_validation = (ppo.epoch, validated[-1])
-    assert ppo.validate_within_budget() is validated[-1]
+
+
+def test_the_validation_that_ended_a_training_is_the_one_the_policy_is_chosen_by():
+    ppo = PPO(SMALL.replace(steps_per_epoch=200, target_return=9.0, epochs=60), make_env=lambda: Probe(9))
+    ppo.train()
+    assert ppo.is_solved
+    spent = ppo.get_state()["evaluation_steps"]
+    result = ppo.validate_within_budget()
+    assert set(result.returns) == {9.0}
+    assert ppo.validate_within_budget() is result
+    assert np.array_equal(ppo.get_state()["evaluation_steps"], spent)
 
 
 def test_environments_are_closed_where_one_cannot_be_reset():
