@@ -36,7 +36,7 @@ from .process.backend import (
 from .rollouts.choosing import Played, new_collector, played_by
 from .rollouts.collector import Collector, as_integer
 from .rollouts.evaluation import EvaluationResult
-from .rollouts.judging import Judge, Progress
+from .rollouts.evaluator import Evaluator, Progress
 from .rollouts.warm_up import compile_acting_kernel, compile_kernels_of_updates, compile_rollout_kernel
 from .state import State, assert_same_structure, generator_state, restored_generator
 
@@ -47,7 +47,7 @@ _ENVIRONMENTS = "environments/"
 _REBUILT = frozenset(
     {
         *("actor", "critic", "is_solved", "spec", "stop_training"),
-        *("_collector", "_elapsed", "_env_steps", "_epoch", "_judge", "_last_validation", "_minibatch_generator"),
+        *("_collector", "_elapsed", "_env_steps", "_epoch", "_evaluator", "_last_validation", "_minibatch_generator"),
         *("_played", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
     }
 )
@@ -197,7 +197,7 @@ class PPO:
         self._seeds = seeds
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
         self._collector: Collector = new_collector(config, self.spec, self._played, seeds.environments, seeds.actions)
-        self._judge = Judge(self._collector, self.spec, seeds.evaluation, seeds.validation)
+        self._evaluator = Evaluator(self._collector, self.spec, seeds.evaluation, seeds.validation)
         self._last_validation: tuple[int, EvaluationResult] | None = None
         self._recent_returns: deque[float] = deque(maxlen=_EPISODE_WINDOW)
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
@@ -284,7 +284,7 @@ class PPO:
             "recent_lengths": np.array(self._recent_lengths, dtype=np.int64),
             "epoch": np.array(self._epoch),
             "env_steps": np.array(self._env_steps),
-            "evaluation_steps": self._judge.get_state(),
+            "evaluation_steps": self._evaluator.get_state(),
             "elapsed_s": np.array(self._elapsed),
             "is_solved": np.array(self.is_solved),
         }
@@ -316,7 +316,7 @@ class PPO:
         self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
         self._epoch = int(state["epoch"])
         self._env_steps = int(state["env_steps"])
-        self._judge.set_state(state["evaluation_steps"])
+        self._evaluator.set_state(state["evaluation_steps"])
         self._last_validation = None
         self._elapsed = float(state["elapsed_s"])
         self.is_solved = bool(state["is_solved"])
@@ -373,7 +373,7 @@ class PPO:
         as it is registered, whatever limit the training has; without a limit, episodes are cut off after 10,000 steps.
         CartPole is played by the kernel of the rollouts; ``fastppo.evaluate`` plays in Gymnasium.
         """
-        return self._judge.play(self._actor_weights(), "evaluation")
+        return self._evaluator.play(self._actor_weights(), "evaluation")
 
     def validate(self) -> EvaluationResult:
         """Play 100 other episodes: those by which a policy is chosen, or the training ended.
@@ -381,7 +381,7 @@ class PPO:
         A policy that was chosen by its return in these episodes does a little better in them than in others; report
         :meth:`evaluate` instead.
         """
-        return self._judge.play(self._actor_weights(), "validation")
+        return self._evaluator.play(self._actor_weights(), "validation")
 
     def validate_within_budget(self) -> EvaluationResult | None:
         """Play some of the episodes of :meth:`validate`, if that is allowed now.
@@ -396,18 +396,18 @@ class PPO:
         """
         if self._last_validation is not None and self._last_validation[0] == self._epoch:
             return self._last_validation[1]
-        if self._judge.is_free:
+        if self._evaluator.is_free:
             return self.validate()
         # What is reported of a policy that is chosen are other episodes, to be paid too.
-        judge = self._judge
-        return judge.play_within(judge.choosing, self._actor_weights(), "validation", self._progress(), parts=2)
+        evaluator = self._evaluator
+        return evaluator.play_within(evaluator.choosing, self._actor_weights(), "validation", self._progress(), parts=2)
 
     def evaluate_within_budget(self) -> EvaluationResult | None:
         """Play some of the episodes of :meth:`evaluate`, if that is allowed now, as :meth:`validate_within_budget`."""
-        if self._judge.is_free:
+        if self._evaluator.is_free:
             return self.evaluate()
-        judge = self._judge
-        return judge.play_within(judge.choosing, self._actor_weights(), "evaluation", self._progress())
+        evaluator = self._evaluator
+        return evaluator.play_within(evaluator.choosing, self._actor_weights(), "evaluation", self._progress())
 
     def _progress(self) -> Progress:
         return Progress(self._env_steps, self._recent_lengths)
@@ -549,11 +549,11 @@ class PPO:
         target = target_return(self.config, self.spec)
         if target is None or len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
             return False
-        judge = self._judge
-        if judge.is_free:
+        evaluator = self._evaluator
+        if evaluator.is_free:
             result: EvaluationResult | None = self.validate()
         else:
-            result = judge.play_within(judge.solving, self._actor_weights(), "validation", self._progress())
+            result = evaluator.play_within(evaluator.solving, self._actor_weights(), "validation", self._progress())
         if result is None:
             return False
         # That of the epoch which is about to be completed.

@@ -29,7 +29,7 @@ class Progress(NamedTuple):
     recent_lengths: Collection[int]
 
 
-class Judge:
+class Evaluator:
     """Plays greedy episodes with a policy: some to evaluate it, others to choose it or to end the training.
 
     Attributes:
@@ -63,7 +63,7 @@ class Judge:
         return self._collector.evaluation_batch is None
 
     def get_state(self) -> npt.NDArray[np.int64]:
-        """Return the steps that have been spent, to be set again by :meth:`set_state`."""
+        """Return the steps that have been spent, shape (2,), int64, to be set again by :meth:`set_state`."""
         return np.array([self.solving.used, self.choosing.used])
 
     def set_state(self, state: npt.NDArray[np.int64]) -> None:
