@@ -22,8 +22,9 @@ from .errors import DivergenceError
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
 from .kernels.forward import MLPWeights, padded_weights, state_values
 from .kernels.rollout import Rollout
+from .learning.minibatches import UpdateBatch
 from .learning.networks import build_actor, build_critic
-from .learning.update import PPOUpdate, UpdateBatch, UpdateMetrics
+from .learning.update import PPOUpdate, UpdateMetrics
 from .memory import assert_training_fits_memory
 from .metrics import EpochMetrics
 from .process.backend import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,30 +10,9 @@ import numpy.typing as npt
 from ..config import PPOConfig
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
+from .losses import action_log_probs, clipped_objectives, entropies, mean
+from .minibatches import UpdateBatch, mean_over_pieces, minibatch_indices, of_each, with_weights_of_mean_one
 from .networks import FlatWeights, differentiable_outputs
-
-_LARGEST_PIECE = 1024
-_SMALLEST_PIECE = 512
-
-
-class UpdateBatch(NamedTuple):
-    """What the networks learn from, B transitions of one rollout.
-
-    Attributes:
-        observations: Shape (B, D), float32.
-        actions: Shape (B,), int32.
-        log_probs: Log-probabilities of the actions when they were taken, shape (B,), float32.
-        advantages: Shape (B,), float32; normalized over the rollout where the configuration says so.
-        value_targets: What the critic regresses on, shape (B,), float32.
-        weights: How much each counts in means, at least 0, shape (B,), float32; None where all count alike.
-    """
-
-    observations: npt.NDArray[np.float32]
-    actions: npt.NDArray[np.int32]
-    log_probs: npt.NDArray[np.float32]
-    advantages: npt.NDArray[np.float32]
-    value_targets: npt.NDArray[np.float32]
-    weights: npt.NDArray[np.float32] | None = None
 
 
 class UpdateMetrics(NamedTuple):
@@ -58,38 +36,6 @@ class UpdateMetrics(NamedTuple):
     clip_fraction: float
     policy_iterations: int
     value_loss: float
-
-
-def action_log_probs(logits: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-    """Return the log-probability of each action, shape (B,), under logits of shape (B, A)."""
-    log_probs = tf.nn.log_softmax(logits)
-    return tf.reduce_sum(tf.one_hot(actions, logits.shape[-1]) * log_probs, axis=1)
-
-
-def clipped_objectives(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: float) -> tf.Tensor:
-    """Return the clipped surrogate objective of each transition (Schulman et al. 2017, equation 7).
-
-    Args:
-        ratios: New over old probability of each action, shape (B,).
-        advantages: Shape (B,).
-        clip_ratio: Epsilon.
-
-    Returns:
-        Shape (B,); its mean is to be maximized.
-    """
-    clipped = tf.clip_by_value(ratios, 1.0 - clip_ratio, 1.0 + clip_ratio)
-    return tf.minimum(ratios * advantages, clipped * advantages)
-
-
-def entropies(logits: tf.Tensor) -> tf.Tensor:
-    """Return the entropies of categorical policies with logits of shape (B, A), shape (B,), in nats."""
-    log_probs = tf.nn.log_softmax(logits)
-    return -tf.reduce_sum(tf.exp(log_probs) * log_probs, axis=1)
-
-
-def mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-    """Return the mean of values, shape (B,), or with weights of mean 1, the mean of the products."""
-    return tf.reduce_mean(values if weights is None else values * tf.cast(weights, values.dtype))
 
 
 class PPOUpdate:
@@ -168,7 +114,7 @@ class PPOUpdate:
     def _run(
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
     ) -> UpdateMetrics:
-        tensors = _of_each(tf.constant, batch)
+        tensors = of_each(tf.constant, batch)
         policy_figures, iterations, value_loss = self._update_side_by_side(
             tensors, tf.constant(indices), tf.constant(policy_iterations), tf.constant(value_iterations)
         )
@@ -269,77 +215,4 @@ class PPOUpdate:
     def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
         if self._config.gradient_batch_size == self._config.rollout_size:
             return batch
-        return _of_each(lambda array: tf.gather(array, indices[row]), batch)
-
-
-def with_weights_of_mean_one(batch: UpdateBatch) -> UpdateBatch:
-    """Return a minibatch whose weights have mean 1, so that the means of its pieces add up; zeros stay zeros."""
-    if batch.weights is None:
-        return batch
-    smallest = tf.constant(np.finfo(np.float32).tiny)
-    return batch._replace(weights=batch.weights / tf.maximum(tf.reduce_mean(batch.weights), smallest))
-
-
-def _of_each(function: Callable[[tf.Tensor], tf.Tensor], batch: UpdateBatch) -> UpdateBatch:
-    """Return a batch of what a function makes of each array."""
-    return UpdateBatch._make(None if array is None else function(array) for array in batch)
-
-
-def mean_over_pieces(
-    function: Callable[[UpdateBatch], list[tf.Tensor]], batch: UpdateBatch, shapes: Sequence[tuple[int, ...]]
-) -> list[tf.Tensor]:
-    """Return ``function(batch)`` for a function whose results are means over transitions, computed piece by piece.
-
-    The activations of a large minibatch would not fit the second-level cache; those of a piece do.
-
-    Args:
-        function: Takes some transitions, returns means over them.
-        batch: B transitions, B static.
-        shapes: Shapes of its results.
-
-    Returns:
-        The means over all of them.
-    """
-    pieces = number_of_pieces(batch.observations.shape[0])
-    if pieces == 1:
-        return function(batch)
-    size = batch.observations.shape[0] // pieces
-
-    divided = _of_each(lambda array: tf.reshape(array, (pieces, size, *array.shape[1:])), batch)
-
-    def add(piece: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        means = function(_of_each(lambda array: array[piece], divided))
-        return piece + 1, *(total + mean for total, mean in zip(sums, means, strict=True))
-
-    zeros = [tf.zeros(shape) for shape in shapes]
-    _, *sums = tf.while_loop(lambda piece, *_: piece < pieces, add, (tf.constant(0), *zeros))
-    return [total / pieces for total in sums]
-
-
-def number_of_pieces(size: int) -> int:
-    """Return into how many equal pieces of at most 1,024, and at least 512, to divide a minibatch; 1 if into none."""
-    for pieces in range(-(-size // _LARGEST_PIECE), size // _SMALLEST_PIECE + 1):
-        if size % pieces == 0:
-            return pieces
-    return 1
-
-
-def minibatch_indices(generator: np.random.Generator, config: PPOConfig) -> npt.NDArray[np.int32]:
-    """Return which transitions make up each minibatch of an update.
-
-    Actor and critic take the same rows, each as many as it has iterations.
-
-    Args:
-        generator: Moved on by one permutation for each pass over the rollout, unless the whole rollout is one batch.
-        config: Sizes of rollout and minibatch, and passes.
-
-    Returns:
-        Indices into the rollout, shape (iterations, gradient_batch_size), int32; within a pass no transition stands
-        twice. Where the whole rollout is one batch, a row holds no indices: shape (iterations, 0).
-    """
-    size, count = config.gradient_batch_size, config.num_minibatches
-    passes = max(config.policy_update_epochs, config.value_update_epochs)
-    if size == config.rollout_size:
-        return np.empty((passes, 0), dtype=np.int32)
-    rows = [generator.permutation(config.rollout_size)[: count * size] for _ in range(passes)]
-    return np.concatenate(rows).reshape(passes * count, size).astype(np.int32)
+        return of_each(lambda array: tf.gather(array, indices[row]), batch)

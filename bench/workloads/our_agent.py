@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from agent import PPO, PPOConfig, adapted_preset, evaluate
 from agent.kernels.forward import padded_weights
 from agent.kernels.rollout import Rollout
-from agent.learning.update import UpdateBatch
+from agent.learning.minibatches import UpdateBatch
 from agent.presets import PRESETS
 from agent.process.backend import keras
 from agent.rollouts.cartpole import CartPoleCollector

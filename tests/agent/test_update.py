@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import PRESETS
+from agent.learning.losses import clipped_objectives
+from agent.learning.minibatches import UpdateBatch, minibatch_indices, number_of_pieces
 from agent.learning.networks import build_actor, build_critic
-from agent.learning.update import PPOUpdate, UpdateBatch, clipped_objectives, minibatch_indices, number_of_pieces
+from agent.learning.update import PPOUpdate
 from agent.process.backend import keras, tf
 
 SMALL = PRESETS["keras"].replace(

@@ -10,8 +10,8 @@ from runs import let_act_by
 
 from agent import PRESETS, adapted_preset, evaluate
 from agent.kernels.advantages import normalized
+from agent.learning.minibatches import UpdateBatch
 from agent.learning.networks import build_actor
-from agent.learning.update import UpdateBatch
 
 TINY = adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(8,), target_return=None, minibatch_size=32)
 MAY_BE_UNKNOWN = {"mean_return", "mean_length", "explained_variance"}
