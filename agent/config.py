@@ -236,23 +236,17 @@ class PPOConfig:
 
     @property
     def compiled_settings(self) -> tuple[object, ...]:
-        """What the compiled code of a training depends on: trainings that agree in it can share that code."""
+        """What the compiled update depends on, beside the spaces of the environment: shapes and structure.
+
+        Trainings that agree in it, and whose environments have observations and actions of the same sizes, can share
+        what has been compiled.
+        """
         return (
-            self.env_id,
-            json.dumps(self.env_kwargs, sort_keys=True),
-            self.vectorization,
-            self.num_envs,
             self.rollout_size,
             self.gradient_batch_size,
-            self.policy_update_epochs,
-            self.value_update_epochs,
+            max(self.policy_update_epochs, self.value_update_epochs),
             self.hidden_sizes,
-            self.clip_ratio,
-            self.target_kl,
-            self.entropy_coefficient,
-            self.advantage_normalization,
-            self.max_gradient_norm,
-            self.adam_epsilon,
+            self.advantage_normalization == "minibatch",
             self.device,
         )
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from .callbacks import Callback
-from .config import PPOConfig
+from .config import REGISTERED, PPOConfig
 from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
-from .errors import DivergenceError
+from .errors import DivergenceError, EnvironmentUseError
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
 from .kernels.forward import MLPWeights, padded_weights, state_values
 from .kernels.rollout import Rollout
@@ -139,18 +139,16 @@ class PPO:
 
     def _build(self, config: PPOConfig, played: Played) -> None:
         """Build everything."""
-        self._played = played
-        self.spec = played.describe()
-        config = resolved(config, self.spec)
-        assert_training_fits_memory(config, self.spec.observation_size)
+        spec = played.describe()
+        config = resolved(config, spec)
+        assert_training_fits_memory(config, spec.observation_size)
         use_one_thread_per_network()
         seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
-            self.actor, self.critic = _new_networks(config, self.spec, seeds)
-            self._begin(config, seeds)
+            self.actor, self.critic = _new_networks(config, spec, seeds)
+            self._begin(config, played, spec, seeds)
             try:
-                is_weighted = self._collector.ignores_actions
-                self._update = PPOUpdate(self.actor, self.critic, config, is_weighted=is_weighted)
+                self._update = PPOUpdate(self.actor, self.critic, config)
             except BaseException:
                 self.close()
                 raise
@@ -191,14 +189,17 @@ class PPO:
         vars(self).update({name: getattr(self, network) for name, network in content["aliases"].items()})
         self.set_state(content["state"])
 
-    def _begin(self, config: PPOConfig, seeds: _Seeds) -> None:
+    def _begin(self, config: PPOConfig, played: Played, spec: EnvironmentSpec, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
+        collector = new_collector(config, spec, played, seeds.environments, seeds.actions)
+        self._collector: Collector = collector
+        self._evaluator = Evaluator(collector, spec, seeds.evaluation, seeds.validation)
         self.config = config
+        self.spec = spec
+        self._played = played
         self.evaluation_seed = as_integer(seeds.evaluation)
         self._seeds = seeds
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
-        self._collector: Collector = new_collector(config, self.spec, self._played, seeds.environments, seeds.actions)
-        self._evaluator = Evaluator(self._collector, self.spec, seeds.evaluation, seeds.validation)
         self._last_validation: tuple[int, EvaluationResult] | None = None
         self._recent_returns: deque[float] = deque(maxlen=_EPISODE_WINDOW)
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
@@ -212,30 +213,46 @@ class PPO:
     def restart(self, config: PPOConfig) -> None:
         """Begin another training with what has been compiled for this one.
 
-        It is, bit for bit, the training of a new agent, which would take seconds to compile.
+        It is, bit for bit, the training of a new agent, which would take seconds to compile. Environments that were
+        handed to the agent are played again.
 
         Args:
-            config: What to train; may differ in what is not compiled, such as the seed, the discount factor, the
-                learning rates and the length of the training.
+            config: What to train; it agrees with the agent's in ``compiled_settings``.
 
         Raises:
-            ValueError: If it differs in ``compiled_settings``.
+            ValueError: If it does not, or does not fit the environments that were handed to the agent. As with what
+                follows, nothing has changed then.
+            EnvironmentUseError: A ValueError: if the environment that it names cannot be made, or has observations or
+                actions of other sizes.
+            MemoryError: If a rollout cannot fit this machine's memory.
         """
-        config = resolved(self._played.adapted(config), self.spec)
+        if self._played.environments is not None and config.max_episode_steps == self.spec.max_episode_steps:
+            # What was left to the environments has been filled in.
+            config = config.replace(max_episode_steps=REGISTERED)
+        played = self._played.with_config(config)
+        spec = self.spec if played == self._played else played.describe()
+        config = resolved(played.adapted(config), spec)
         if config.compiled_settings != self.config.compiled_settings:
             raise ValueError("config must agree with that of the agent in its compiled_settings.")
+        if spec.spaces != self.spec.spaces:
+            raise EnvironmentUseError(
+                f"{config.env_id} must have observations and actions of the sizes the agent was built for, "
+                f"{self.spec.spaces}, got {spec.spaces}."
+            )
+        assert_training_fits_memory(config, spec.observation_size)
         seeds = _seeds_of(config)
+        previous = self._collector
+        self._begin(config, played, spec, seeds)
+        previous.close()
         with computing_on(config.device), in_single_precision():
-            for network, new in zip((self.actor, self.critic), _new_networks(config, self.spec, seeds), strict=True):
+            for network, new in zip((self.actor, self.critic), _new_networks(config, spec, seeds), strict=True):
                 network.set_weights(new.get_weights())
             self._update.restart(config)
-        self._collector.close()
-        self._begin(config, seeds)
 
     def compile_update(self) -> None:
         """Compile what an update needs; :meth:`compile` includes it."""
         with computing_on(self.config.device):
-            self._update.compile()
+            self._update.compile(is_weighted=self._collector.ignores_actions)
         compile_kernels_of_updates(self.config.num_envs, self.spec.observation_size, self._collector.num_threads)
 
     def compile(self) -> None:

@@ -14,7 +14,8 @@ _MOST_IDLE = 12
 def new_agent(config):
     """Return an agent at the beginning of its training; it is the caller's until the test ends."""
     for agent in _IDLE:
-        if agent.config.compiled_settings == config.compiled_settings:
+        ours = agent.config
+        if (ours.env_id, ours.compiled_settings) == (config.env_id, config.compiled_settings):
             _IDLE.remove(agent)
             agent.restart(config)
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from ..config import PPOConfig
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
-from .losses import action_log_probs, clipped_objectives, entropies, mean
+from .losses import action_log_probs, clipped_objectives, clipped_to_norm, entropies, mean
 from .minibatches import UpdateBatch, mean_over_pieces, minibatch_indices, of_each, with_weights_of_mean_one
 from .networks import FlatWeights, differentiable_outputs
 
@@ -38,31 +39,69 @@ class UpdateMetrics(NamedTuple):
     value_loss: float
 
 
+class Hyperparameters(NamedTuple):
+    """The numbers of a configuration that the compiled graphs read: variables of shape (), float32.
+
+    A constant would be compiled into the graphs, and another configuration would compile them again.
+
+    Attributes:
+        clip_ratio: Epsilon of the clipped objective.
+        kl_threshold: KL divergence beyond which the actor is not updated further; infinite for none.
+        max_gradient_norm: Norm to which gradients are scaled down; infinite for none.
+        entropy_coefficient: Weight of the entropy in the actor's objective.
+        adam_epsilon: Adam's epsilon.
+    """
+
+    clip_ratio: tf.Variable
+    kl_threshold: tf.Variable
+    max_gradient_norm: tf.Variable
+    entropy_coefficient: tf.Variable
+    adam_epsilon: tf.Variable
+
+    @classmethod
+    def of(cls, config: PPOConfig) -> Hyperparameters:
+        """Return new variables with the numbers of a configuration."""
+        variables = cls(*(tf.Variable(0.0, trainable=False, name=name) for name in cls._fields))
+        variables.assign(config)
+        return variables
+
+    def assign(self, config: PPOConfig) -> None:
+        """Take over the numbers of a configuration."""
+        numbers = {
+            "clip_ratio": config.clip_ratio,
+            "kl_threshold": config.kl_threshold,
+            "max_gradient_norm": math.inf if config.max_gradient_norm is None else config.max_gradient_norm,
+            "entropy_coefficient": config.entropy_coefficient,
+            "adam_epsilon": config.adam_epsilon,
+        }
+        for name, variable in self._asdict().items():
+            variable.assign(numbers[name])
+
+
 class PPOUpdate:
     """Updates an actor by PPO-clip and a critic by regression, each with its own Adam optimizer.
 
     The two networks share nothing, so their loops are two compiled graphs called side by side. The loops run over rows
-    of minibatch indices; with full batches the indices are not used.
+    of minibatch indices; with full batches the indices are not used. Shapes are compiled into the graphs; the numbers
+    of a configuration are not: the graphs read them when they run.
     """
 
-    def __init__(
-        self, actor: keras.Model, critic: keras.Model, config: PPOConfig, *, is_weighted: bool = False
-    ) -> None:
+    def __init__(self, actor: keras.Model, critic: keras.Model, config: PPOConfig) -> None:
         """Make the optimizers; nothing is traced before the first call.
 
         Args:
             actor: Observations (B, D) to logits (B, A).
             critic: Observations (B, D) to values (B, 1).
-            config: Batch sizes, iterations, learning rates, clip ratio and KL threshold.
-            is_weighted: Whether batches come with weights.
+            config: Batch sizes, iterations and hyperparameters.
         """
         self._actor_weights = FlatWeights(actor)
         self._critic_weights = FlatWeights(critic)
         self._config = config
         self._observation_size = actor.input_shape[-1]
-        self._is_weighted = is_weighted
+        self._hyperparameters = Hyperparameters.of(config)
+        # Adam computes with a variable as with a number.
         self.policy_optimizer, self.value_optimizer = (
-            keras.optimizers.Adam(rate, epsilon=config.adam_epsilon, global_clipnorm=config.max_gradient_norm)
+            keras.optimizers.Adam(rate, epsilon=self._hyperparameters.adam_epsilon)
             for rate in (config.policy_learning_rate, config.value_learning_rate)
         )
         self.policy_optimizer.build([self._actor_weights.vector])
@@ -86,12 +125,13 @@ class PPOUpdate:
         return self._run(batch, indices, self._config.policy_iterations, self._config.value_iterations)
 
     def restart(self, config: PPOConfig) -> None:
-        """Put the optimizers where they were at first, with the learning rates of another configuration.
+        """Put the optimizers where they were at first, with the hyperparameters of another configuration.
 
         Args:
             config: Agrees with the last one in ``compiled_settings``.
         """
         self._config = config
+        self._hyperparameters.assign(config)
         for optimizer in (self.policy_optimizer, self.value_optimizer):
             for variable in optimizer.variables:
                 variable.assign(keras.ops.zeros_like(variable))
@@ -102,12 +142,16 @@ class PPOUpdate:
         self.policy_optimizer.learning_rate = factor * self._config.policy_learning_rate
         self.value_optimizer.learning_rate = factor * self._config.value_learning_rate
 
-    def compile(self) -> None:
-        """Trace and compile the graphs, without changing any weight."""
+    def compile(self, *, is_weighted: bool = False) -> None:
+        """Trace and compile the graphs, without changing any weight.
+
+        Args:
+            is_weighted: Whether batches will come with weights.
+        """
         size = self._config.rollout_size
         zeros = np.zeros(size, dtype=np.float32)
         observations = np.zeros((size, self._observation_size), dtype=np.float32)
-        weights = zeros if self._is_weighted else None
+        weights = zeros if is_weighted else None
         batch = UpdateBatch(observations, np.zeros(size, dtype=np.int32), zeros, zeros, zeros, weights)
         self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
 
@@ -144,10 +188,10 @@ class PPOUpdate:
             minibatch = minibatch._replace(advantages=self._advantages(minibatch))
             figures, gradient = mean_over_pieces(self._policy_gradient, minibatch, [(4,), weights.vector.shape])
             # A KL divergence that is not a number compares false and ends the loop too.
-            goes_on = (iteration < num_iterations) & (figures[0] <= self._config.kl_threshold)
+            goes_on = (iteration < num_iterations) & (figures[0] <= self._hyperparameters.kl_threshold)
 
             def take_step() -> tf.Tensor:
-                self.policy_optimizer.apply([gradient], [weights.vector])
+                self._step(self.policy_optimizer, weights, gradient)
                 return iteration + 1
 
             return tf.cond(goes_on, take_step, lambda: iteration), figures, goes_on
@@ -160,19 +204,17 @@ class PPOUpdate:
 
     def _policy_gradient(self, batch: UpdateBatch) -> list[tf.Tensor]:
         """Return four figures of the policy, in the order of UpdateMetrics, and the flat gradient of its loss."""
-        weights = self._actor_weights.split()
+        weights, clip_ratio = self._actor_weights.split(), self._hyperparameters.clip_ratio
         with tf.GradientTape() as tape:
             tape.watch(weights)
             logits = differentiable_outputs(weights, batch.observations)
             log_probs = action_log_probs(logits, batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
             entropy = mean(entropies(logits), batch.weights)
-            policy_loss = -mean(clipped_objectives(ratios, batch.advantages, self._config.clip_ratio), batch.weights)
-            loss = policy_loss
-            if self._config.entropy_coefficient > 0.0:
-                loss -= self._config.entropy_coefficient * entropy
+            policy_loss = -mean(clipped_objectives(ratios, batch.advantages, clip_ratio), batch.weights)
+            loss = policy_loss - self._hyperparameters.entropy_coefficient * entropy
         gradient = FlatWeights.flattened(tape.gradient(loss, weights))
-        is_clipped = tf.cast(tf.abs(ratios - 1.0) > self._config.clip_ratio, tf.float32)
+        is_clipped = tf.cast(tf.abs(ratios - 1.0) > clip_ratio, tf.float32)
         kl = mean(batch.log_probs - log_probs, batch.weights)
         return [tf.stack([kl, policy_loss, entropy, mean(is_clipped, batch.weights)]), gradient]
 
@@ -194,7 +236,7 @@ class PPOUpdate:
         def step(iteration: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             minibatch = with_weights_of_mean_one(self._minibatch(batch, indices, iteration))
             loss, gradient = mean_over_pieces(self._value_gradient, minibatch, [(), weights.vector.shape])
-            self.value_optimizer.apply([gradient], [weights.vector])
+            self._step(self.value_optimizer, weights, gradient)
             return iteration + 1, loss
 
         _, loss = tf.while_loop(
@@ -211,6 +253,9 @@ class PPOUpdate:
             values = tf.squeeze(differentiable_outputs(weights, batch.observations), axis=1)
             loss = mean(tf.square(batch.value_targets - values), batch.weights)
         return [loss, FlatWeights.flattened(tape.gradient(loss, weights))]
+
+    def _step(self, optimizer: keras.optimizers.Optimizer, weights: FlatWeights, gradient: tf.Tensor) -> None:
+        optimizer.apply([clipped_to_norm(gradient, self._hyperparameters.max_gradient_norm)], [weights.vector])
 
     def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
         if self._config.gradient_batch_size == self._config.rollout_size:

@@ -58,10 +58,23 @@ class Played:
             _assert_same_spaces(spec, self.source.describe())
         return spec
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the configuration names the environment, and nothing was handed in in its place."""
+        return self.source.env_id is not None and self.environments is None
+
     def adapted(self, config: PPOConfig) -> PPOConfig:
         """Return a configuration that names no environment, where another one is played than it could name."""
-        is_named = self.source.env_id is not None and self.environments is None
-        return config if is_named else config.replace(env_id=None)
+        return config if self.is_named else config.replace(env_id=None)
+
+    def with_config(self, config: PPOConfig) -> Played:
+        """Return what is played with another configuration: what was handed in stays.
+
+        Raises:
+            ValueError: If the configuration does not fit what was handed in, or names no environment.
+        """
+        make_env = None if self.is_named else self.source.make_env
+        return played_by(config, self.environments, make_env, self.evaluation_environments, self.autoreset_mode)
 
 
 def _assert_same_spaces(spec: EnvironmentSpec, of_evaluations: EnvironmentSpec) -> None:

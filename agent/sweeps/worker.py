@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import traceback
 from collections import OrderedDict
@@ -116,7 +117,8 @@ def _agent(config: PPOConfig) -> PPO:
 
     with standard_error_held_back():
         from ..ppo import PPO
-    key = config.compiled_settings
+    # The sizes of observations and actions are the environment's.
+    key = (config.env_id, json.dumps(config.env_kwargs, sort_keys=True), config.compiled_settings)
     ppo = _AGENTS.pop(key, None)
     if ppo is None:
         ppo = PPO(config)

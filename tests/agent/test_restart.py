@@ -1,8 +1,10 @@
 """An agent that begins another training is a new agent."""
 
+import gymnasium
 import pytest
 
 from agent import PPO, adapted_preset
+from agent.errors import EnvironmentUseError
 
 FIRST = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), minibatch_size=64, epochs=6)
 
@@ -33,7 +35,17 @@ def assert_same_bytes(one, other):
             "max_episode_steps": 30,
             "reset_each_epoch": True,
             "epochs": 9,
+            "num_envs": 16,
+            "clip_ratio": 0.02,
+            "target_kl": 0.5,
+            "entropy_coefficient": 0.1,
+            "max_gradient_norm": 0.1,
+            "adam_epsilon": 1e-3,
+            "advantage_normalization": "none",
+            "policy_update_epochs": 1,
         },
+        pytest.param({"env_id": "CartPole-v0"}, marks=pytest.mark.slow),
+        pytest.param({"vectorization": "sync"}, marks=pytest.mark.slow),
     ],
 )
 def test_it_trains_bit_for_bit_as_a_new_one(changes):
@@ -55,17 +67,12 @@ def test_it_trains_bit_for_bit_as_a_new_one(changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"num_envs": 16},
         {"steps_per_epoch": 512},
         {"hidden_sizes": (8, 8)},
         {"minibatch_size": 128},
-        {"clip_ratio": 0.1},
-        {"target_kl": 0.5},
-        {"entropy_coefficient": 0.1},
-        {"max_gradient_norm": 1.0},
-        {"advantage_normalization": "none"},
-        {"policy_update_epochs": 3},
-        {"value_update_epochs": 3},
+        {"advantage_normalization": "minibatch"},
+        {"policy_update_epochs": 65},
+        {"value_update_epochs": 65},
     ],
 )
 def test_what_is_compiled_cannot_be_changed(changes):
@@ -74,3 +81,23 @@ def test_what_is_compiled_cannot_be_changed(changes):
     with pytest.raises(ValueError, match="config must agree with that of the agent in its compiled_settings"):
         agent.restart(FIRST.replace(**changes))
     assert all(array.tobytes() == before[name].tobytes() for name, array in agent.get_state().items())
+
+
+def test_an_environment_of_other_sizes_cannot_be_played():
+    agent = PPO(FIRST)
+    before = agent.get_state()
+    with pytest.raises(EnvironmentUseError, match=r"'observation_size': 4, .*got {'observation_size': 6, "):
+        agent.restart(FIRST.replace(env_id="Acrobot-v1"))
+    assert all(array.tobytes() == before[name].tobytes() for name, array in agent.get_state().items())
+    assert agent.spec.name == "CartPole-v1"
+
+
+def test_environments_that_were_handed_over_are_played_again_as_they_are():
+    environments, evaluations = (gymnasium.make_vec("CartPole-v1", num_envs=8) for _ in range(2))
+    agent = PPO(FIRST, environments, evaluation_environments=evaluations)
+    agent.restart(agent.config.replace(seed=1))
+    agent.restart(FIRST.replace(seed=1))
+    for changes in ({"num_envs": 16}, {"max_episode_steps": 10}, {"env_kwargs": {"sutton_barto_reward": True}}):
+        with pytest.raises(ValueError, match=next(iter(changes))):
+            agent.restart(FIRST.replace(**changes))
+    assert agent.collect().actions.shape == (32, 8)

@@ -165,8 +165,8 @@ def test_what_has_no_weight_takes_no_part_in_an_update(normalization):
         rows = np.full((2100, *array.shape[1:]), 1, dtype=array.dtype)
         rows[weights == 1.0] = array
         mixed.append(rows)
-    update = PPOUpdate(actor, critic, config, is_weighted=True)
-    update.compile()
+    update = PPOUpdate(actor, critic, config)
+    update.compile(is_weighted=True)
     metrics = update(UpdateBatch(*mixed, weights), np.random.default_rng(0))
     smaller = config.replace(steps_per_epoch=1500)
     expected = PPOUpdate(expected_actor, expected_critic, smaller)(counted, np.random.default_rng(0))
@@ -180,7 +180,7 @@ def test_an_update_in_which_nothing_has_weight_changes_nothing():
     actor, critic = networks()
     before = actor.get_weights() + critic.get_weights()
     nothing = batch_of(SMALL.rollout_size, actor)._replace(weights=np.zeros(SMALL.rollout_size, dtype=np.float32))
-    metrics = PPOUpdate(actor, critic, SMALL, is_weighted=True)(nothing, np.random.default_rng(0))
+    metrics = PPOUpdate(actor, critic, SMALL)(nothing, np.random.default_rng(0))
     assert all(np.isfinite(metrics))
     for expected, actual in zip(before, actor.get_weights() + critic.get_weights(), strict=True):
         assert np.array_equal(expected, actual)
