@@ -23,7 +23,7 @@ from .kernels.advantages import advantages_and_returns, explained_variance, norm
 from .kernels.forward import MLPWeights, padded_weights, state_values
 from .kernels.rollout import Rollout
 from .learning.minibatches import UpdateBatch
-from .learning.networks import build_actor, build_critic
+from .learning.networks import WeightReader, build_actor, build_critic
 from .learning.update import PPOUpdate, UpdateMetrics
 from .memory import assert_training_fits_memory
 from .metrics import EpochMetrics
@@ -49,7 +49,7 @@ _REBUILT = frozenset(
     {
         *("actor", "critic", "is_solved", "spec", "stop_training"),
         *("_collector", "_elapsed", "_env_steps", "_epoch", "_evaluator", "_last_validation", "_minibatch_generator"),
-        *("_played", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
+        *("_played", "_read_weights", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
     }
 )
 
@@ -77,6 +77,11 @@ def _new_networks(config: PPOConfig, spec: EnvironmentSpec, seeds: _Seeds) -> tu
         build_actor(size, spec.action_head.num_outputs, sizes, as_integer(seeds.actor), initializer),
         build_critic(size, sizes, as_integer(seeds.critic), initializer),
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of some numbers; NaN if there are none. NumPy takes longer to look at a hundred than to add."""
+    return sum(values) / len(values) if values else math.nan
 
 
 class PPO:
@@ -146,6 +151,7 @@ class PPO:
         seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
             self.actor, self.critic = _new_networks(config, spec, seeds)
+            self._read_weights = WeightReader(self.actor, self.critic)
             self._begin(config, played, spec, seeds)
             try:
                 self._update = PPOUpdate(self.actor, self.critic, config)
@@ -269,7 +275,7 @@ class PPO:
     @property
     def recent_mean_return(self) -> float:
         """Mean return of the last 100 episodes that ended, or of all if there were fewer; NaN before the first."""
-        return float(np.mean(self._recent_returns)) if self._recent_returns else float("nan")
+        return _mean(self._recent_returns)
 
     @property
     def epoch(self) -> int:
@@ -465,14 +471,13 @@ class PPO:
         if self.config.learning_rate_schedule == "linear":
             with computing_on(self.config.device):
                 self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
-        rollout = self.collect()
-        # Where every step is valid, nothing has to be looked up.
-        valid = rollout.valid.reshape(-1) if self._collector.ignores_actions else slice(None)
+        actor_weights, critic_weights = self._weights()
+        rollout = self._collector.collect(actor_weights)
         env_steps = int(np.count_nonzero(rollout.valid))
         returns, lengths = self._episodes(rollout)
         if self.config.reset_each_epoch:
             self._collector.reset()
-        batch, values = self._batch_and_values(rollout)
+        batch, values = self._batch_and_values(rollout, critic_weights)
         update = self.update(batch)
         self._check_losses(update)
         self._env_steps += env_steps
@@ -484,10 +489,10 @@ class PPO:
         return EpochMetrics(
             epoch=self._epoch,
             env_steps=self._env_steps,
-            mean_return=float(np.mean(returns)) if len(returns) else float("nan"),
-            mean_length=float(np.mean(lengths)) if len(lengths) else float("nan"),
+            mean_return=_mean(returns),
+            mean_length=_mean(lengths),
             **update._asdict(),
-            explained_variance=explained_variance(values.reshape(-1)[valid], batch.value_targets[valid]),
+            explained_variance=explained_variance(values.reshape(-1), batch.value_targets, rollout.valid.reshape(-1)),
             steps_per_second=env_steps / duration,
             elapsed_s=self._elapsed,
         )
@@ -516,11 +521,13 @@ class PPO:
         Returns:
             The T * N transitions.
         """
-        return self._batch_and_values(rollout)[0]
+        return self._batch_and_values(rollout, self._weights()[1])[0]
 
-    def _batch_and_values(self, rollout: Rollout) -> tuple[UpdateBatch, npt.NDArray[np.float32]]:
+    def _batch_and_values(
+        self, rollout: Rollout, critic_weights: MLPWeights
+    ) -> tuple[UpdateBatch, npt.NDArray[np.float32]]:
         """Return what the networks learn from a rollout, and the critic's values of it, shape (T, N)."""
-        values, last_values, final_values = self._values(rollout)
+        values, last_values, final_values = self._values(rollout, critic_weights)
         advantages, returns = advantages_and_returns(
             rollout, values, last_values, final_values, self.config.gamma, self.config.gae_lambda
         )
@@ -549,12 +556,16 @@ class PPO:
         with computing_on(self.config.device):
             return self._update(batch, self._minibatch_generator)
 
-    def _actor_weights(self) -> MLPWeights:
-        return padded_weights(self.actor.get_weights())
+    def _weights(self) -> list[MLPWeights]:
+        """Return what actor and critic have now, in the form the kernels take."""
+        with computing_on(self.config.device):
+            return [padded_weights(weights) for weights in self._read_weights()]
 
-    def _values(self, rollout: Rollout) -> list[npt.NDArray[np.float32]]:
-        """Return the critic's values of all, the last and the final observations."""
-        weights = padded_weights(self.critic.get_weights())
+    def _actor_weights(self) -> MLPWeights:
+        return self._weights()[0]
+
+    def _values(self, rollout: Rollout, weights: MLPWeights) -> list[npt.NDArray[np.float32]]:
+        """Return a critic's values of all, the last and the final observations."""
         return [
             state_values(weights, group.reshape(-1, group.shape[-1]), self._collector.num_threads).reshape(
                 group.shape[:-1]

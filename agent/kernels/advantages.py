@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -74,29 +76,50 @@ def normalized(advantages: Array, valid: npt.NDArray[np.bool_]) -> Array:
         advantages: Any shape, float32.
         valid: Which of them count, same shape; the others stay what they are.
     """
-    counted = advantages if valid.all() else advantages[valid]
-    if not counted.size:
-        return advantages
-    centred = advantages - counted.mean(dtype=np.float64)
-    deviation = np.sqrt(np.mean(np.square(centred if counted is advantages else centred[valid], dtype=np.float64)))
-    if deviation <= EQUAL_DEVIATION:
-        return np.zeros_like(advantages)
-    return np.asarray(np.where(valid, centred / deviation, advantages), dtype=np.float32)
+    return np.asarray(_normalized(advantages.reshape(-1), valid.reshape(-1)).reshape(advantages.shape))
 
 
-def explained_variance(values: Array, targets: Array) -> float:
+@kernel()
+def _normalized(advantages: Array, valid: npt.NDArray[np.bool_]) -> Array:
+    """Return normalized advantages, shape (B,); the sums run in float64."""
+    mean, variance = _moments(advantages, valid)
+    deviation = math.sqrt(variance)
+    results = advantages.copy()
+    for i in range(advantages.size):
+        if valid[i]:
+            results[i] = 0.0 if deviation <= EQUAL_DEVIATION else (advantages[i] - mean) / deviation
+    return results
+
+
+@kernel()
+def _moments(values: Array, valid: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return mean and variance, in float64, of the values that are valid, shape (B,); zeros where there are none."""
+    count, total, squares = 0, 0.0, 0.0
+    for i in range(values.size):
+        if valid[i]:
+            count += 1
+            total += float(values[i])
+    mean = total / max(count, 1)
+    for i in range(values.size):
+        if valid[i]:
+            squares += (float(values[i]) - mean) ** 2
+    return mean, squares / max(count, 1)
+
+
+@kernel()
+def explained_variance(values: Array, targets: Array, valid: npt.NDArray[np.bool_]) -> float:
     """Return which share of the variance of the targets the values explain: 1 - Var(targets - values) / Var(targets).
 
     Args:
         values: Shape (B,), float32.
         targets: Shape (B,), float32.
+        valid: Which of them count, shape (B,).
 
     Returns:
         At most 1; 0 for values that are all equal; not a number where all targets are equal, or there are none.
     """
-    if not targets.size:
-        return float("nan")
-    variance = float(np.var(targets, dtype=np.float64))
+    _, variance = _moments(targets, valid)
     if variance == 0.0:
-        return float("nan")
-    return 1.0 - float(np.var(targets - values, dtype=np.float64)) / variance
+        return math.nan
+    _, unexplained = _moments(targets - values, valid)
+    return 1.0 - unexplained / variance

@@ -7,6 +7,7 @@ padded units stay 0 through tanh. One environment alone is computed over vectors
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -67,9 +68,14 @@ def padded_weights(weights: Sequence[npt.NDArray[np.float32]]) -> MLPWeights:
     Returns:
         The padded weights.
     """
-    padded = [np.pad(np.float32(array), [(0, -size % TILE_OUTPUTS) for size in array.shape]) for array in weights]
-    sizes = [padded[0].shape[0]] + [bias.size for bias in padded[1::2]]
-    return MLPWeights(np.array(sizes, dtype=np.int64), np.concatenate([array.ravel() for array in padded]))
+    shapes = [tuple(size + -size % TILE_OUTPUTS for size in array.shape) for array in weights]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    values = np.zeros(ends[-1], dtype=np.float32)
+    for array, shape, end in zip(weights, shapes, ends, strict=True):
+        padded = values[end - math.prod(shape) : end].reshape(shape)
+        padded[tuple(map(slice, array.shape))] = array
+    sizes = [shapes[0][0]] + [size for (size,) in shapes[1::2]]
+    return MLPWeights(np.array(sizes, dtype=np.int64), values)
 
 
 @kernel()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import PPOConfig
+from ..kernels.shuffling import shuffled_passes
 from ..process.backend import tf
 
 _LARGEST_PIECE = 1024
@@ -93,7 +94,8 @@ def minibatch_indices(generator: np.random.Generator, config: PPOConfig) -> npt.
     Actor and critic take the same rows, each as many as it has iterations.
 
     Args:
-        generator: Moved on by one permutation for each pass over the rollout, unless the whole rollout is one batch.
+        generator: Moved on by one number, from which the orders of all passes are made, unless the whole rollout is one
+            batch.
         config: Sizes of rollout and minibatch, and passes.
 
     Returns:
@@ -104,5 +106,6 @@ def minibatch_indices(generator: np.random.Generator, config: PPOConfig) -> npt.
     passes = max(config.policy_update_epochs, config.value_update_epochs)
     if size == config.rollout_size:
         return np.empty((passes, 0), dtype=np.int32)
-    rows = [generator.permutation(config.rollout_size)[: count * size] for _ in range(passes)]
-    return np.concatenate(rows).reshape(passes * count, size).astype(np.int32)
+    orders = np.empty((passes, count * size), dtype=np.int32)
+    shuffled_passes(generator.integers(2**64, dtype=np.uint64), config.rollout_size, orders)
+    return orders.reshape(passes * count, size)

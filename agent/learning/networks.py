@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..config import Initializer
 from ..errors import reason_of
@@ -176,6 +177,39 @@ class FlatWeights:
     def flattened(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the entries of kernels and biases, or of their gradients, one after the other, shape (P,)."""
         return tf.concat([tf.reshape(tensor, (-1,)) for tensor in tensors], axis=0)
+
+
+class WeightReader:
+    """Reads the weights of several networks in one call of TensorFlow, where ``get_weights`` takes one a variable."""
+
+    def __init__(self, *models: keras.Model) -> None:
+        """Prepare for reading; nothing is read yet.
+
+        Args:
+            models: The networks.
+        """
+        self._variables = [model.trainable_variables for model in models]
+        self._shapes = [[tuple(variable.shape) for variable in variables] for variables in self._variables]
+        self._read: Any = None
+
+    def __call__(self) -> list[list[npt.NDArray[np.float32]]]:
+        """Return what each network has now, as its ``get_weights`` does: kernels and biases, alternating."""
+        if self._read is None:
+            self._read = tf.function(self._vectors, autograph=False).get_concrete_function()
+        vectors = self._read()
+        return [_divided(vector.numpy(), shapes) for vector, shapes in zip(vectors, self._shapes, strict=True)]
+
+    def _vectors(self) -> list[tf.Tensor]:
+        return [FlatWeights.flattened([tf.convert_to_tensor(v) for v in variables]) for variables in self._variables]
+
+
+def _divided(vector: npt.NDArray[np.float32], shapes: Sequence[tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:
+    """Return the parts of a vector, one after the other, in their shapes."""
+    parts, end = [], 0
+    for shape in shapes:
+        start, end = end, end + math.prod(shape)
+        parts.append(vector[start:end].reshape(shape))
+    return parts
 
 
 def differentiable_outputs(weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from ..process.backend import keras, tf
 from .losses import action_log_probs, clipped_objectives, clipped_to_norm, entropies, mean
 from .minibatches import UpdateBatch, mean_over_pieces, minibatch_indices, of_each, with_weights_of_mean_one
 from .networks import FlatWeights, differentiable_outputs
+from .packing import Layout, Packing, layout_of
 
 
 class UpdateMetrics(NamedTuple):
@@ -106,10 +108,8 @@ class PPOUpdate:
         )
         self.policy_optimizer.build([self._actor_weights.vector])
         self.value_optimizer.build([self._critic_weights.vector])
-        # Written with TensorFlow's own control flow: AutoGraph would leave a temporary file for every function.
-        self._update_policy = tf.function(self._policy_loop, jit_compile=True, autograph=False)
-        self._update_value = tf.function(self._value_loop, jit_compile=True, autograph=False)
-        self._update_side_by_side = tf.function(self._both_loops, autograph=False)
+        # By the layout of what they are given: one with weights, one without.
+        self._compiled: dict[Layout, tuple[Packing, Any]] = {}
 
     def __call__(self, batch: UpdateBatch, generator: np.random.Generator) -> UpdateMetrics:
         """Run one whole update.
@@ -158,18 +158,35 @@ class PPOUpdate:
     def _run(
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
     ) -> UpdateMetrics:
-        tensors = of_each(tf.constant, batch)
-        policy_figures, iterations, value_loss = self._update_side_by_side(
-            tensors, tf.constant(indices), tf.constant(policy_iterations), tf.constant(value_iterations)
-        )
+        limits = np.array([policy_iterations, value_iterations], dtype=np.int32)
+        arrays = [array for array in batch if array is not None] + [indices, limits]
+        layout = layout_of(arrays)
+        if layout not in self._compiled:
+            packing = Packing(layout)
+            self._compiled[layout] = packing, self._both_loops(packing)
+        packing, update = self._compiled[layout]
+        policy_figures, iterations, value_loss = update(*packing.pack(arrays))
         kl, policy_loss, entropy, clip_fraction = policy_figures.numpy().tolist()
         return UpdateMetrics(kl, policy_loss, entropy, clip_fraction, int(iterations), float(value_loss))
 
-    def _both_loops(
-        self, batch: UpdateBatch, indices: tf.Tensor, policy_iterations: tf.Tensor, value_iterations: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        policy_figures, iterations = self._update_policy(batch, indices, policy_iterations)
-        return policy_figures, iterations, self._update_value(batch, indices, value_iterations)
+    def _both_loops(self, packing: Packing) -> Any:
+        """Return a graph that runs both loops side by side on the vectors of a packing."""
+
+        def compiled(loop: Callable[..., Any], place: int) -> Any:
+            def unpacking_loop(numbers: tf.Tensor, integers: tf.Tensor) -> Any:
+                *arrays, indices, limits = packing.unpack(numbers, integers)
+                return loop(UpdateBatch(*arrays), indices, limits[place])
+
+            return tf.function(unpacking_loop, jit_compile=True, autograph=False)
+
+        policy_loop, value_loop = compiled(self._policy_loop, 0), compiled(self._value_loop, 1)
+
+        # Written with TensorFlow's own control flow: AutoGraph would leave a temporary file for every function.
+        def both_loops(numbers: tf.Tensor, integers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return *policy_loop(numbers, integers), value_loop(numbers, integers)
+
+        # The concrete one: a function of many would look it up by the types of its arguments at each call.
+        return tf.function(both_loops, autograph=False).get_concrete_function(*packing.vectors)
 
     def _policy_loop(
         self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor

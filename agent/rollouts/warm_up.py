@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from ..config import PPOConfig
-from ..kernels.advantages import advantages_and_returns
+from ..kernels.advantages import advantages_and_returns, explained_variance, normalized
 from ..kernels.forward import MLPWeights, padded_weights, state_values
 from ..kernels.rollout import new_rollout
 from .cartpole import OBSERVATION_SIZE, CartPoleCollector, rollout_kernel_is_on_disk
@@ -67,7 +67,9 @@ def compile_kernels_of_updates(num_envs: int, observation_size: int, num_threads
         state_values(weights, group.reshape(-1, observation_size), num_threads).reshape(group.shape[:-1])
         for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
     )
-    advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
+    advantages, returns = advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
+    normalized(advantages, rollout.valid)
+    explained_variance(values.reshape(-1), returns.reshape(-1), rollout.valid.reshape(-1))
 
 
 class RolloutCompilation:

@@ -109,8 +109,23 @@ def test_equal_advantages_become_zeros():
 
 def test_explained_variance_is_1_for_the_targets_0_for_a_constant_and_unknown_for_equal_targets():
     targets = np.random.default_rng(0).normal(3.0, 2.0, 1000).astype(np.float32)
-    assert explained_variance(targets, targets) == 1.0
-    assert explained_variance(targets + 5, targets) == pytest.approx(1.0, abs=1e-6)
-    assert explained_variance(np.zeros_like(targets), targets) == pytest.approx(0.0, abs=1e-6)
-    assert explained_variance(-targets, targets) == pytest.approx(-3.0, abs=1e-6)
-    assert np.isnan(explained_variance(targets, np.ones_like(targets)))
+    everywhere = np.ones(1000, dtype=bool)
+    assert explained_variance(targets, targets, everywhere) == 1.0
+    assert explained_variance(targets + 5, targets, everywhere) == pytest.approx(1.0, abs=1e-6)
+    assert explained_variance(np.zeros_like(targets), targets, everywhere) == pytest.approx(0.0, abs=1e-6)
+    assert explained_variance(-targets, targets, everywhere) == pytest.approx(-3.0, abs=1e-6)
+    assert np.isnan(explained_variance(targets, np.ones_like(targets), everywhere))
+    assert np.isnan(explained_variance(targets, targets, ~everywhere))
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 300), scale=st.sampled_from([1e-3, 1.0, 1e6]))
+def test_only_what_is_valid_is_explained(seed, size, scale):
+    generator = np.random.default_rng(seed)
+    values, targets = generator.normal(3.0, scale, (2, size)).astype(np.float32)
+    valid = generator.random(size) < 0.7
+    actual = explained_variance(values, targets, valid)
+    targets, errors = targets[valid], (targets - values)[valid]
+    if len(targets) < 2:
+        assert np.isnan(actual)
+    else:
+        assert actual == pytest.approx(1 - errors.var(dtype=np.float64) / targets.var(dtype=np.float64), rel=1e-9)

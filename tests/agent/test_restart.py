@@ -61,7 +61,7 @@ def test_it_trains_bit_for_bit_as_a_new_one(changes):
     assert_same_bytes(agent, new)
     assert agent.evaluate() == new.evaluate()
     assert agent.evaluation_seed == new.evaluation_seed
-    assert agent._update._update_policy.experimental_get_tracing_count() == 1
+    assert len(agent._update._compiled) == 1
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_linear_schedule_falls_to_0_after_the_last_epoch():
             [float(o.learning_rate.numpy()) for o in (ppo._update.policy_optimizer, ppo._update.value_optimizer)]
         )
     np.testing.assert_allclose(rates, np.outer([1.0, 0.75, 0.5, 0.25], [2e-3, 8e-3]), rtol=1e-6)
-    assert ppo._update._update_side_by_side.experimental_get_tracing_count() == 1
+    assert len(ppo._update._compiled) == 1
 
 
 def validated_with(monkeypatch, *means):

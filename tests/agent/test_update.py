@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from agent import PRESETS
+from agent.kernels.shuffling import shuffled_passes
 from agent.learning.losses import clipped_objectives
 from agent.learning.minibatches import UpdateBatch, minibatch_indices, number_of_pieces
 from agent.learning.networks import build_actor, build_critic
+from agent.learning.packing import Packing, layout_of
 from agent.learning.update import PPOUpdate
 from agent.process.backend import keras, tf
 
@@ -173,7 +176,7 @@ def test_what_has_no_weight_takes_no_part_in_an_update(normalization):
     assert metrics == pytest.approx(expected, rel=1e-3, abs=1e-5)
     assert_same_weights(actor, expected_actor)
     assert_same_weights(critic, expected_critic)
-    assert update._update_policy.experimental_get_tracing_count() == 1
+    assert len(update._compiled) == 1
 
 
 def test_an_update_in_which_nothing_has_weight_changes_nothing():
@@ -229,9 +232,9 @@ def test_actor_and_critic_are_updated_side_by_side(changes):
     config = SMALL.replace(**changes)
     actor, critic = networks()
     update = PPOUpdate(actor, critic, config)
-    batch = UpdateBatch(*(tf.constant(array) for array in batch_of(config.rollout_size, actor)[:-1]))
-    indices = tf.constant(minibatch_indices(np.random.default_rng(0), config))
-    graph = update._update_side_by_side.get_concrete_function(batch, indices, tf.constant(1), tf.constant(1)).graph
+    update.compile()
+    ((_, both_loops),) = update._compiled.values()
+    graph = both_loops.graph
     loops = [operation for operation in graph.get_operations() if "PartitionedCall" in operation.type]
     assert len(loops) == 2, "one compiled loop for each network"
     # Neither waits for the other, and there is a thread for each.
@@ -251,8 +254,7 @@ def test_compiling_changes_no_weight_and_later_updates_are_not_traced_again():
     generator = np.random.default_rng(0)
     for seed in range(3):
         update(batch_of(config.rollout_size, actor, seed), generator)
-    for function in (update._update_policy, update._update_value, update._update_side_by_side):
-        assert function.experimental_get_tracing_count() == 1
+    assert len(update._compiled) == 1
 
 
 def test_full_batches_are_not_traced_again_either():
@@ -261,7 +263,7 @@ def test_full_batches_are_not_traced_again_either():
     batch = batch_of(SMALL.rollout_size, actor)
     update.compile()
     update(batch, np.random.default_rng(0))
-    assert update._update_policy.experimental_get_tracing_count() == 1
+    assert len(update._compiled) == 1
 
 
 def test_the_clipped_objective_is_flat_beyond_the_clip_ratio_in_the_direction_of_the_advantage():
@@ -284,3 +286,32 @@ def test_minibatches_of_a_pass_share_no_transition():
     assert indices.min() >= 0
     assert indices.max() < 1030
     assert len({row.tobytes() for row in passes}) == 10
+
+
+def test_every_order_of_the_transitions_is_equally_likely_in_every_pass():
+    counts = np.zeros((2, 24))
+    orders = np.empty((2, 3), dtype=np.int32)
+    for key in range(12_000):
+        shuffled_passes(np.uint64(key), 4, orders)
+        for one_pass, (first, second, third) in enumerate(orders):
+            rest = [number for number in range(4) if number != first]
+            last = [number for number in rest if number != second]
+            counts[one_pass, 6 * first + 2 * rest.index(second) + last.index(third)] += 1
+    assert chisquare(counts, axis=1).pvalue.min() > 1e-4
+
+
+@given(
+    shapes=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans()), min_size=1, max_size=6),
+    seed=st.integers(0, 2**32),
+)
+def test_packed_arrays_are_unpacked_as_they_were(shapes, seed):
+    generator = np.random.default_rng(seed)
+    arrays = [
+        generator.normal(size=shape).astype(np.float32) if is_float else generator.integers(9, size=shape, dtype="i4")
+        for *shape, is_float in shapes
+    ]
+    packing = Packing(layout_of(arrays))
+    for packed in (arrays, [array + array.dtype.type(1) for array in arrays]):
+        for actual, expected in zip(packing.unpack(*packing.pack(packed)), packed, strict=True):
+            assert actual.shape == expected.shape
+            assert actual.numpy().tobytes() == expected.tobytes()

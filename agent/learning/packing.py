@@ -1,0 +1,62 @@
+"""Many arrays as two vectors, one of each type: TensorFlow takes as long for a small tensor as for a large one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..process.backend import tf
+
+Layout = tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
+"""Shape and type of each array."""
+
+_TYPES = (np.dtype(np.float32), np.dtype(np.int32))
+
+
+def layout_of(arrays: Sequence[npt.NDArray[Any]]) -> Layout:
+    """Return shapes and types of arrays."""
+    return tuple((array.shape, array.dtype) for array in arrays)
+
+
+class Packing:
+    """Arrays of one layout on their way into a compiled function: packed outside, unpacked inside.
+
+    Attributes:
+        vectors: What TensorFlow must know of the two vectors.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        """Make the buffers, once for all calls.
+
+        Args:
+            layout: Of the arrays; each is float32 or int32.
+        """
+        self._layout = layout
+        sizes = [sum(math.prod(shape) for shape, dtype in layout if dtype == kind) for kind in _TYPES]
+        self.vectors = [tf.TensorSpec((size,), kind) for size, kind in zip(sizes, _TYPES, strict=True)]
+        self._buffers = [np.empty(size, dtype=kind) for size, kind in zip(sizes, _TYPES, strict=True)]
+        self._views = self._parts(self._buffers)
+
+    def pack(self, arrays: Sequence[npt.NDArray[Any]]) -> list[tf.Tensor]:
+        """Return the vectors for arrays of this layout; they do not share the arrays' memory."""
+        for view, array in zip(self._views, arrays, strict=True):
+            np.copyto(view, array.reshape(-1))
+        return [tf.constant(buffer) for buffer in self._buffers]
+
+    def unpack(self, numbers: tf.Tensor, integers: tf.Tensor) -> list[tf.Tensor]:
+        """Return the arrays that were packed into the vectors, in their order."""
+        parts = self._parts((numbers, integers))
+        return [tf.reshape(part, shape) for part, (shape, _) in zip(parts, self._layout, strict=True)]
+
+    def _parts(self, vectors: Sequence[Any]) -> list[Any]:
+        """Return each array's part of its vector."""
+        rest, parts = dict(zip(_TYPES, vectors, strict=True)), []
+        for shape, dtype in self._layout:
+            size = math.prod(shape)
+            parts.append(rest[dtype][:size])
+            rest[dtype] = rest[dtype][size:]
+        return parts
