@@ -259,7 +259,7 @@ class PPO:
         """Compile what an update needs; :meth:`compile` includes it."""
         with computing_on(self.config.device):
             self._update.compile(is_weighted=self._collector.ignores_actions)
-        compile_kernels_of_updates(self.config.num_envs, self.spec.observation_size, self._collector.num_threads)
+        compile_kernels_of_updates(self.spec.observation_size)
 
     def compile(self) -> None:
         """Compile everything an epoch needs, so that the first epoch takes as long as the others.
@@ -268,7 +268,7 @@ class PPO:
         """
         self.compile_update()
         if self._collector.is_exact:
-            compile_rollout_kernel(self.config.num_envs)
+            compile_rollout_kernel()
         else:
             compile_acting_kernel(self.spec.observation_size, self.spec.action_head.num_outputs)
 

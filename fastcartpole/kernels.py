@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 import platformdirs
@@ -30,28 +28,12 @@ if numba.config.DISABLE_JIT:
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-# Numba's fallback threading layer ends the process when two threads launch parallel kernels at once.
-_PARALLEL_LAUNCH = threading.Lock()
-
 IN_USE = "Another thread is using this environment: give each thread an environment of its own."
 """What an environment says to a second thread."""
-
-_FORKED_CHILD = False
-_THREAD_LIMIT: ContextVar[int | None] = ContextVar("_THREAD_LIMIT", default=None)
-
-
-def _mark_forked_child() -> None:
-    global _FORKED_CHILD
-    _FORKED_CHILD = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_mark_forked_child)
 
 
 def kernel(
     *,
-    parallel: bool = False,
     fastmath: Collection[str] = (),
     cached: bool = True,
     brief: bool = False,
@@ -64,7 +46,6 @@ def kernel(
     is written.
 
     Args:
-        parallel: Whether ``numba.prange`` loops of the function are spread over threads.
         fastmath: What the compiler may do to floating-point operations: LLVM's fast-math flags, such as ``"contract"``
             (fused multiply-add) or ``"fast"`` (everything). Never for exact physics.
         cached: Whether the machine code is kept on disk; a kernel that takes functions as arguments cannot be.
@@ -78,8 +59,8 @@ def kernel(
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         directory = None
         if cached:
-            # Numba tells kernels apart by their source alone: serial and parallel ones of one source must not meet.
-            variant = "-".join(["brief" if brief else "parallel" if parallel else "serial", *sorted(fastmath)])
+            # Numba tells kernels apart by their source alone: others of the same source must not be found in its place.
+            variant = "-".join(["brief" if brief else "whole", *sorted(fastmath)])
             package = _package_of(function)
             # What Numba notes of a kernel names its package: a copy of it that goes by another name cannot read that.
             if not function.__module__.startswith(package.name):
@@ -93,7 +74,6 @@ def kernel(
                 nogil=not brief,
                 error_model="numpy",
                 cache=directory is not None,
-                parallel=parallel,
                 fastmath=set(fastmath),
                 forceinline=inlined,
             )(function)
@@ -104,37 +84,10 @@ def kernel(
     return decorate
 
 
-class ThreadedKernel(Generic[Parameters, Result]):
-    """A kernel whose ``numba.prange`` loop runs on one thread or on several, with the same result.
-
-    Attributes:
-        serial: The kernel compiled for the calling thread alone.
-        brief: The same, for work that takes some microseconds: it keeps the global interpreter lock.
-        parallel: The kernel compiled for several threads; launched only by :func:`launch_parallel`.
-    """
-
-    def __init__(self, function: Callable[Parameters, Result], *, cached: bool = True) -> None:
-        """Prepare all variants; each is compiled when it is first called.
-
-        Args:
-            function: The source of the kernel.
-            cached: Whether the machine code is kept on disk.
-        """
-        self.serial = kernel(cached=cached)(function)
-        self.brief = kernel(brief=True, cached=cached)(function)
-        self.parallel = kernel(parallel=True, cached=cached)(function)
-
-    def __call__(self, num_threads: int, *args: Parameters.args, **_: Parameters.kwargs) -> Result:
-        """Run the kernel; ``num_threads`` of 1 starts no threads."""
-        if num_threads == 1:
-            return self.serial(*args)  # type: ignore[call-arg]
-        return launch_parallel(num_threads, self.parallel, *args)
-
-    def is_on_disk(self, num_threads: int) -> bool:
-        """Return whether the variant for so many threads was compiled before, or cannot be kept on disk."""
-        variant: Any = self.serial if num_threads == 1 else self.parallel
-        directory = variant.stats.cache_path
-        return directory is None or any(Path(directory).glob(f"*.{variant.__name__}-*.nbi"))
+def is_on_disk(function: Callable[..., Any]) -> bool:
+    """Return whether a kernel was compiled before, or cannot be kept on disk."""
+    directory = function.stats.cache_path  # type: ignore[attr-defined]
+    return directory is None or any(Path(directory).glob(f"*.{function.__name__}-*.nbi"))
 
 
 class OneThread:
@@ -179,67 +132,6 @@ def specialized(
     function.compile(signature)  # type: ignore[attr-defined]
     entry_point: Callable[Parameters, Result] = function.overloads[signature].entry_point  # type: ignore[attr-defined]
     return entry_point
-
-
-def is_forked_child() -> bool:
-    """Return whether this process was forked: then no threads may be started.
-
-    OpenMP, one of Numba's threading layers, does not survive a fork.
-    """
-    return _FORKED_CHILD
-
-
-def launch_parallel(num_threads: int, function: Callable[..., Result], *args: Any) -> Result:
-    """Call a parallel kernel, alone, on so many threads or on all there are; the caller's own number stays.
-
-    Args:
-        num_threads: How many, at least 1.
-        function: The kernel, or what calls it.
-        args: Its arguments.
-
-    Returns:
-        What it returns.
-    """
-    wanted = min(num_threads, numba.config.NUMBA_NUM_THREADS)
-    with _PARALLEL_LAUNCH:
-        previous: int = numba.get_num_threads()
-        if wanted == previous:
-            return function(*args)
-        numba.set_num_threads(wanted)
-        try:
-            return function(*args)
-        finally:
-            numba.set_num_threads(previous)
-
-
-@contextmanager
-def thread_limit(most: int) -> Iterator[None]:
-    """Let batches that are made within choose at most so many threads; the process's settings stay as they are."""
-    token = _THREAD_LIMIT.set(most)
-    try:
-        yield
-    finally:
-        _THREAD_LIMIT.reset(token)
-
-
-def usable_threads(requested: int | None, num_items: int, items_per_thread: int) -> int:
-    """Return how many threads to give a batch; in a forked child always one.
-
-    Args:
-        requested: The user's choice, at least 1; None for what pays off.
-        num_items: Size of the batch, at least 1.
-        items_per_thread: Work below which another thread costs more than it brings.
-
-    Returns:
-        A number of at least 1.
-    """
-    if _FORKED_CHILD:
-        return 1
-    if requested is not None:
-        return min(requested, num_items)
-    most: int = numba.config.NUMBA_NUM_THREADS
-    limit = _THREAD_LIMIT.get()
-    return max(1, min(most if limit is None else min(most, limit), num_items // items_per_thread))
 
 
 def _package_of(function: Callable[..., Any]) -> Path:

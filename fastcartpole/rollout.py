@@ -24,9 +24,10 @@ from fastcartpole.batch import (
     step_range,
     write_observations,
 )
-from fastcartpole.kernels import ThreadedKernel, kernel
+from fastcartpole.kernels import kernel
 from fastcartpole.memory import assert_fits_memory
 from fastcartpole.random_streams import hashed_double, hashed_uint64
+from fastcartpole.threads import in_ranges
 from fastcartpole.trigonometry import BLOCK
 from fastcartpole.validation import checked_integer
 
@@ -120,12 +121,16 @@ def roll_out(
     write_observations(0, num_envs, state, rollout.all_observations[0])
     rollout.final_observations[:] = 0.0
     key = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    # Those of a block play all their steps before the next ones begin; all do, if they share a stream.
+    size = num_envs if rules.shared_stream else BLOCK
+    num_blocks = -(-num_envs // size)
     if is_random:
-        _play_randomly(num_threads, state, key, constants, rules, rollout.actions, buffers)
+        in_ranges(num_threads, num_blocks, _play_randomly, size, state, key, constants, rules, rollout.actions, buffers)
         return rollout
     # The kernels move a copy: should the policy fail, the batch stays where it was.
     moved = copy_batch_state(state)
-    invalid = _play_policy(num_threads, policy, moved, key, constants, rules, rollout.actions, buffers)
+    played = (policy, size, moved, key, constants, rules, rollout.actions, buffers)
+    invalid = max(in_ranges(num_threads, num_blocks, _play_policy, *played))
     if invalid >= 0:
         raise ValueError(f"policy must return 0 or 1, returned something else for environment {invalid}.")
     for name in BatchState._fields:
@@ -185,12 +190,6 @@ def _step_into_row(
 
 
 @kernel()
-def _range_size(num_envs: int, rules: StepRules) -> int:
-    """Return how many environments play all their steps before the next ones begin: all, if they share a stream."""
-    return num_envs if rules.shared_stream else BLOCK
-
-
-@kernel()
 def _play_range_randomly(
     start: int,
     stop: int,
@@ -218,7 +217,11 @@ def _play_range_randomly(
         _step_into_row(t, start, stop, state, constants, rules, actions, buffers, scratch)
 
 
-def _play_randomly_in_ranges(
+@kernel()
+def _play_randomly(
+    first: int,
+    stop: int,
+    size: int,
     state: BatchState,
     key: np.uint64,
     constants: npt.NDArray[np.float64],
@@ -226,12 +229,10 @@ def _play_randomly_in_ranges(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> None:
-    """Play T steps with uniformly random actions."""
-    num_envs = actions.shape[1]
-    size = _range_size(num_envs, rules)
-    for part in numba.prange((num_envs + size - 1) // size):
-        start, stop = part * size, min((part + 1) * size, num_envs)
-        _play_range_randomly(start, stop, state, key, constants, rules, actions, buffers)
+    """Play T steps of the blocks ``first`` to ``stop - 1`` of so many environments with uniformly random actions."""
+    for block in range(first, stop):
+        end = min((block + 1) * size, actions.shape[1])
+        _play_range_randomly(block * size, end, state, key, constants, rules, actions, buffers)
 
 
 # Not kept on disk: it takes a function as an argument.
@@ -265,8 +266,12 @@ def _play_range(
     return -1
 
 
-def _play_policy_in_ranges(
+@kernel(cached=False)
+def _play_policy(
+    first: int,
+    stop: int,
     policy: Any,
+    size: int,
     state: BatchState,
     key: np.uint64,
     constants: npt.NDArray[np.float64],
@@ -274,16 +279,9 @@ def _play_policy_in_ranges(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> int:
-    """Play T steps with a jitted policy; return -1, or an environment for which it returned neither 0 nor 1."""
-    num_envs = actions.shape[1]
-    size = _range_size(num_envs, rules)
-    num_parts = (num_envs + size - 1) // size
-    invalid = np.empty(num_parts, dtype=np.int64)
-    for part in numba.prange(num_parts):
-        start, stop = part * size, min((part + 1) * size, num_envs)
-        invalid[part] = _play_range(start, stop, policy, state, key, constants, rules, actions, buffers)
-    return int(invalid.max())
-
-
-_play_randomly = ThreadedKernel(_play_randomly_in_ranges)
-_play_policy = ThreadedKernel(_play_policy_in_ranges, cached=False)
+    """Play T steps of the blocks ``first`` to ``stop - 1`` of so many environments; return as :func:`_play_range`."""
+    invalid = -1
+    for block in range(first, stop):
+        end = min((block + 1) * size, actions.shape[1])
+        invalid = max(invalid, _play_range(block * size, end, policy, state, key, constants, rules, actions, buffers))
+    return invalid

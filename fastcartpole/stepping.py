@@ -8,6 +8,7 @@ returned are written again when nobody holds them any more.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
@@ -28,7 +29,8 @@ from fastcartpole.batch import (
     reset_ended_from_shared_stream,
     step_range,
 )
-from fastcartpole.kernels import ThreadedKernel, kernel
+from fastcartpole.kernels import kernel, specialized
+from fastcartpole.threads import in_ranges
 from fastcartpole.trigonometry import BLOCK
 
 _ADDRESS = np.int64
@@ -214,30 +216,11 @@ def _note_results(
     record[0].truncated = truncated.ctypes.data
 
 
-def _step_batch(
-    num_ranges: int,
-    batch_address: int,
-    results_address: int,
-    actions: npt.NDArray[np.int64],
-    rewards: npt.NDArray[np.floating],
-) -> int:
-    """Step every environment once.
-
-    With ``NEXT_STEP``, an environment whose episode ended with the previous step is reset instead: its action is
-    ignored, it reports reward 0 and neither flag. With ``SAME_STEP`` it is reset within the step that ended its
-    episode, after its observation was kept among the final ones. With ``DISABLED`` it goes on.
-
-    Args:
-        num_ranges: Into how many contiguous ranges the batch is cut; the result does not depend on it.
-        batch_address: Of the record of a :class:`NotedBatch`.
-        results_address: Of the record of :class:`Results`.
-        actions: Shape (N,), int64.
-        rewards: The results' rewards, shape (N,), floating: their type differs from batch to batch.
-
-    Returns:
-        The index of the first invalid action, in which case no environment has moved; else ``ALL_GO_ON``, or less by
-        the number of environments whose episode has ended.
-    """
+@kernel(inlined=True)
+def _noted(
+    batch_address: int, results_address: int, rewards: npt.NDArray[np.floating]
+) -> tuple[BatchState, npt.NDArray[np.float64], StepRules, StepOutputs]:
+    """Return the arrays and rules that the records of a :class:`NotedBatch` and of :class:`Results` note."""
     batch = numba.carray(pointer(batch_address), 1, _BATCH)[0]
     num_envs = batch.num_envs
     state = BatchState(
@@ -266,28 +249,104 @@ def _step_batch(
         numba.carray(pointer(results.truncated), num_envs, np.bool_),
         numba.carray(pointer(batch.final_observations), (num_envs, 4), np.float32),
     )
-    invalid = first_invalid_action(actions)
-    if invalid >= 0:
-        return invalid
-    if num_ranges == 1:
-        scratch = Scratch(
-            numba.carray(pointer(batch.rows), SCRATCH_SIZE, np.float64),
-            numba.carray(pointer(batch.doubts), (2, BLOCK), np.float64),
-            numba.carray(pointer(batch.indices), BLOCK + 1, np.int64),
-        )
-        step_range(0, num_envs, actions, state, constants, rules, outputs, scratch)
-    else:
-        for part in numba.prange(num_ranges):
-            start = part * num_envs // num_ranges
-            stop = (part + 1) * num_envs // num_ranges
-            step_range(start, stop, actions, state, constants, rules, outputs, new_scratch())
+    return state, constants, rules, outputs
+
+
+@kernel(inlined=True)
+def _after_step(state: BatchState, rules: StepRules, outputs: StepOutputs) -> int:
+    """Begin the episodes that one stream for all begins; return ``ALL_GO_ON``, less the number that have ended."""
     if rules.shared_stream and rules.autoreset_mode != DISABLED:
         reset_ended_from_shared_stream(state, rules, outputs)
     ended = 0
     if rules.autoreset_mode == SAME_STEP:
-        for i in range(num_envs):
+        for i in range(outputs.terminated.size):
             ended += outputs.terminated[i] | outputs.truncated[i]
     return ALL_GO_ON - ended
 
 
-step_batch = ThreadedKernel(_step_batch)
+def _step_batch(
+    batch_address: int,
+    results_address: int,
+    actions: npt.NDArray[np.int64],
+    rewards: npt.NDArray[np.floating],
+) -> int:
+    """Step every environment once.
+
+    With ``NEXT_STEP``, an environment whose episode ended with the previous step is reset instead: its action is
+    ignored, it reports reward 0 and neither flag. With ``SAME_STEP`` it is reset within the step that ended its
+    episode, after its observation was kept among the final ones. With ``DISABLED`` it goes on.
+
+    Args:
+        batch_address: Of the record of a :class:`NotedBatch`.
+        results_address: Of the record of :class:`Results`.
+        actions: Shape (N,), int64.
+        rewards: The results' rewards, shape (N,), floating: their type differs from batch to batch.
+
+    Returns:
+        The index of the first invalid action, in which case no environment has moved; else ``ALL_GO_ON``, or less by
+        the number of environments whose episode has ended.
+    """
+    invalid = first_invalid_action(actions)
+    if invalid >= 0:
+        return invalid
+    state, constants, rules, outputs = _noted(batch_address, results_address, rewards)
+    batch = numba.carray(pointer(batch_address), 1, _BATCH)[0]
+    scratch = Scratch(
+        numba.carray(pointer(batch.rows), SCRATCH_SIZE, np.float64),
+        numba.carray(pointer(batch.doubts), (2, BLOCK), np.float64),
+        numba.carray(pointer(batch.indices), BLOCK + 1, np.int64),
+    )
+    step_range(0, batch.num_envs, actions, state, constants, rules, outputs, scratch)
+    return _after_step(state, rules, outputs)
+
+
+step_batch = kernel()(_step_batch)
+brief_step_batch = kernel(brief=True)(_step_batch)
+"""The same for a small batch."""
+
+
+@kernel()
+def _step_range(
+    start: int,
+    stop: int,
+    batch_address: int,
+    results_address: int,
+    actions: npt.NDArray[np.int64],
+    rewards: npt.NDArray[np.floating],
+) -> None:
+    """Step the environments ``start`` to ``stop - 1``, whose actions are valid."""
+    state, constants, rules, outputs = _noted(batch_address, results_address, rewards)
+    step_range(start, stop, actions, state, constants, rules, outputs, new_scratch())
+
+
+@kernel(brief=True)
+def _end_step(batch_address: int, results_address: int, rewards: npt.NDArray[np.floating]) -> int:
+    """Do what remains when all environments have been stepped; see :func:`_after_step`."""
+    state, _, rules, outputs = _noted(batch_address, results_address, rewards)
+    return _after_step(state, rules, outputs)
+
+
+def threaded_step_batch(
+    num_threads: int, actions: npt.NDArray[np.int64], rewards: npt.NDArray[np.floating]
+) -> Callable[[int, int, npt.NDArray[np.int64], npt.NDArray[np.floating]], int]:
+    """Return a function that does as :func:`step_batch` does, on several threads, with the same results.
+
+    Args:
+        num_threads: At least 2.
+        actions: An example of them.
+        rewards: An example of them.
+    """
+    first_invalid = specialized(first_invalid_action, actions)
+    step_a_range = specialized(_step_range, 0, 0, 0, 0, actions, rewards)
+    end_step = specialized(_end_step, 0, 0, rewards)
+
+    def step(
+        batch_address: int, results_address: int, actions: npt.NDArray[np.int64], rewards: npt.NDArray[np.floating]
+    ) -> int:
+        invalid = first_invalid(actions)
+        if invalid >= 0:
+            return invalid
+        in_ranges(num_threads, actions.size, step_a_range, batch_address, results_address, actions, rewards)
+        return end_step(batch_address, results_address, rewards)
+
+    return step

@@ -28,14 +28,22 @@ from fastcartpole.batch import (
     step_rules,
     write_observations,
 )
-from fastcartpole.kernels import IN_USE, OneThread, is_forked_child, launch_parallel, specialized, usable_threads
+from fastcartpole.kernels import IN_USE, OneThread, specialized
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter
 from fastcartpole.random_streams import give_state, new_generator, seed_streams_from_integers, take_state
 from fastcartpole.rendering import Renderer
 from fastcartpole.rollout import Policy, Trajectories, roll_out
 from fastcartpole.spaces import action_space, observation_space
-from fastcartpole.stepping import ALL_GO_ON, NotedBatch, ResultPool, step_batch
+from fastcartpole.stepping import (
+    ALL_GO_ON,
+    NotedBatch,
+    ResultPool,
+    brief_step_batch,
+    step_batch,
+    threaded_step_batch,
+)
+from fastcartpole.threads import usable_threads
 from fastcartpole.trigonometry import exact_method, warn_where_numpy_differs
 from fastcartpole.validation import (
     Seeds,
@@ -48,7 +56,7 @@ from fastcartpole.validation import (
     checked_state,
 )
 
-_ENVS_PER_THREAD = 512
+_ENVS_PER_THREAD = 4096
 # So many are stepped within microseconds: other threads wait.
 _MOST_IN_A_BRIEF_STEP = 512
 _AUTORESET = {
@@ -88,7 +96,7 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
     _is_prepared: bool
     _is_noted: bool
     _noted: NotedBatch
-    _step: Callable[[int, int, int, npt.NDArray[np.int64], npt.NDArray[np.floating]], int]
+    _step: Callable[[int, int, npt.NDArray[np.int64], npt.NDArray[np.floating]], int]
 
     metadata: dict[str, Any] = {
         "render_modes": _RENDER_MODES,
@@ -251,7 +259,7 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
             self._prepare()
         checked = checked_actions(actions, self._action_shape)
         observations, rewards, terminated, truncated, address, _ = self._results.take()
-        outcome = self._step(1, self._noted.address, address, checked, rewards)
+        outcome = self._step(self._noted.address, address, checked, rewards)
         if outcome >= 0:
             raise ValueError(f"actions must be 0 or 1, got {checked[outcome]} for environment {outcome}.")
         infos = {} if outcome == ALL_GO_ON else _final_infos(terminated | truncated, self._noted.final_observations)
@@ -285,13 +293,20 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
         self._assert_ready()
         if self._resets_are_manual:
             raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
-        threads = 1 if is_forked_child() else self._usable_threads
         with self._one_thread:
             vars(self)["_is_prepared"] = False
             self._part_with_state()
             self._take_states()
             rollout = roll_out(
-                policy, num_steps, seed, threads, self._state, self._constants, self._rules, self._reward_dtype, out
+                policy,
+                num_steps,
+                seed,
+                self._usable_threads,
+                self._state,
+                self._constants,
+                self._rules,
+                self._reward_dtype,
+                out,
             )
             self._give_states()
         return rollout
@@ -599,25 +614,23 @@ class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray
 
     def _chosen_step(self) -> Callable[..., int]:
         """Return what steps the batch: a kernel that needs no guard, if that will do."""
-        example = 1, 0, 0, np.empty(self.num_envs, np.int64), np.empty(self.num_envs, self._reward_dtype)
-        most_threads = self._usable_threads
-        if most_threads == 1 and self.num_envs <= _MOST_IN_A_BRIEF_STEP and not self._generators:
-            return specialized(step_batch.brief, *example)
-        kernel = specialized(step_batch.parallel if most_threads > 1 else step_batch.serial, *example)
+        actions, rewards = np.empty(self.num_envs, np.int64), np.empty(self.num_envs, self._reward_dtype)
+        kernel: Callable[..., int]
+        if self._usable_threads > 1:
+            kernel = threaded_step_batch(self._usable_threads, actions, rewards)
+        elif self.num_envs <= _MOST_IN_A_BRIEF_STEP and not self._generators:
+            return specialized(brief_step_batch, 0, 0, actions, rewards)
+        else:
+            kernel = specialized(step_batch, 0, 0, actions, rewards)
         acquire, release = self._one_thread.acquire, self._one_thread.release
 
-        def step(num_ranges: int, *args: Any) -> int:
+        def step(*args: Any) -> int:
             if not acquire(False):
                 raise RuntimeError(IN_USE)
             try:
                 if self._generators:
                     self._take_states()
-                if most_threads == 1:
-                    outcome = kernel(num_ranges, *args)
-                elif is_forked_child():
-                    outcome = step_batch.serial(num_ranges, *args)
-                else:
-                    outcome = launch_parallel(most_threads, kernel, most_threads, *args)
+                outcome = kernel(*args)
                 if self._generators:
                     self._give_states()
             finally:

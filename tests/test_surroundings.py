@@ -149,7 +149,7 @@ def test_the_process_that_compiles_imports_nothing_of_the_current_folder(hostile
     from agent.rollouts import warm_up
 
     monkeypatch.chdir(hostile_folder.path)
-    monkeypatch.setattr(warm_up, "rollout_kernel_is_on_disk", lambda _: False)
+    monkeypatch.setattr(warm_up, "rollout_kernel_is_on_disk", lambda: False)
     with RolloutCompilation(PRESETS["fast"].replace(num_envs=3)) as compilation:
         compilation.wait()
         assert compilation._process.returncode == 0

@@ -11,11 +11,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from fastcartpole.kernels import ThreadedKernel, kernel
+from fastcartpole.kernels import kernel
+from fastcartpole.threads import in_ranges
 
 from .tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 
@@ -43,6 +43,11 @@ _Q0, _Q1, _Q2, _Q3, _Q4 = (
 CHUNK = 128
 
 Matrix = npt.NDArray[np.float32]
+
+
+def num_chunks(num_rows: int) -> int:
+    """Return how many chunks there are of so many rows."""
+    return -(-num_rows // CHUNK)
 
 
 class MLPWeights(NamedTuple):
@@ -188,19 +193,21 @@ def chunk_outputs(
     return forward(weights, inputs, scratch)
 
 
+@kernel()
 def _write_first_outputs(
-    weights: MLPWeights, observations: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32]
+    first: int,
+    stop: int,
+    weights: MLPWeights,
+    observations: npt.NDArray[np.float32],
+    outputs: npt.NDArray[np.float32],
 ) -> None:
-    """Write the first output for each row, chunk after chunk or side by side."""
-    for chunk in numba.prange((outputs.size + CHUNK - 1) // CHUNK):
+    """Write the first output for each row of the chunks ``first`` to ``stop - 1``."""
+    for chunk in range(first, stop):
         start = chunk * CHUNK
-        stop = min(start + CHUNK, outputs.size)
-        inputs = new_activations(weights, stop - start)
-        result = chunk_outputs(start, stop, weights, observations, inputs, np.zeros_like(inputs))
-        outputs[start:stop] = result[0, : stop - start]
-
-
-_first_outputs = ThreadedKernel(_write_first_outputs)
+        end = min(start + CHUNK, outputs.size)
+        inputs = new_activations(weights, end - start)
+        result = chunk_outputs(start, end, weights, observations, inputs, np.zeros_like(inputs))
+        outputs[start:end] = result[0, : end - start]
 
 
 def state_values(
@@ -217,5 +224,6 @@ def state_values(
         The values, shape (B,), float32.
     """
     values = np.empty(len(observations), dtype=np.float32)
-    _first_outputs(num_threads, weights, observations, values)
+    if values.size:
+        in_ranges(num_threads, num_chunks(values.size), _write_first_outputs, weights, observations, values)
     return values

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -23,12 +22,13 @@ from fastcartpole.batch import (
     write_observation,
     write_observations,
 )
-from fastcartpole.kernels import ThreadedKernel, is_forked_child, kernel, usable_threads
+from fastcartpole.kernels import is_on_disk, kernel
 from fastcartpole.physics import CartPoleParameters
 from fastcartpole.random_streams import Streams, next_double, seed_streams
+from fastcartpole.threads import in_ranges, usable_threads
 
 from ..environments.making import EnvironmentSource
-from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
+from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations, num_chunks
 from ..kernels.rollout import Rollout, new_rollout
 from ..kernels.sampling import sample_of_two
 from ..presets import CARTPOLE_IDS
@@ -81,7 +81,10 @@ def _collect_chunk(
     write_observations(start, stop, state, rollout.last_observations)
 
 
-def _collect_in_chunks(
+@kernel()
+def _collect(
+    first: int,
+    stop: int,
     weights: MLPWeights,
     state: BatchState,
     action_streams: Streams,
@@ -90,20 +93,15 @@ def _collect_in_chunks(
     rules: StepRules,
     rollout: Rollout,
 ) -> None:
-    """Play T steps in every environment, chunk after chunk or side by side."""
-    num_envs = rollout.actions.shape[1]
-    for chunk in numba.prange((num_envs + CHUNK - 1) // CHUNK):
-        start = chunk * CHUNK
-        stop = min(start + CHUNK, num_envs)
-        _collect_chunk(start, stop, weights, state, action_streams, is_greedy, constants, rules, rollout)
+    """Play T steps in the environments of the chunks ``first`` to ``stop - 1``, chunk after chunk."""
+    for chunk in range(first, stop):
+        end = min((chunk + 1) * CHUNK, rollout.actions.shape[1])
+        _collect_chunk(chunk * CHUNK, end, weights, state, action_streams, is_greedy, constants, rules, rollout)
 
 
-_collect = ThreadedKernel(_collect_in_chunks)
-
-
-def rollout_kernel_is_on_disk(num_envs: int) -> bool:
-    """Return whether the kernel for so many environments need not be compiled, or cannot be kept on disk."""
-    return _collect.is_on_disk(usable_threads(None, num_envs, CHUNK))
+def rollout_kernel_is_on_disk() -> bool:
+    """Return whether the kernel need not be compiled, or cannot be kept on disk."""
+    return is_on_disk(_collect)
 
 
 def can_play(source: EnvironmentSource) -> bool:
@@ -149,7 +147,7 @@ class CartPoleCollector:
             max_episode_steps: Length at which episodes are truncated; None for no limit.
             environment_seeds: Seeds of the resets, shape (N,), uint64.
             action_seeds: Seeds of the action sampling, shape (N,), uint64.
-            num_threads: More than 1 chooses the kernel for several threads, 1 the other; None what pays off.
+            num_threads: Threads that share a rollout; None for what pays off.
         """
         self.num_threads = usable_threads(None, num_envs, CHUNK) if num_threads is None else num_threads
         self.num_envs = num_envs
@@ -205,10 +203,8 @@ class CartPoleCollector:
         # The first truncation can come at once, each later one takes a whole episode.
         most_truncations = 1 + (self.num_steps - 1) // self._rules.max_episode_steps
         rollout = new_rollout(self.num_steps, self.num_envs, OBSERVATION_SIZE, most_truncations)
-        num_threads = 1 if is_forked_child() else self.num_threads
-        _collect(
-            num_threads, weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout
-        )
+        played = (weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout)
+        in_ranges(self.num_threads, num_chunks(self.num_envs), _collect, *played)
         return rollout
 
     def play_episodes(
@@ -236,7 +232,7 @@ def greedy_episode_lengths(
         weights: The actor's padded weights.
         environment_seeds: Seeds of the initial states, shape (E,), uint64.
         max_episode_steps: Length at which episodes are truncated.
-        num_threads: As for a :class:`CartPoleCollector`; a kernel that is compiled already need not be compiled again.
+        num_threads: As for a :class:`CartPoleCollector`.
 
     Returns:
         The lengths of the episodes, shape (E,), int32.

@@ -19,22 +19,18 @@ from .vector import act
 
 _COMPILE = """
 import importlib, sys
-_, place, name, num_envs = sys.argv
+_, place, name = sys.argv
 # Where this package is: last, for it may be among many others.
 sys.path.append(place)
-importlib.import_module(name).compile_rollout_kernel(int(num_envs))
+importlib.import_module(name).compile_rollout_kernel()
 """
 _PLACE = Path(__file__).parents[2]
 
 
-def compile_rollout_kernel(num_envs: int) -> None:
-    """Compile the kernel of rollouts, or load it from disk, by playing one step.
-
-    Args:
-        num_envs: Number of environments, which decides between the kernels for one thread and for several.
-    """
-    seeds = np.zeros(num_envs, dtype=np.uint64)
-    CartPoleCollector(num_envs, 1, 1, seeds, seeds).collect(_some_weights(OBSERVATION_SIZE))
+def compile_rollout_kernel() -> None:
+    """Compile the kernel of rollouts, or load it from disk, by playing one step."""
+    seeds = np.zeros(1, dtype=np.uint64)
+    CartPoleCollector(1, 1, 1, seeds, seeds).collect(_some_weights(OBSERVATION_SIZE))
 
 
 def compile_acting_kernel(observation_size: int, num_outputs: int) -> None:
@@ -51,20 +47,18 @@ def compile_acting_kernel(observation_size: int, num_outputs: int) -> None:
     act(weights, num_outputs, observations, streams, False, actions, log_probs)
 
 
-def compile_kernels_of_updates(num_envs: int, observation_size: int, num_threads: int) -> None:
+def compile_kernels_of_updates(observation_size: int) -> None:
     """Compile the kernels that prepare a rollout for an update, or load them from disk.
 
     Args:
-        num_envs: Number of environments.
         observation_size: Entries of an observation.
-        num_threads: Threads of the critic's forward pass.
     """
     weights = _some_weights(observation_size)
-    rollout = new_rollout(1, num_envs, observation_size, 1)
+    rollout = new_rollout(1, 1, observation_size, 1)
     for array in rollout:
         array.fill(0)
     values, last_values, final_values = (
-        state_values(weights, group.reshape(-1, observation_size), num_threads).reshape(group.shape[:-1])
+        state_values(weights, group.reshape(-1, observation_size)).reshape(group.shape[:-1])
         for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
     )
     advantages, returns = advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
@@ -87,10 +81,10 @@ class RolloutCompilation:
         """
         self._process: subprocess.Popen[bytes] | None = None
         is_needed = plays_on_the_kernel(config, played_by(config))
-        if is_needed and not rollout_kernel_is_on_disk(config.num_envs):
+        if is_needed and not rollout_kernel_is_on_disk():
             # -P: with -c, Python looks for modules in the current folder first.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), __name__, str(config.num_envs)],
+                [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), __name__],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

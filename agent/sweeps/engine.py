@@ -162,7 +162,7 @@ def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
             _prepare_worker(run)
         return run, train_one(run.config)
     # A cluster's processes may be others' too: their settings stay as they are.
-    from fastcartpole.kernels import thread_limit
+    from fastcartpole.threads import thread_limit
 
     with thread_limit(1):
         return run, train_one(run.config)

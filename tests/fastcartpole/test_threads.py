@@ -2,57 +2,130 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fastcartpole import CartPoleEnv, CartPoleVectorEnv, kernels
+from fastcartpole import CartPoleEnv, CartPoleVectorEnv, threads
 
 
 @pytest.fixture
-def numbers(monkeypatch):
-    """Let Numba have eight threads, and return how many it is told to use, call by call."""
-    told = []
-    current = [8]
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 8)
-    monkeypatch.setattr(numba, "get_num_threads", lambda: current[0])
+def asked(monkeypatch):
+    """Return what other threads were asked to do, call by call."""
+    asked = []
+    submitted = threads._submitted
 
-    def set_num_threads(number):
-        told.append(number)
-        current[0] = number
+    def submit(function, start, stop, *args):
+        asked.append((start, stop))
+        return submitted(function, start, stop, *args)
 
-    monkeypatch.setattr(numba, "set_num_threads", set_num_threads)
-    return told
+    monkeypatch.setattr(threads, "_submitted", submit)
+    return asked
 
 
-@pytest.mark.parametrize(("requested", "told"), [(2, [2, 8]), (3, [3, 8]), (20, [])])
-def test_a_batch_uses_as_many_threads_as_it_was_asked_to_and_the_program_keeps_its_number(numbers, requested, told):
+@pytest.mark.parametrize(("requested", "others"), [(1, 0), (2, 1), (3, 2)])
+def test_a_batch_uses_as_many_threads_as_it_was_asked_to(asked, requested, others):
     environments = CartPoleVectorEnv(5000, num_threads=requested)
     environments.reset(seed=0)
     environments.step(np.zeros(5000, dtype=np.int64))
-    assert numbers == told
+    assert len(asked) == others
     environments.rollout("random", 3, seed=0)
-    assert numbers == told * 2
+    assert len(asked) == 2 * others
 
 
-def test_one_thread_launches_nothing_on_others(numbers):
-    environments = CartPoleVectorEnv(5000, num_threads=1)
-    environments.reset(seed=0)
-    environments.step(np.zeros(5000, dtype=np.int64))
-    environments.rollout("random", 3, seed=0)
-    assert numbers == []
+def test_a_batch_that_says_nothing_uses_no_more_threads_than_numba_may(asked, monkeypatch):
+    for most, others in ((1, 0), (3, 2)):
+        asked.clear()
+        monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", most)
+        environments = CartPoleVectorEnv(50_000)
+        environments.reset(seed=0)
+        environments.step(np.zeros(50_000, dtype=np.int64))
+        assert len(asked) == others
 
 
-def test_the_programs_number_of_threads_is_put_back_after_an_error(numbers):
-    def fail():
-        raise KeyError
+@given(num_threads=st.integers(1, 9), num_items=st.integers(1, 40))
+def test_ranges_make_up_the_whole_and_come_in_order(num_threads, num_items):
+    ranges = threads.in_ranges(num_threads, num_items, lambda start, stop, shift: (start + shift, stop + shift), 5)
+    assert len(ranges) == min(num_threads, num_items)
+    assert [item for start, stop in ranges for item in range(start, stop)] == list(range(5, 5 + num_items))
 
-    with pytest.raises(KeyError):
-        kernels.launch_parallel(3, fail)
-    assert numbers == [3, 8]
+
+def test_ranges_are_done_side_by_side():
+    barrier = threading.Barrier(2)
+    places = threads.in_ranges(2, 2, lambda *_: barrier.wait(60))
+    assert sorted(places) == [0, 1]
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+def test_nobody_is_at_work_any_more_when_an_error_comes(error):
+    begun, done = threading.Event(), []
+
+    def work(start, _):
+        if start == 0:
+            assert begun.wait(60)
+            raise error
+        begun.set()
+        time.sleep(0.05)
+        done.append(start)
+
+    with pytest.raises(error):
+        threads.in_ranges(2, 2, work)
+    assert done == [1]
+
+
+def test_an_interrupt_while_waiting_comes_when_all_is_done(monkeypatch):
+    begun, done = threading.Event(), []
+
+    def wait(_):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def work(start, _):
+        if start == 0:
+            assert begun.wait(60)
+            raise KeyError
+        begun.set()
+        time.sleep(0.05)
+        done.append(start)
+
+    monkeypatch.setattr(threads, "wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        threads.in_ranges(2, 2, work)
+    assert done == [1]
+
+
+def test_numbas_own_threads_are_left_to_the_user_and_steps_go_on_to_the_end_of_the_interpreter():
+    code = """
+import atexit, numba, numpy as np
+from fastcartpole import CartPoleVectorEnv
+environments = CartPoleVectorEnv(50_000, num_threads=2)
+environments.reset(seed=0)
+actions = np.zeros(50_000, dtype=np.int64)
+def step():
+    return environments.step(actions)[0].sum()
+atexit.register(lambda: print(step()))
+environments.rollout("random", 2, seed=0)
+state = environments.get_state()
+print(step())
+environments.set_state(state)
+try:
+    numba.threading_layer()
+except ValueError as error:
+    print(error)
+"""
+    first, numbas, last = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert "not initialized" in numbas
+    assert first == last
 
 
 def test_threads_with_an_environment_each_step_side_by_side():
@@ -142,8 +215,8 @@ def test_threads_that_share_a_single_environment_move_it_once_for_each_step():
 
 
 def _run_side_by_side(play):
-    threads = [threading.Thread(target=play, args=(index,)) for index in range(2)]
-    for thread in threads:
+    both = [threading.Thread(target=play, args=(index,)) for index in range(2)]
+    for thread in both:
         thread.start()
-    for thread in threads:
+    for thread in both:
         thread.join()

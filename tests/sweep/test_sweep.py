@@ -21,7 +21,7 @@ from agent.sweeps.directory import SweepDirectory
 from agent.sweeps.engine import Workers
 from agent.sweeps.grid import label_of, runs_of
 from agent.sweeps.worker import Failure, train_one
-from fastcartpole.kernels import usable_threads
+from fastcartpole.threads import usable_threads
 
 COLUMNS = "num_envs,steps_per_epoch,hidden_sizes,target_return,epochs,seed,final_return,env_steps,train_s,solved"
 
