@@ -14,11 +14,19 @@ _SIZES = (256,)
 _JAX = ("jax", "gymnax", "optax")
 # More than any number of rounds takes: the learning rate never reaches 0.
 _MANY_EPOCHS = 100_000
+# Long against the signals with which two processes begin together.
+_EPOCHS_AT_ONCE = 8
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: epochs of preset ``keras``, PureJaxRL's setting, and everybody's own settings."""
-    cases = [case_of_keras(), *(case_of_purejaxrl(size) for size in session.num_envs or _SIZES), case_of_own_settings()]
+    """Return what to measure: epochs of preset ``keras``, PureJaxRL's setting, everybody's own, and how ours share."""
+    cases = [
+        case_of_keras(),
+        *(case_of_purejaxrl(size) for size in session.num_envs or _SIZES),
+        case_of_own_settings(),
+        case_of_two_at_once(),
+        case_of_small_rollouts(),
+    ]
     return tasks_of(cases, session)
 
 
@@ -101,6 +109,39 @@ def case_of_own_settings() -> Case:
         *_limits(PRESETS["fast"]),
     )
     return Case("train", "training, everybody's own settings", 0, "steps", entrants, settling_s=SETTLING_S)
+
+
+def case_of_two_at_once() -> Case:
+    """Return a training of preset ``fast`` alone, beside another one, and alone with half of the cores."""
+    config = PRESETS["fast"].replace(epochs=_MANY_EPOCHS, target_return=None)
+    arguments = (config, _EPOCHS_AT_ONCE)
+    sharing = "bench.workloads.sharing"
+    entrants = (
+        _ours("one training alone", *arguments),
+        Entrant("each of two at once", "ours", f"{sharing}:OneOfTwoTrainings", arguments, "two"),
+        Entrant("one with half of the cores", "ours", f"{sharing}:OnHalfOfTheCores", arguments, "half"),
+    )
+    return Case("train", "two trainings at once", config.num_envs, "steps", entrants)
+
+
+def case_of_small_rollouts() -> Case:
+    """Return an epoch of 8 environments and 64 steps, 16 gradient steps, beside these alone: the rest is fixed cost."""
+    config = PRESETS["fast"].replace(
+        epochs=_MANY_EPOCHS,
+        target_return=None,
+        num_envs=8,
+        steps_per_epoch=512,
+        minibatch_size=128,
+        policy_update_epochs=4,
+        value_update_epochs=4,
+    )
+    ours = "bench.workloads.our_agent"
+    entrants = (
+        _ours("whole epochs", config),
+        Entrant("their environment steps alone", "ours", f"{ours}:OurPolicyRollouts", (8, 64), "agent"),
+        Entrant("their gradient steps alone", "ours", f"{ours}:OurGradientSteps", (config,), "agent"),
+    )
+    return Case("train", "small rollouts, 8 x 64 steps", config.num_envs, "steps", entrants)
 
 
 def _limits(config: PPOConfig) -> Iterator[Entrant]:

@@ -103,6 +103,27 @@ class OurEpochs:
         return metrics.mean_return
 
 
+class OurGradientSteps:
+    """Gradient steps of one update after another, so many that what an update costs beside them does not count."""
+
+    _TIMES = 50
+
+    def __init__(self, config: PPOConfig) -> None:
+        """Build the agent and collect the transitions.
+
+        Args:
+            config: Of the training whose steps they are.
+        """
+        passes = config.policy_update_epochs * self._TIMES, config.value_update_epochs * self._TIMES
+        self._agent = PPO(config.replace(policy_update_epochs=passes[0], value_update_epochs=passes[1]))
+        self._batch = self._agent.update_batch(self._agent.collect())
+        self.work = float(config.rollout_size * self._TIMES)
+
+    def run(self) -> float:
+        """Update; return the KL divergence."""
+        return self._agent.update(self._batch).kl
+
+
 class OurSolver:
     """Trains a preset until it stops itself, or has solved CartPole and nothing stops it."""
 

@@ -121,10 +121,11 @@ def test_environments_are_measured_with_whatever_peers_there_are(tmp_path):
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "env"])
 def test_every_family_is_measured_without_and_with_peers(tmp_path, family):
     content, _ = measured(tmp_path, family, "--envs", 8, "--seeds", 1)
-    without_peers = {"rollout": 5, "update": 4, "train": 5, "solve": 8, "startup": 10}[family]
+    without_peers = {"rollout": 5, "update": 4, "train": 10, "solve": 8, "startup": 10}[family]
     found = len(content["distributions"]) + sum(len(case["entrants"]) for case in content["cases"])
     assert found >= without_peers
-    assert all("not installed" in skipped["reason"] for skipped in content["not_measured"])
+    for skipped in content["not_measured"]:
+        assert "not installed" in skipped["reason"] or skipped["name"] == "one with half of the cores"
 
 
 @pytest.mark.usefixtures("short")

@@ -1,0 +1,91 @@
+"""Trainings that share the machine with another one, or have but a half of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from agent import PPO, PPOConfig
+from bench.process import PeerError
+from bench.workloads.our_agent import OurEpochs
+
+# Trains as many epochs as it is told, each time it is told so.
+_COMPANION = """
+import json, sys
+from agent import PPO, PPOConfig
+agent = PPO(PPOConfig.from_dict(json.loads(sys.stdin.readline())))
+agent.compile()
+print("ready", flush=True)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        agent.train_epoch()
+    print("done", flush=True)
+"""
+
+
+class OneOfTwoTrainings:
+    """Epochs of two trainings at once, in a process each, begun together; over when both are."""
+
+    def __init__(self, config: PPOConfig, epochs_of_a_run: int) -> None:
+        """Build both agents.
+
+        Args:
+            config: Of both.
+            epochs_of_a_run: Epochs of each in one run.
+
+        Raises:
+            PeerError: If the other process ends.
+        """
+        self._agent = PPO(config)
+        self._epochs = epochs_of_a_run
+        self.work = float(config.rollout_size * epochs_of_a_run)
+        self._other = subprocess.Popen(
+            [sys.executable, "-c", _COMPANION], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._say(json.dumps(config.as_dict()))
+        self._wait()
+
+    def run(self) -> float:
+        """Train; return the mean return of the last epoch."""
+        self._say(str(self._epochs))
+        for _ in range(self._epochs):
+            metrics = self._agent.train_epoch()
+        self._wait()
+        return metrics.mean_return
+
+    def _say(self, line: str) -> None:
+        assert self._other.stdin is not None
+        self._other.stdin.write(line + "\n")
+        self._other.stdin.flush()
+
+    def _wait(self) -> None:
+        assert self._other.stdout is not None
+        if not self._other.stdout.readline():
+            raise PeerError("The other training ended unexpectedly.")
+
+
+class OnHalfOfTheCores(OurEpochs):
+    """Epochs of one training that has half of the cores: what two at once would take, shared without any loss."""
+
+    def __init__(self, config: PPOConfig, epochs_of_a_run: int) -> None:
+        """Give half of the cores away, and build the agent.
+
+        Args:
+            config: Of the agent.
+            epochs_of_a_run: Epochs of one run.
+
+        Raises:
+            PeerError: If there is but one core, or the system does not let a process be kept from cores.
+        """
+        if not hasattr(os, "sched_setaffinity"):
+            raise PeerError("This system does not keep a process from some of the cores.")
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            raise PeerError("There is only one core.")
+        # Of all threads that there are; those to come inherit it.
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores[: len(cores) // 2])
+        super().__init__(config, epochs_of_a_run)
