@@ -469,8 +469,7 @@ class PPO:
         start = time.perf_counter()
         self.is_between_epochs = False
         if self.config.learning_rate_schedule == "linear":
-            with computing_on(self.config.device):
-                self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
+            self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
         actor_weights, critic_weights = self._weights()
         rollout = self._collector.collect(actor_weights)
         env_steps = int(np.count_nonzero(rollout.valid))

@@ -33,8 +33,14 @@ class Packing:
         """Make the buffers, once for all calls.
 
         Args:
-            layout: Of the arrays; each is float32 or int32.
+            layout: Of the arrays.
+
+        Raises:
+            TypeError: If one is neither float32 nor int32.
         """
+        for _, dtype in layout:
+            if dtype not in _TYPES:
+                raise TypeError(f"what an update learns from must be arrays of float32 or int32, got {dtype}.")
         self._layout = layout
         sizes = [sum(math.prod(shape) for shape, dtype in layout if dtype == kind) for kind in _TYPES]
         self.vectors = [tf.TensorSpec((size,), kind) for size, kind in zip(sizes, _TYPES, strict=True)]

@@ -100,6 +100,7 @@ class PPOUpdate:
         self._critic_weights = FlatWeights(critic)
         self._config = config
         self._observation_size = actor.input_shape[-1]
+        self._rates_factor = 1.0
         self._hyperparameters = Hyperparameters.of(config)
         # Adam computes with a variable as with a number.
         self.policy_optimizer, self.value_optimizer = (
@@ -136,11 +137,12 @@ class PPOUpdate:
             for variable in optimizer.variables:
                 variable.assign(keras.ops.zeros_like(variable))
         self.scale_learning_rates(1.0)
+        self.policy_optimizer.learning_rate = config.policy_learning_rate
+        self.value_optimizer.learning_rate = config.value_learning_rate
 
     def scale_learning_rates(self, factor: float) -> None:
-        """Set both learning rates to a multiple of the configuration's."""
-        self.policy_optimizer.learning_rate = factor * self._config.policy_learning_rate
-        self.value_optimizer.learning_rate = factor * self._config.value_learning_rate
+        """Let both learning rates be a multiple of the configuration's from the next update on."""
+        self._rates_factor = factor
 
     def compile(self, *, is_weighted: bool = False) -> None:
         """Trace and compile the graphs, without changing any weight.
@@ -158,8 +160,10 @@ class PPOUpdate:
     def _run(
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
     ) -> UpdateMetrics:
+        config = self._config
         limits = np.array([policy_iterations, value_iterations], dtype=np.int32)
-        arrays = [array for array in batch if array is not None] + [indices, limits]
+        rates = self._rates_factor * np.array([config.policy_learning_rate, config.value_learning_rate])
+        arrays = [array for array in batch if array is not None] + [indices, limits, rates.astype(np.float32)]
         layout = layout_of(arrays)
         if layout not in self._compiled:
             packing = Packing(layout)
@@ -172,14 +176,16 @@ class PPOUpdate:
     def _both_loops(self, packing: Packing) -> Any:
         """Return a graph that runs both loops side by side on the vectors of a packing."""
 
-        def compiled(loop: Callable[..., Any], place: int) -> Any:
+        def compiled(loop: Callable[..., Any], optimizer: keras.optimizers.Optimizer, place: int) -> Any:
             def unpacking_loop(numbers: tf.Tensor, integers: tf.Tensor) -> Any:
-                *arrays, indices, limits = packing.unpack(numbers, integers)
+                *arrays, indices, limits, rates = packing.unpack(numbers, integers)
+                optimizer.learning_rate.assign(rates[place])
                 return loop(UpdateBatch(*arrays), indices, limits[place])
 
             return tf.function(unpacking_loop, jit_compile=True, autograph=False)
 
-        policy_loop, value_loop = compiled(self._policy_loop, 0), compiled(self._value_loop, 1)
+        policy_loop = compiled(self._policy_loop, self.policy_optimizer, 0)
+        value_loop = compiled(self._value_loop, self.value_optimizer, 1)
 
         # Written with TensorFlow's own control flow: AutoGraph would leave a temporary file for every function.
         def both_loops(numbers: tf.Tensor, integers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

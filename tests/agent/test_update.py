@@ -315,3 +315,10 @@ def test_packed_arrays_are_unpacked_as_they_were(shapes, seed):
         for actual, expected in zip(packing.unpack(*packing.pack(packed)), packed, strict=True):
             assert actual.shape == expected.shape
             assert actual.numpy().tobytes() == expected.tobytes()
+
+
+def test_arrays_of_another_type_are_refused():
+    actor, critic = networks()
+    batch = batch_of(SMALL.rollout_size, actor)
+    with pytest.raises(TypeError, match="must be arrays of float32 or int32, got int64"):
+        PPOUpdate(actor, critic, SMALL)(batch._replace(actions=batch.actions.astype(np.int64)), None)
