@@ -22,6 +22,7 @@ from .errors import DivergenceError, EnvironmentUseError
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
 from .kernels.forward import MLPWeights, padded_weights, state_values
 from .kernels.rollout import Rollout
+from .kernels.sampling import chosen_actions
 from .learning.minibatches import UpdateBatch
 from .learning.networks import WeightReader, build_actor, build_critic
 from .learning.update import PPOUpdate, UpdateMetrics
@@ -154,7 +155,7 @@ class PPO:
             self._read_weights = WeightReader(self.actor, self.critic)
             self._begin(config, played, spec, seeds)
             try:
-                self._update = PPOUpdate(self.actor, self.critic, config)
+                self._update = PPOUpdate(self.actor, self.critic, spec.action_head, config)
             except BaseException:
                 self.close()
                 raise
@@ -259,7 +260,7 @@ class PPO:
         """Compile what an update needs; :meth:`compile` includes it."""
         with computing_on(self.config.device):
             self._update.compile(is_weighted=self._collector.ignores_actions)
-        compile_kernels_of_updates(self.spec.observation_size)
+        compile_kernels_of_updates(self.spec.observation_size, self.spec.action_head.action_shape)
 
     def compile(self) -> None:
         """Compile everything an epoch needs, so that the first epoch takes as long as the others.
@@ -270,7 +271,7 @@ class PPO:
         if self._collector.is_exact:
             compile_rollout_kernel()
         else:
-            compile_acting_kernel(self.spec.observation_size, self.spec.action_head.num_outputs)
+            compile_acting_kernel(self.spec.observation_size, self.spec.action_head.sizes)
 
     @property
     def recent_mean_return(self) -> float:
@@ -372,13 +373,13 @@ class PPO:
         }
 
     def predict(self, observations: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Return the more probable action for each observation, as the greedy policy takes it.
+        """Return the most probable action for each observation, as the greedy policy takes it.
 
         Args:
             observations: Numbers, shape (D,) or (B, D): as vectors, such as ``gymnasium.spaces.flatten`` makes.
 
         Returns:
-            The actions as the environment names them, shape () or (B,).
+            The actions as the environment names them: one, or B of them in an array.
 
         Raises:
             TypeError: If the observations are not numbers.
@@ -387,8 +388,9 @@ class PPO:
         rows = checked_observations(observations, self.spec.observation_size)
         with computing_on(self.config.device):
             logits = self.actor(np.atleast_2d(rows)).numpy()
-        actions = logits.argmax(axis=1) + self.spec.action_head.start
-        return np.asarray(actions.reshape(rows.shape[:-1]), dtype=np.int64)
+        head = self.spec.action_head
+        actions = head.in_environment(chosen_actions(logits, head.sizes, None))
+        return actions.reshape((*rows.shape[:-1], *head.shape))
 
     def evaluate(self) -> EvaluationResult:
         """Play 100 episodes with the greedy policy, from the same initial states every time.
@@ -535,7 +537,7 @@ class PPO:
             advantages = normalized(advantages, rollout.valid)
         batch = UpdateBatch(
             rollout.observations.reshape(-1, self.spec.observation_size),
-            rollout.actions.reshape(-1),
+            rollout.actions.reshape(-1, *self.spec.action_head.action_shape),
             rollout.log_probs.reshape(-1),
             advantages.reshape(-1),
             targets.reshape(-1),

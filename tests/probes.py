@@ -6,7 +6,7 @@ recommended.
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 MODES = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED)
@@ -31,7 +31,7 @@ class Probe(gymnasium.Env):
     def step(self, action):
         assert self.step_number < self.length, "an episode that has ended is stepped"
         assert self.action_space.contains(action)
-        self.action = int(action)
+        self.action = action
         reward = self.reward()
         self.step_number += 1
         ends = self.step_number == self.length
@@ -76,6 +76,23 @@ class RewardByAction(Probe):
 
     def reward(self):
         return 1.0 if self.action == 1 else -1.0
+
+
+class RewardByChoices(Probe):
+    """Each of four choices is rewarded with 1 where it is the right one."""
+
+    action_space = MultiDiscrete([[3, 2], [4, 2]], start=[[-1, 0], [5, 7]])
+    right = np.array([[1, 0], [6, 8]])
+
+    def reward(self):
+        return float((self.action == self.right).sum())
+
+
+class RewardBySwitches(RewardByChoices):
+    """Each of three switches is rewarded with 1 where it is as it should be."""
+
+    action_space = MultiBinary(3)
+    right = np.array([1, 0, 1])
 
 
 class Counting(Probe):

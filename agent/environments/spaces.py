@@ -20,6 +20,7 @@ Flatten = Callable[[Any], Observations]
 SUPPORTED_OBSERVATIONS = (
     "Box of at most two axes, Discrete, MultiBinary, MultiDiscrete, and Tuple and Dict of these are supported"
 )
+SUPPORTED_ACTIONS = "Discrete, MultiDiscrete and MultiBinary are supported"
 _MOST_AXES = 2
 _SIMPLE = (spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 
@@ -30,33 +31,61 @@ class UnsupportedSpaceError(EnvironmentUseError):
 
 @dataclass(frozen=True)
 class ActionHead:
-    """What the actor's outputs mean.
+    """What the actor's outputs mean: logits of one choice or, one after the other, of several that make up an action.
 
     Attributes:
         kind: ``"categorical"``: the outputs are logits.
-        sizes: How many outputs each choice has.
-        start: The environment's name of the first action.
+        sizes: How many outputs each of K choices has.
+        starts: The environment's name of the first option of each.
+        shape: Of one of the environment's actions; ``()`` for a single choice, as of ``Discrete``.
     """
 
     kind: Literal["categorical"]
     sizes: tuple[int, ...]
-    start: int = 0
+    starts: tuple[int, ...]
+    shape: tuple[int, ...] = ()
 
     @property
     def num_outputs(self) -> int:
         """Outputs of the actor."""
         return sum(self.sizes)
 
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Shape of one action as rollouts hold it: ``()`` for a single choice, else ``(K,)``."""
+        return (len(self.sizes),) if self.shape else ()
+
+    def in_environment(self, actions: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Return actions as the environment names them.
+
+        Args:
+            actions: Options numbered from 0, shape (N, K).
+
+        Returns:
+            Shape (N, *shape).
+        """
+        names = actions.astype(np.int64) + np.array(self.starts, dtype=np.int64)
+        return names.reshape(-1, *self.shape)
+
 
 def action_head(space: gymnasium.Space[Any]) -> ActionHead:
     """Return the head for an action space.
 
     Raises:
-        UnsupportedSpaceError: If it is no ``Discrete``.
+        UnsupportedSpaceError: If it is none of those supported, or leaves nothing to choose.
     """
-    if not isinstance(space, spaces.Discrete):
-        raise UnsupportedSpaceError(f"the action space {space} is not supported: Discrete is.")
-    return ActionHead("categorical", (int(space.n),), int(space.start))
+    if isinstance(space, spaces.Discrete):
+        return ActionHead("categorical", (int(space.n),), (int(space.start),))
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes, starts, shape = space.nvec, space.start, space.nvec.shape
+    elif isinstance(space, spaces.MultiBinary):
+        shape = space.shape
+        sizes, starts = np.full(shape, 2), np.zeros(shape, dtype=np.int64)
+    else:
+        raise UnsupportedSpaceError(f"the action space {space} is not supported: {SUPPORTED_ACTIONS}.")
+    if not sizes.size:
+        raise UnsupportedSpaceError(f"the action space {space} leaves nothing to choose.")
+    return ActionHead("categorical", tuple(sizes.ravel().tolist()), tuple(starts.ravel().tolist()), tuple(shape))
 
 
 def observation_size(space: gymnasium.Space[Any]) -> int:

@@ -13,7 +13,7 @@ class Rollout(NamedTuple):
 
     Attributes:
         observations: What the policy saw, shape (T, N, D), float32.
-        actions: What it did, numbered from 0, shape (T, N), int32.
+        actions: What it did, numbered from 0, shape (T, N), int32; (T, N, K) where an action is K choices.
         log_probs: Log-probability of each action under the policy that took it, shape (T, N), float32.
         rewards: Shape (T, N), float32.
         terminated: Whether the episode ended in a terminal state with this step, shape (T, N), bool.
@@ -40,19 +40,26 @@ class Rollout(NamedTuple):
     last_observations: npt.NDArray[np.float32]
 
 
-def new_rollout(num_steps: int, num_envs: int, observation_size: int, most_truncations: int) -> Rollout:
+def new_rollout(
+    num_steps: int,
+    num_envs: int,
+    observation_size: int,
+    most_truncations: int,
+    action_shape: tuple[int, ...] = (),
+) -> Rollout:
     """Return a rollout to write into, all steps valid and no episode ended, other contents undefined.
 
     Args:
         num_steps: T.
         num_envs: N.
         observation_size: D.
-        most_truncations: K, the most episodes of one environment that can be truncated within it.
+        most_truncations: The most episodes of one environment that can be truncated within it.
+        action_shape: Shape of one action.
     """
     shape = (num_steps, num_envs)
     return Rollout(
         observations=np.empty((*shape, observation_size), dtype=np.float32),
-        actions=np.empty(shape, dtype=np.int32),
+        actions=np.empty((*shape, *action_shape), dtype=np.int32),
         log_probs=np.empty(shape, dtype=np.float32),
         rewards=np.empty(shape, dtype=np.float32),
         terminated=np.empty(shape, dtype=np.bool_),

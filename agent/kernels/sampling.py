@@ -1,4 +1,4 @@
-"""How actions are chosen from the logits of a categorical policy."""
+"""How actions are chosen from the logits of a categorical policy, or of a product of several."""
 
 from __future__ import annotations
 
@@ -71,17 +71,74 @@ def greedy_action(logits: npt.NDArray[np.float32]) -> tuple[int, float]:
 
 
 @kernel()
-def sample_actions(logits: npt.NDArray[np.float32], uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Draw an action for each row of logits, as :func:`sample_action` does.
+def choose_sampled(
+    logits: npt.NDArray[np.float32],
+    sizes: npt.NDArray[np.int64],
+    uniforms: npt.NDArray[np.float64],
+    options: npt.NDArray[np.int64],
+) -> float:
+    """Draw an option of each of K choices that are independent of each other; see :func:`sample_action`.
+
+    Args:
+        logits: Those of all choices, one after the other, shape (A,), float32.
+        sizes: How many each has, shape (K,), int64.
+        uniforms: Drawn uniformly from [0, 1), shape (K,), float64.
+        options: Overwritten, shape (K,), int64.
+
+    Returns:
+        The log-probability of all together: the sum of theirs.
+    """
+    start, total = 0, 0.0
+    for k in range(sizes.size):
+        options[k], log_prob = sample_action(logits[start : start + sizes[k]], uniforms[k])
+        total += log_prob
+        start += sizes[k]
+    return total
+
+
+@kernel()
+def choose_greedily(
+    logits: npt.NDArray[np.float32], sizes: npt.NDArray[np.int64], options: npt.NDArray[np.int64]
+) -> float:
+    """Take the most probable option of each of K choices; arguments and result are those of :func:`choose_sampled`."""
+    start, total = 0, 0.0
+    for k in range(sizes.size):
+        options[k], log_prob = greedy_action(logits[start : start + sizes[k]])
+        total += log_prob
+        start += sizes[k]
+    return total
+
+
+def chosen_actions(
+    logits: npt.NDArray[np.float32], sizes: tuple[int, ...], generator: np.random.Generator | None
+) -> npt.NDArray[np.int64]:
+    """Return the actions that a policy takes.
 
     Args:
         logits: Shape (B, A), float32.
-        uniforms: Drawn uniformly from [0, 1), shape (B,), float64.
+        sizes: How many logits each of K choices has.
+        generator: Source of the random numbers that actions are drawn with; None takes the most probable.
 
     Returns:
-        The actions, shape (B,), int64.
+        Options numbered from 0, shape (B, K), int64.
     """
-    actions = np.empty(len(logits), dtype=np.int64)
+    options = np.empty((len(logits), len(sizes)), dtype=np.int64)
+    uniforms = np.empty(options.shape) if generator is None else generator.random(options.shape)
+    _choose(logits, np.array(sizes, dtype=np.int64), uniforms, generator is None, options)
+    return options
+
+
+@kernel()
+def _choose(
+    logits: npt.NDArray[np.float32],
+    sizes: npt.NDArray[np.int64],
+    uniforms: npt.NDArray[np.float64],
+    is_greedy: bool,
+    options: npt.NDArray[np.int64],
+) -> None:
+    """Choose for each row of logits."""
     for i in range(len(logits)):
-        actions[i] = sample_action(logits[i], uniforms[i])[0]
-    return actions
+        if is_greedy:
+            choose_greedily(logits[i], sizes, options[i])
+        else:
+            choose_sampled(logits[i], sizes, uniforms[i], options[i])

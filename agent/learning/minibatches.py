@@ -21,7 +21,7 @@ class UpdateBatch(NamedTuple):
 
     Attributes:
         observations: Shape (B, D), float32.
-        actions: Shape (B,), int32.
+        actions: Shape (B,), int32; (B, K) where an action is K choices.
         log_probs: Log-probabilities of the actions when they were taken, shape (B,), float32.
         advantages: Shape (B,), float32; normalized over the rollout where the configuration says so.
         value_targets: What the critic regresses on, shape (B,), float32.

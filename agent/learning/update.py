@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import PPOConfig
+from ..environments.spaces import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
 from .losses import action_log_probs, clipped_objectives, clipped_to_norm, entropies, mean
@@ -88,14 +89,16 @@ class PPOUpdate:
     of a configuration are not: the graphs read them when they run.
     """
 
-    def __init__(self, actor: keras.Model, critic: keras.Model, config: PPOConfig) -> None:
+    def __init__(self, actor: keras.Model, critic: keras.Model, head: ActionHead, config: PPOConfig) -> None:
         """Make the optimizers; nothing is traced before the first call.
 
         Args:
             actor: Observations (B, D) to logits (B, A).
             critic: Observations (B, D) to values (B, 1).
+            head: What the actor's outputs mean.
             config: Batch sizes, iterations and hyperparameters.
         """
+        self._head = head
         self._actor_weights = FlatWeights(actor)
         self._critic_weights = FlatWeights(critic)
         self._config = config
@@ -154,7 +157,8 @@ class PPOUpdate:
         zeros = np.zeros(size, dtype=np.float32)
         observations = np.zeros((size, self._observation_size), dtype=np.float32)
         weights = zeros if is_weighted else None
-        batch = UpdateBatch(observations, np.zeros(size, dtype=np.int32), zeros, zeros, zeros, weights)
+        actions = np.zeros((size, *self._head.action_shape), dtype=np.int32)
+        batch = UpdateBatch(observations, actions, zeros, zeros, zeros, weights)
         self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
 
     def _run(
@@ -231,9 +235,9 @@ class PPOUpdate:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             logits = differentiable_outputs(weights, batch.observations)
-            log_probs = action_log_probs(logits, batch.actions)
+            log_probs = action_log_probs(logits, batch.actions, self._head.sizes)
             ratios = tf.exp(log_probs - batch.log_probs)
-            entropy = mean(entropies(logits), batch.weights)
+            entropy = mean(entropies(logits, self._head.sizes), batch.weights)
             policy_loss = -mean(clipped_objectives(ratios, batch.advantages, clip_ratio), batch.weights)
             loss = policy_loss - self._hyperparameters.entropy_coefficient * entropy
         gradient = FlatWeights.flattened(tape.gradient(loss, weights))

@@ -24,7 +24,7 @@ def play(
 
     Args:
         stepper: N environments, reset here.
-        act: Returns an action for each row of observations, shape (N, D).
+        act: Returns the options chosen, shape (N, K), for the observations, shape (N, D).
         seed: Of the environments' streams.
         episodes: How many.
         max_episode_steps: Length at which they are cut off, if the environments have not ended them.

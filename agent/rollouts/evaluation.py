@@ -16,7 +16,7 @@ from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
 from ..config import Vectorization
 from ..environments.making import EnvironmentSource, close_quietly
-from ..kernels.sampling import sample_actions
+from ..kernels.sampling import chosen_actions
 from ..process.backend import computing_on, keras, tf
 from ..validation import checked_integer
 from .budget import EVALUATION_ENVS, LONGEST_EPISODE
@@ -128,21 +128,19 @@ def evaluate(
     if make_env is not None and env_kwargs:
         raise ValueError(f"env_kwargs are those of env_id, not of make_env, got {env_kwargs!r}.")
     source = EnvironmentSource(None if make_env else env_id, dict(env_kwargs or {}), vectorization, make_env)
-    limit = source.describe().max_episode_steps or LONGEST_EPISODE
+    spec = source.describe()
     environments = _new_environments(source, environment, episodes)
     logits_of = tf.function(actor)
     # Away from the initial states' stream, which starts from the same seed.
-    generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
 
     def act(observations: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         with computing_on("cpu"):
             logits = logits_of(tf.constant(observations)).numpy()
-        if greedy:
-            return np.asarray(logits.argmax(axis=1), dtype=np.int64)
-        return sample_actions(logits, generator.random(len(logits)))
+        return chosen_actions(logits, spec.action_head.sizes, generator)
 
     try:
-        played = play(Stepper(environments), act, seed, episodes, limit)
+        played = play(Stepper(environments), act, seed, episodes, spec.max_episode_steps or LONGEST_EPISODE)
     finally:
         close_quietly(environments)
     return EvaluationResult(tuple(played.returns.tolist()), tuple(played.lengths.tolist()))

@@ -63,7 +63,7 @@ class Stepper:
         self._mode = checked_mode(environments, autoreset_mode)
         self._space = environments.single_observation_space
         self._flatten = flattener(self._space, environments.num_envs)
-        self._action_start = action_head(environments.single_action_space).start
+        self._head = action_head(environments.single_action_space)
         self._action_dtype = environments.single_action_space.dtype or np.int64
         self.ignores_actions = self._mode == AutoresetMode.NEXT_STEP
         self.observations = np.empty((environments.num_envs, 0), dtype=np.float32)
@@ -94,11 +94,11 @@ class Stepper:
         """Take one step everywhere.
 
         Args:
-            actions: Numbered from 0, shape (N,).
+            actions: Options numbered from 0 of K choices, shape (N, K).
         """
         with of_the_environment():
             batch, rewards, terminated, truncated, infos = self.environments.step(
-                (actions + self._action_start).astype(self._action_dtype)
+                self._head.in_environment(actions).astype(self._action_dtype)
             )
         ignored = self.ignored
         terminated, truncated = np.array(terminated, dtype=np.bool_), np.array(truncated, dtype=np.bool_)

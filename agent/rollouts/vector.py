@@ -17,7 +17,7 @@ from ..environments.spec import EnvironmentSpec
 from ..errors import InvalidTransitionError
 from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
 from ..kernels.rollout import Rollout, new_rollout
-from ..kernels.sampling import greedy_action, sample_action
+from ..kernels.sampling import choose_greedily, choose_sampled
 from .collector import Episodes
 from .episodes import play
 from .stepping import Step, Stepper, Vector
@@ -28,7 +28,7 @@ Row = npt.NDArray[np.float32]
 @kernel()
 def act(
     weights: MLPWeights,
-    num_actions: int,
+    sizes: npt.NDArray[np.int64],
     observations: npt.NDArray[np.float32],
     action_streams: Streams,
     is_greedy: bool,
@@ -39,23 +39,27 @@ def act(
 
     Args:
         weights: The actor's padded weights.
-        num_actions: A, the outputs that count.
+        sizes: How many outputs each of K choices has, shape (K,), int64.
         observations: Shape (N, D), float32.
         action_streams: The streams that actions are drawn from, shape (4, N), uint64; left alone where ``is_greedy``.
         is_greedy: Whether the most probable action is taken.
-        actions: Shape (N,), int64, overwritten.
+        actions: Shape (N, K), int64, overwritten.
         log_probs: Shape (N,), float32, overwritten.
     """
+    uniforms = np.empty(sizes.size)
+    num_outputs = sizes.sum()
     for start in range(0, len(observations), CHUNK):
         stop = min(start + CHUNK, len(observations))
         inputs = new_activations(weights, stop - start)
-        logits = chunk_outputs(start, stop, weights, observations, inputs, np.zeros_like(inputs))
+        outputs = chunk_outputs(start, stop, weights, observations, inputs, np.zeros_like(inputs))
         for i in range(start, stop):
+            logits = outputs[:num_outputs, i - start]
             if is_greedy:
-                actions[i], log_probs[i] = greedy_action(logits[:num_actions, i - start])
-            else:
-                uniform = next_double(action_streams, i)
-                actions[i], log_probs[i] = sample_action(logits[:num_actions, i - start], uniform)
+                log_probs[i] = choose_greedily(logits, sizes, actions[i])
+                continue
+            for k in range(sizes.size):
+                uniforms[k] = next_double(action_streams, i)
+            log_probs[i] = choose_sampled(logits, sizes, uniforms, actions[i])
 
 
 class VectorCollector:
@@ -133,16 +137,17 @@ class VectorCollector:
         Raises:
             InvalidTransitionError: If an observation or a reward is infinite or not a number.
         """
-        stepper, num_actions = self._stepper, self._spec.action_head.num_outputs
+        stepper, head = self._stepper, self._spec.action_head
         num_envs = len(stepper.observations)
-        rollout = new_rollout(self._num_steps, num_envs, self._spec.observation_size, 0)
+        rollout = new_rollout(self._num_steps, num_envs, self._spec.observation_size, 0, head.action_shape)
         truncations: list[dict[int, Row]] = []
-        actions = np.empty(num_envs, dtype=np.int64)
+        sizes = np.array(head.sizes, dtype=np.int64)
+        actions = np.empty((num_envs, sizes.size), dtype=np.int64)
         for t in range(self._num_steps):
             observations = rollout.observations[t]
             observations[:] = stepper.observations
-            act(weights, num_actions, observations, self.action_streams, False, actions, rollout.log_probs[t])
-            rollout.actions[t] = actions
+            act(weights, sizes, observations, self.action_streams, False, actions, rollout.log_probs[t])
+            rollout.actions[t] = actions.reshape(rollout.actions.shape[1:])
             ignored = stepper.ignored
             step = stepper.step(actions)
             self._record(t, step, ignored, rollout)
@@ -208,12 +213,12 @@ class VectorCollector:
             given = self._evaluation_environments
             environments = given if isinstance(given, VectorEnv) else given()
             self._evaluation = Stepper(environments, self._autoreset_mode)
-        num_actions = self._spec.action_head.num_outputs
+        sizes = np.array(self._spec.action_head.sizes, dtype=np.int64)
 
         def greedy(observations: Row) -> npt.NDArray[np.int64]:
-            actions = np.empty(len(observations), dtype=np.int64)
+            actions = np.empty((len(observations), sizes.size), dtype=np.int64)
             log_probs = np.empty(len(observations), dtype=np.float32)
-            act(weights, num_actions, observations, self.action_streams, True, actions, log_probs)
+            act(weights, sizes, observations, self.action_streams, True, actions, log_probs)
             return actions
 
         return play(self._evaluation, greedy, seed, episodes, max_episode_steps)

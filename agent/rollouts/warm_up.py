@@ -33,28 +33,29 @@ def compile_rollout_kernel() -> None:
     CartPoleCollector(1, 1, 1, seeds, seeds).collect(_some_weights(OBSERVATION_SIZE))
 
 
-def compile_acting_kernel(observation_size: int, num_outputs: int) -> None:
+def compile_acting_kernel(observation_size: int, sizes: tuple[int, ...]) -> None:
     """Compile the kernel that acts in a vector environment, or load it from disk, by acting once.
 
     Args:
         observation_size: Entries of an observation.
-        num_outputs: Outputs of the actor.
+        sizes: How many outputs of the actor each choice has.
     """
-    weights = _some_weights(observation_size, num_outputs)
+    weights = _some_weights(observation_size, sum(sizes))
     streams = np.zeros((4, 1), dtype=np.uint64)
     observations = np.zeros((1, observation_size), dtype=np.float32)
-    actions, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
-    act(weights, num_outputs, observations, streams, False, actions, log_probs)
+    actions, log_probs = np.zeros((1, len(sizes)), dtype=np.int64), np.zeros(1, dtype=np.float32)
+    act(weights, np.array(sizes, dtype=np.int64), observations, streams, False, actions, log_probs)
 
 
-def compile_kernels_of_updates(observation_size: int) -> None:
+def compile_kernels_of_updates(observation_size: int, action_shape: tuple[int, ...]) -> None:
     """Compile the kernels that prepare a rollout for an update, or load them from disk.
 
     Args:
         observation_size: Entries of an observation.
+        action_shape: Shape of one action.
     """
     weights = _some_weights(observation_size)
-    rollout = new_rollout(1, 1, observation_size, 1)
+    rollout = new_rollout(1, 1, observation_size, 1, action_shape)
     for array in rollout:
         array.fill(0)
     values, last_values, final_values = (

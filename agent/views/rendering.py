@@ -14,7 +14,7 @@ from ..environments.making import EnvironmentSource
 from ..environments.spaces import flatten_one
 from ..environments.spec import EnvironmentSpec, spec_of
 from ..errors import of_the_environment
-from ..kernels.sampling import sample_action
+from ..kernels.sampling import chosen_actions
 from ..metrics import EpochMetrics
 from ..process.backend import computing_on
 from ..process.quiet import standard_error_held_back
@@ -60,9 +60,9 @@ def play_episode(
         seed: Fixes the initial state and the actions.
         greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
     """
-    start = spec_of(environment).action_head.start
+    head = spec_of(environment).action_head
     # Away from the initial state's stream, which starts from the same seed.
-    generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     with of_the_environment():
         observation, _ = environment.reset(seed=seed)
     moment = Moment(0, 0.0, has_ended=False)
@@ -70,10 +70,10 @@ def play_episode(
     while not moment.has_ended:
         row = flatten_one(environment.observation_space, observation)
         with computing_on("cpu"):
-            logits = np.asarray(actor(row[None]), dtype=np.float32)[0]
-        action = logits.argmax() if greedy else sample_action(logits, generator.random())[0]
+            logits = np.asarray(actor(row[None]), dtype=np.float32)
+        (action,) = head.in_environment(chosen_actions(logits, head.sizes, generator))
         with of_the_environment():
-            observation, reward, terminated, truncated, _ = environment.step(int(action) + start)
+            observation, reward, terminated, truncated, _ = environment.step(action)
         moment = Moment(moment.steps + 1, moment.total_reward + float(reward), bool(terminated or truncated))
         yield moment
 

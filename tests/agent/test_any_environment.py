@@ -13,13 +13,25 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscr
 from gymnasium.vector import AutoresetMode
 from hypothesis import given
 from hypothesis import strategies as st
-from probes import MODES, Counting, Mixed, Probe, RewardByAction, RewardByObservation, RewardTwoStepsLater, vector_of
+from probes import (
+    MODES,
+    Counting,
+    Mixed,
+    Probe,
+    RewardByAction,
+    RewardByChoices,
+    RewardByObservation,
+    RewardBySwitches,
+    RewardTwoStepsLater,
+    vector_of,
+)
 
-from agent import PPO, preset_config
+from agent import PPO, evaluate, preset_config
 from agent.environments.making import EnvironmentSource, UnknownEnvironmentError
 from agent.environments.spaces import UnsupportedSpaceError
 from agent.errors import is_of_the_environment
 from agent.rollouts.budget import LONGEST_EPISODE, SHARE, EvaluationBudget
+from agent.views.rendering import play_episode
 
 SMALL = preset_config("standard", env_id=None, num_envs=2, steps_per_epoch=32, hidden_sizes=(8,), minibatch_size=16)
 GAMMA, DECAY = 0.9, 0.8
@@ -117,6 +129,22 @@ def test_the_actor_learns_the_action_that_is_rewarded(mode):
     assert (ppo.env_steps < ppo.epoch * config.rollout_size) == (mode == AutoresetMode.NEXT_STEP)
 
 
+@pytest.mark.parametrize("make_env", [RewardByChoices, RewardBySwitches])
+def test_the_actor_learns_every_choice_of_an_action(make_env):
+    config = SMALL.replace(steps_per_epoch=256, minibatch_size=64, policy_learning_rate=1e-2, epochs=30)
+    ppo = agent_in(make_env, AutoresetMode.SAME_STEP, config)
+    ppo.train()
+    assert np.array_equal(ppo.predict([0.0]), make_env.right)
+    assert np.array_equal(ppo.predict([[0.0], [0.0]]), [make_env.right] * 2)
+    assert ppo.evaluate().mean == make_env.right.size
+    result = evaluate(ppo.actor, make_env=make_env, episodes=5)
+    assert result.mean == make_env.right.size
+    (last,) = list(play_episode(make_env(), ppo.actor, 0, greedy=True))[1:]
+    assert last.total_reward == make_env.right.size
+    drawn = evaluate(ppo.actor, make_env=make_env, episodes=200, greedy=False)
+    assert 0.5 * make_env.right.size < drawn.mean <= make_env.right.size
+
+
 def test_returns_are_sums_of_rewards_and_lengths_are_lengths():
     ppo = PPO(SMALL.replace(steps_per_epoch=40), make_env=lambda: Counting(10))
     metrics = ppo.train_epoch()
@@ -163,8 +191,7 @@ TWO = Discrete(2)
         (Text(5), TWO, "the observation space Text"),
         (Box(0, 1, (0,)), TWO, "has no entries"),
         (Box(0, 1, (3,)), Box(-1, 1, (2,)), "the action space Box"),
-        (Box(0, 1, (3,)), MultiDiscrete([2, 3]), "the action space MultiDiscrete"),
-        (Box(0, 1, (3,)), MultiBinary(2), "the action space MultiBinary"),
+        (Box(0, 1, (3,)), MultiDiscrete(np.zeros((0,), dtype=np.int64)), "leaves nothing to choose"),
         (Box(0, 1, (3,)), Tuple((TWO, TWO)), "the action space Tuple"),
     ],
 )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
-from probes import MODES, Counting, Mixed, Probe, RewardByAction, vector_of
+from probes import MODES, Counting, Mixed, Probe, RewardByAction, RewardByChoices, RewardBySwitches, vector_of
+from scipy.special import log_softmax
 
 from agent.environments.spec import spec_of
 from agent.errors import InvalidTransitionError, is_of_the_environment
@@ -65,6 +66,8 @@ COLLECTORS = {"fused": fused} | {
         ("cartpole", limited_cartpole),
         ("truncated", lambda: Counting(5, truncates=True)),
         ("start", lambda: RewardByAction(4)),
+        ("choices", lambda: RewardByChoices(4)),
+        ("switches", lambda: RewardBySwitches(4)),
         ("mixed", lambda: Mixed(3, truncates=True)),
         ("one step", lambda: Probe(1, truncates=True)),
         ("endless", lambda: Counting(10**9)),
@@ -87,7 +90,8 @@ def test_a_rollout_has_the_shapes_and_types_of_its_record(made):
     assert rollout.observations.shape == (*shape, size)
     assert rollout.last_observations.shape == (NUM_ENVS, size)
     assert rollout.final_observations.shape[1:] == (NUM_ENVS, size)
-    for name in ("actions", "log_probs", "rewards", "terminated", "truncated", "valid", "episode_lengths"):
+    assert rollout.actions.shape[:2] == shape
+    for name in ("log_probs", "rewards", "terminated", "truncated", "valid", "episode_lengths"):
         assert getattr(rollout, name).shape == shape, name
     assert [array.dtype for array in rollout] == [
         *(np.float32, np.int32, np.float32, np.float32, np.bool_, np.bool_, np.bool_, np.int32, np.float64),
@@ -137,11 +141,16 @@ def test_log_probabilities_are_those_of_the_network(made):
     size = rollout.observations.shape[-1]
     with np.errstate(over="ignore"):
         hidden = np.tanh(rollout.observations.astype(np.float64) @ kernels[0][:size] + biases[0])
-    count = 3 if rollout.actions.max() == 2 else 2
-    logits = (hidden @ kernels[1] + biases[1])[..., :count]
-    log_probs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-    chosen = np.take_along_axis(log_probs, rollout.actions[..., None].astype(int), axis=-1)[..., 0]
-    np.testing.assert_allclose(rollout.log_probs, chosen, atol=2e-5)
+    outputs = hidden @ kernels[1] + biases[1]
+    actions = rollout.actions.reshape(*rollout.rewards.shape, -1)
+    sizes = {4: (3, 2, 4, 2), 3: (2, 2, 2), 1: (int(actions.max()) + 1,)}[actions.shape[-1]]
+    expected, start = np.zeros(rollout.rewards.shape), 0
+    for choice, size in enumerate(sizes):
+        log_probs = log_softmax(outputs[..., start : start + size], axis=-1)
+        expected += np.take_along_axis(log_probs, actions[..., choice, None].astype(int), axis=-1)[..., 0]
+        start += size
+        assert set(actions[..., choice].ravel().tolist()) <= set(range(size))
+    np.testing.assert_allclose(rollout.log_probs, expected, atol=2e-5)
 
 
 def test_an_evaluation_does_not_disturb_the_training_and_is_the_same_every_time(made, request):

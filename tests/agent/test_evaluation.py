@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from agent import EvaluationResult, evaluate
-from agent.kernels.sampling import sample_actions
+from agent.kernels.sampling import chosen_actions
 from agent.learning.networks import build_actor
 
 
@@ -91,8 +91,8 @@ def test_short_episodes_are_not_favoured():
 
 def test_actions_are_drawn_with_the_policys_probabilities():
     logits = np.tile(np.float32([[0.3, 1.1]]), (100_000, 1))
-    share = sample_actions(logits, np.random.default_rng(0).random(len(logits))).mean()
+    share = chosen_actions(logits, (2,), np.random.default_rng(0)).mean()
     probability = 1.0 / (1.0 + np.exp(-0.8))
     assert abs(share - probability) < 4.5 * np.sqrt(probability * (1 - probability) / 100_000)
     extreme = np.float32([[1e30, -1e30], [-1e30, 1e30]])
-    assert sample_actions(extreme, np.random.default_rng(0).random(len(extreme))).tolist() == [0, 1]
+    assert chosen_actions(extreme, (2,), np.random.default_rng(0)).tolist() == [[0], [1]]
