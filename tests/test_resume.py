@@ -150,6 +150,7 @@ def test_going_on_removes_what_a_killed_run_was_writing_and_nothing_else(copied_
     assert names >= set(mine)
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_directory(tmp_path):
     run = RunDirectory(tmp_path / "run")
     process = subprocess.Popen(

@@ -45,6 +45,7 @@ def run(*arguments, directory, **environment):
     )
 
 
+@pytest.mark.slow
 def test_a_training_is_the_same_in_harsh_surroundings_and_leaves_nothing_there(trained, tmp_path, harsh):
     arguments = ("train", *SMALL, "--epochs", 4, "--gif-epochs", 4, "--out", "運行")
     completed = run(*arguments, directory=tmp_path, **harsh)

@@ -98,6 +98,7 @@ def test_a_forked_process_says_that_it_cannot_train_instead_of_waiting_for_ever(
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 23
 
 
+@pytest.mark.slow
 def test_a_pickled_agent_goes_on_in_another_process(tmp_path):
     original = PPO(CONFIG)
     figures_of(original, 2)
