@@ -12,7 +12,7 @@ from .validation import checked_integer, checked_number, plain_number
 
 ValueTarget = Literal["rewards_to_go", "lambda_returns"]
 Initializer = Literal["glorot_uniform", "orthogonal"]
-LearningRateSchedule = Literal["constant", "linear"]
+Schedule = Literal["constant", "linear"]
 AdvantageNormalization = Literal["rollout", "minibatch", "none"]
 Device = Literal["cpu", "gpu"]
 Vectorization = Literal["auto", "sync", "async", "vector_entry_point"]
@@ -26,13 +26,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": get_args(Initializer),
     "value_target": get_args(ValueTarget),
     "advantage_normalization": get_args(AdvantageNormalization),
-    "learning_rate_schedule": get_args(LearningRateSchedule),
+    "learning_rate_schedule": get_args(Schedule),
+    "clip_ratio_schedule": get_args(Schedule),
     "device": get_args(Device),
     "vectorization": get_args(Vectorization),
 }
 
 # Fields that the configurations of older runs lack: they were as their defaults.
-_NOT_IN_OLDER_RUNS = frozenset({"adam_epsilon", "device", "env_id", "env_kwargs", "vectorization"})
+_NOT_IN_OLDER_RUNS = frozenset(
+    {"adam_epsilon", "clip_ratio_schedule", "device", "env_id", "env_kwargs", "value_clip_range", "vectorization"}
+)
 # TensorFlow counts them in 32 bits.
 _MOST_GRADIENT_STEPS = 2**31 - 1
 
@@ -56,11 +59,13 @@ class Settings(TypedDict, total=False):
     gamma: float
     gae_lambda: float
     clip_ratio: float
+    clip_ratio_schedule: Schedule
+    value_clip_range: float | None
     target_kl: float | None
     policy_learning_rate: float
     value_learning_rate: float
     adam_epsilon: float
-    learning_rate_schedule: LearningRateSchedule
+    learning_rate_schedule: Schedule
     max_gradient_norm: float | None
     entropy_coefficient: float
     advantage_normalization: AdvantageNormalization
@@ -102,6 +107,10 @@ class PPOConfig:
         gamma: Discount factor, in (0, 1].
         gae_lambda: Lambda of generalized advantage estimation, in [0, 1] (Schulman et al. 2016).
         clip_ratio: Epsilon of the clipped objective (Schulman et al. 2017, equation 7).
+        clip_ratio_schedule: Whether the clip ratio stays, and the range of values with it, or falls linearly from epoch
+            to epoch, towards 0 after the last.
+        value_clip_range: The critic's loss of a transition is at least that of its value clipped to this distance from
+            the value before the update (Huang et al. 2022, detail 9); None clips nothing.
         target_kl: Policy updates stop when the estimated KL divergence exceeds 1.5 times this; None never stops them.
         policy_learning_rate: Adam's learning rate for the actor.
         value_learning_rate: Adam's learning rate for the critic.
@@ -138,11 +147,13 @@ class PPOConfig:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     clip_ratio: float = 0.2
+    clip_ratio_schedule: Schedule = "constant"
+    value_clip_range: float | None = None
     target_kl: float | None = None
     policy_learning_rate: float = 2e-3
     value_learning_rate: float = 2e-3
     adam_epsilon: float = 1e-7
-    learning_rate_schedule: LearningRateSchedule = "constant"
+    learning_rate_schedule: Schedule = "constant"
     max_gradient_norm: float | None = None
     entropy_coefficient: float = 0.0
     advantage_normalization: AdvantageNormalization = "rollout"
@@ -183,7 +194,7 @@ class PPOConfig:
         checked_number("gae_lambda", self.gae_lambda, minimum=0.0, maximum=1.0)
         for name in ("clip_ratio", "policy_learning_rate", "value_learning_rate", "adam_epsilon"):
             checked_number(name, getattr(self, name), above=0.0)
-        for name in ("target_kl", "max_gradient_norm"):
+        for name in ("target_kl", "max_gradient_norm", "value_clip_range"):
             if getattr(self, name) is not None:
                 checked_number(name, getattr(self, name), above=0.0)
         if _is_given(self.target_return):
@@ -247,6 +258,7 @@ class PPOConfig:
             max(self.policy_update_epochs, self.value_update_epochs),
             self.hidden_sizes,
             self.advantage_normalization == "minibatch",
+            self.value_clip_range is None,
             self.device,
         )
 

@@ -470,8 +470,7 @@ class PPO:
         """
         start = time.perf_counter()
         self.is_between_epochs = False
-        if self.config.learning_rate_schedule == "linear":
-            self._update.scale_learning_rates(1.0 - self._epoch / self.config.epochs)
+        self._update.remaining = 1.0 - self._epoch / self.config.epochs
         actor_weights, critic_weights = self._weights()
         rollout = self._collector.collect(actor_weights)
         env_steps = int(np.count_nonzero(rollout.valid))
@@ -542,6 +541,7 @@ class PPO:
             advantages.reshape(-1),
             targets.reshape(-1),
             rollout.valid.reshape(-1).astype(np.float32) if self._collector.ignores_actions else None,
+            None if self.config.value_clip_range is None else values.reshape(-1),
         )
         return batch, values
 

@@ -163,6 +163,8 @@ def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
         "gamma": ("--gamma", 0.9),
         "gae_lambda": ("--gae-lambda", 0.8),
         "clip_ratio": ("--clip-ratio", 0.3),
+        "clip_ratio_schedule": ("--clip-ratio-schedule", "linear"),
+        "value_clip_range": ("--value-clip-range", 0.4),
         "target_kl": ("--target-kl", 0.5),
         "entropy_coefficient": ("--entropy-coefficient", 0.01),
         "advantage_normalization": ("--advantage-normalization", "minibatch"),

@@ -203,6 +203,10 @@ ALGORITHM: Decorator = cloup.option_group(
     _number("--gamma", "gamma", "Discount factor."),
     _number("--gae-lambda", "gae_lambda", "Lambda of generalized advantage estimation."),
     _number("--clip-ratio", "clip_ratio", "Epsilon of the clipped objective."),
+    _choice("--clip-ratio-schedule", "clip_ratio_schedule", "Constant, or falling to 0 after the last epoch."),
+    _optional_number(
+        "--value-clip-range", "value_clip_range", "Distance from the old values at which the critic's loss is clipped."
+    ),
     _optional_number(
         "--target-kl", "target_kl", "A policy update ends when the estimated KL divergence exceeds 1.5 times this."
     ),

@@ -71,6 +71,27 @@ def mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
     return tf.reduce_mean(values if weights is None else values * tf.cast(weights, values.dtype))
 
 
+def squared_errors(
+    values: tf.Tensor, targets: tf.Tensor, old_values: tf.Tensor | None, clip_range: float | tf.Tensor
+) -> tf.Tensor:
+    """Return the squared error of each value or, where it is larger, that of the value clipped to near the old one.
+
+    The clipped loss is that of OpenAI's ``baselines`` (Huang et al., "The 37 Implementation Details of PPO", 2022,
+    detail 9).
+
+    Args:
+        values: Shape (B,).
+        targets: Shape (B,).
+        old_values: Those of the critic before the update, shape (B,); None where nothing is clipped.
+        clip_range: How far from them a value may be.
+    """
+    errors = tf.square(targets - values)
+    if old_values is None:
+        return errors
+    clipped = old_values + tf.clip_by_value(values - old_values, -clip_range, clip_range)
+    return tf.maximum(errors, tf.square(targets - clipped))
+
+
 def clipped_to_norm(gradient: tf.Tensor, largest: float | tf.Tensor) -> tf.Tensor:
     """Return a gradient, shape (P,), scaled down to a norm where its own is larger (Pascanu et al. 2013, algorithm 1).
 

@@ -26,6 +26,7 @@ class UpdateBatch(NamedTuple):
         advantages: Shape (B,), float32; normalized over the rollout where the configuration says so.
         value_targets: What the critic regresses on, shape (B,), float32.
         weights: How much each counts in means, at least 0, shape (B,), float32; None where all count alike.
+        values: The critic's values before the update, shape (B,), float32; None where its loss is not clipped.
     """
 
     observations: npt.NDArray[np.float32]
@@ -34,6 +35,7 @@ class UpdateBatch(NamedTuple):
     advantages: npt.NDArray[np.float32]
     value_targets: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32] | None = None
+    values: npt.NDArray[np.float32] | None = None
 
 
 def with_weights_of_mean_one(batch: UpdateBatch) -> UpdateBatch:

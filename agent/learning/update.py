@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..config import PPOConfig
 from ..environments.spaces import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
-from .losses import action_log_probs, clipped_objectives, clipped_to_norm, entropies, mean
+from .losses import action_log_probs, clipped_objectives, clipped_to_norm, entropies, mean, squared_errors
 from .minibatches import UpdateBatch, mean_over_pieces, minibatch_indices, of_each, with_weights_of_mean_one
 from .networks import FlatWeights, differentiable_outputs
 from .packing import Layout, Packing, layout_of
@@ -43,42 +44,50 @@ class UpdateMetrics(NamedTuple):
 
 
 class Hyperparameters(NamedTuple):
-    """The numbers of a configuration that the compiled graphs read: variables of shape (), float32.
+    """The numbers of a configuration that the compiled graphs are given: numbers outside of them, tensors inside.
 
-    A constant would be compiled into the graphs, and another configuration would compile them again.
+    As constants they would be compiled into the graphs, and another configuration would compile them again.
 
     Attributes:
         clip_ratio: Epsilon of the clipped objective.
         kl_threshold: KL divergence beyond which the actor is not updated further; infinite for none.
         max_gradient_norm: Norm to which gradients are scaled down; infinite for none.
         entropy_coefficient: Weight of the entropy in the actor's objective.
+        value_clip_range: How far a value may be from the old one before its loss is clipped, where it is.
+        policy_learning_rate: Adam's learning rate for the actor.
+        value_learning_rate: Adam's learning rate for the critic.
         adam_epsilon: Adam's epsilon.
     """
 
-    clip_ratio: tf.Variable
-    kl_threshold: tf.Variable
-    max_gradient_norm: tf.Variable
-    entropy_coefficient: tf.Variable
-    adam_epsilon: tf.Variable
+    clip_ratio: Any
+    kl_threshold: Any
+    max_gradient_norm: Any
+    entropy_coefficient: Any
+    value_clip_range: Any
+    policy_learning_rate: Any
+    value_learning_rate: Any
+    adam_epsilon: Any
 
     @classmethod
-    def of(cls, config: PPOConfig) -> Hyperparameters:
-        """Return new variables with the numbers of a configuration."""
-        variables = cls(*(tf.Variable(0.0, trainable=False, name=name) for name in cls._fields))
-        variables.assign(config)
-        return variables
+    def of(cls, config: PPOConfig, remaining: float) -> Hyperparameters:
+        """Return those of a configuration.
 
-    def assign(self, config: PPOConfig) -> None:
-        """Take over the numbers of a configuration."""
-        numbers = {
-            "clip_ratio": config.clip_ratio,
-            "kl_threshold": config.kl_threshold,
-            "max_gradient_norm": math.inf if config.max_gradient_norm is None else config.max_gradient_norm,
-            "entropy_coefficient": config.entropy_coefficient,
-            "adam_epsilon": config.adam_epsilon,
-        }
-        for name, variable in self._asdict().items():
-            variable.assign(numbers[name])
+        Args:
+            config: The configuration.
+            remaining: Which share of the training is left, from 1 to 0, for those that fall with it.
+        """
+        rate = remaining if config.learning_rate_schedule == "linear" else 1.0
+        clip = remaining if config.clip_ratio_schedule == "linear" else 1.0
+        return cls(
+            clip_ratio=clip * config.clip_ratio,
+            kl_threshold=config.kl_threshold,
+            max_gradient_norm=math.inf if config.max_gradient_norm is None else config.max_gradient_norm,
+            entropy_coefficient=config.entropy_coefficient,
+            value_clip_range=math.inf if config.value_clip_range is None else clip * config.value_clip_range,
+            policy_learning_rate=rate * config.policy_learning_rate,
+            value_learning_rate=rate * config.value_learning_rate,
+            adam_epsilon=config.adam_epsilon,
+        )
 
 
 class PPOUpdate:
@@ -86,7 +95,10 @@ class PPOUpdate:
 
     The two networks share nothing, so their loops are two compiled graphs called side by side. The loops run over rows
     of minibatch indices; with full batches the indices are not used. Shapes are compiled into the graphs; the numbers
-    of a configuration are not: the graphs read them when they run.
+    of a configuration are not.
+
+    Attributes:
+        remaining: Which share of the training is left, from 1 to 0: some numbers fall with it.
     """
 
     def __init__(self, actor: keras.Model, critic: keras.Model, head: ActionHead, config: PPOConfig) -> None:
@@ -103,17 +115,16 @@ class PPOUpdate:
         self._critic_weights = FlatWeights(critic)
         self._config = config
         self._observation_size = actor.input_shape[-1]
-        self._rates_factor = 1.0
-        self._hyperparameters = Hyperparameters.of(config)
-        # Adam computes with a variable as with a number.
+        self.remaining = 1.0
+        # A variable, for each update to assign; Adam computes with it as with a number.
         self.policy_optimizer, self.value_optimizer = (
-            keras.optimizers.Adam(rate, epsilon=self._hyperparameters.adam_epsilon)
+            keras.optimizers.Adam(rate, epsilon=tf.Variable(config.adam_epsilon, trainable=False, dtype=tf.float32))
             for rate in (config.policy_learning_rate, config.value_learning_rate)
         )
         self.policy_optimizer.build([self._actor_weights.vector])
         self.value_optimizer.build([self._critic_weights.vector])
-        # By the layout of what they are given: one with weights, one without.
-        self._compiled: dict[Layout, tuple[Packing, Any]] = {}
+        # By what they are given: with weights and old values, or without.
+        self._compiled: dict[tuple[tuple[str, ...], Layout], tuple[Packing, Any]] = {}
 
     def __call__(self, batch: UpdateBatch, generator: np.random.Generator) -> UpdateMetrics:
         """Run one whole update.
@@ -135,17 +146,14 @@ class PPOUpdate:
             config: Agrees with the last one in ``compiled_settings``.
         """
         self._config = config
-        self._hyperparameters.assign(config)
-        for optimizer in (self.policy_optimizer, self.value_optimizer):
+        self.remaining = 1.0
+        for optimizer, rate in (
+            (self.policy_optimizer, config.policy_learning_rate),
+            (self.value_optimizer, config.value_learning_rate),
+        ):
             for variable in optimizer.variables:
                 variable.assign(keras.ops.zeros_like(variable))
-        self.scale_learning_rates(1.0)
-        self.policy_optimizer.learning_rate = config.policy_learning_rate
-        self.value_optimizer.learning_rate = config.value_learning_rate
-
-    def scale_learning_rates(self, factor: float) -> None:
-        """Let both learning rates be a multiple of the configuration's from the next update on."""
-        self._rates_factor = factor
+            optimizer.learning_rate = rate
 
     def compile(self, *, is_weighted: bool = False) -> None:
         """Trace and compile the graphs, without changing any weight.
@@ -158,38 +166,38 @@ class PPOUpdate:
         observations = np.zeros((size, self._observation_size), dtype=np.float32)
         weights = zeros if is_weighted else None
         actions = np.zeros((size, *self._head.action_shape), dtype=np.int32)
-        batch = UpdateBatch(observations, actions, zeros, zeros, zeros, weights)
+        values = None if self._config.value_clip_range is None else zeros
+        batch = UpdateBatch(observations, actions, zeros, zeros, zeros, weights, values)
         self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
 
     def _run(
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
     ) -> UpdateMetrics:
-        config = self._config
+        given = {name: array for name, array in batch._asdict().items() if array is not None}
         limits = np.array([policy_iterations, value_iterations], dtype=np.int32)
-        rates = self._rates_factor * np.array([config.policy_learning_rate, config.value_learning_rate])
-        arrays = [array for array in batch if array is not None] + [indices, limits, rates.astype(np.float32)]
-        layout = layout_of(arrays)
-        if layout not in self._compiled:
-            packing = Packing(layout)
-            self._compiled[layout] = packing, self._both_loops(packing)
-        packing, update = self._compiled[layout]
+        numbers = np.array(Hyperparameters.of(self._config, self.remaining), dtype=np.float32)
+        arrays = [*given.values(), indices, limits, numbers]
+        key = tuple(given), layout_of(arrays)
+        if key not in self._compiled:
+            packing = Packing(key[1])
+            self._compiled[key] = packing, self._both_loops(packing, key[0])
+        packing, update = self._compiled[key]
         policy_figures, iterations, value_loss = update(*packing.pack(arrays))
         kl, policy_loss, entropy, clip_fraction = policy_figures.numpy().tolist()
         return UpdateMetrics(kl, policy_loss, entropy, clip_fraction, int(iterations), float(value_loss))
 
-    def _both_loops(self, packing: Packing) -> Any:
-        """Return a graph that runs both loops side by side on the vectors of a packing."""
+    def _both_loops(self, packing: Packing, names: Sequence[str]) -> Any:
+        """Return a graph that runs both loops side by side on the vectors of a packing, whose batch has these parts."""
 
-        def compiled(loop: Callable[..., Any], optimizer: keras.optimizers.Optimizer, place: int) -> Any:
+        def compiled(loop: Callable[..., Any], place: int) -> Any:
             def unpacking_loop(numbers: tf.Tensor, integers: tf.Tensor) -> Any:
-                *arrays, indices, limits, rates = packing.unpack(numbers, integers)
-                optimizer.learning_rate.assign(rates[place])
-                return loop(UpdateBatch(*arrays), indices, limits[place])
+                *arrays, indices, limits, hyperparameters = packing.unpack(numbers, integers)
+                batch = UpdateBatch(**dict(zip(names, arrays, strict=True)))
+                return loop(batch, indices, limits[place], Hyperparameters(*tf.unstack(hyperparameters)))
 
             return tf.function(unpacking_loop, jit_compile=True, autograph=False)
 
-        policy_loop = compiled(self._policy_loop, self.policy_optimizer, 0)
-        value_loop = compiled(self._value_loop, self.value_optimizer, 1)
+        policy_loop, value_loop = compiled(self._policy_loop, 0), compiled(self._value_loop, 1)
 
         # Written with TensorFlow's own control flow: AutoGraph would leave a temporary file for every function.
         def both_loops(numbers: tf.Tensor, integers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -199,26 +207,29 @@ class PPOUpdate:
         return tf.function(both_loops, autograph=False).get_concrete_function(*packing.vectors)
 
     def _policy_loop(
-        self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor
+        self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor, given: Hyperparameters
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Step the actor until the KL divergence after a step exceeds the threshold, or ``num_iterations`` times.
 
         The gradient of the next step and the KL divergence after the last one come from one forward pass: both are
         taken at the same weights.
         """
-        weights = self._actor_weights
+        weights, optimizer = self._actor_weights, self.policy_optimizer
         weights.read()
+        optimizer.learning_rate.assign(given.policy_learning_rate)
+        optimizer.epsilon.assign(given.adam_epsilon)
+        gradient_of = partial(self._policy_gradient, given=given)
         last_row = tf.shape(indices)[0] - 1
 
         def step(iteration: tf.Tensor, _: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, ...]:
             minibatch = with_weights_of_mean_one(self._minibatch(batch, indices, tf.minimum(iteration, last_row)))
             minibatch = minibatch._replace(advantages=self._advantages(minibatch))
-            figures, gradient = mean_over_pieces(self._policy_gradient, minibatch, [(4,), weights.vector.shape])
+            figures, gradient = mean_over_pieces(gradient_of, minibatch, [(4,), weights.vector.shape])
             # A KL divergence that is not a number compares false and ends the loop too.
-            goes_on = (iteration < num_iterations) & (figures[0] <= self._hyperparameters.kl_threshold)
+            goes_on = (iteration < num_iterations) & (figures[0] <= given.kl_threshold)
 
             def take_step() -> tf.Tensor:
-                self._step(self.policy_optimizer, weights, gradient)
+                optimizer.apply([clipped_to_norm(gradient, given.max_gradient_norm)], [weights.vector])
                 return iteration + 1
 
             return tf.cond(goes_on, take_step, lambda: iteration), figures, goes_on
@@ -229,9 +240,9 @@ class PPOUpdate:
         weights.write()
         return figures, iterations
 
-    def _policy_gradient(self, batch: UpdateBatch) -> list[tf.Tensor]:
+    def _policy_gradient(self, batch: UpdateBatch, given: Hyperparameters) -> list[tf.Tensor]:
         """Return four figures of the policy, in the order of UpdateMetrics, and the flat gradient of its loss."""
-        weights, clip_ratio = self._actor_weights.split(), self._hyperparameters.clip_ratio
+        weights, clip_ratio = self._actor_weights.split(), given.clip_ratio
         with tf.GradientTape() as tape:
             tape.watch(weights)
             logits = differentiable_outputs(weights, batch.observations)
@@ -239,7 +250,7 @@ class PPOUpdate:
             ratios = tf.exp(log_probs - batch.log_probs)
             entropy = mean(entropies(logits, self._head.sizes), batch.weights)
             policy_loss = -mean(clipped_objectives(ratios, batch.advantages, clip_ratio), batch.weights)
-            loss = policy_loss - self._hyperparameters.entropy_coefficient * entropy
+            loss = policy_loss - given.entropy_coefficient * entropy
         gradient = FlatWeights.flattened(tape.gradient(loss, weights))
         is_clipped = tf.cast(tf.abs(ratios - 1.0) > clip_ratio, tf.float32)
         kl = mean(batch.log_probs - log_probs, batch.weights)
@@ -255,15 +266,20 @@ class PPOUpdate:
         quotients = centred / tf.maximum(deviation, EQUAL_DEVIATION)
         return tf.cast(tf.where(deviation <= EQUAL_DEVIATION, tf.zeros_like(centred), quotients), tf.float32)
 
-    def _value_loop(self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor) -> tf.Tensor:
+    def _value_loop(
+        self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor, given: Hyperparameters
+    ) -> tf.Tensor:
         """Step the critic ``num_iterations`` times on the mean squared error; return the last one."""
-        weights = self._critic_weights
+        weights, optimizer = self._critic_weights, self.value_optimizer
         weights.read()
+        optimizer.learning_rate.assign(given.value_learning_rate)
+        optimizer.epsilon.assign(given.adam_epsilon)
+        gradient_of = partial(self._value_gradient, given=given)
 
         def step(iteration: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             minibatch = with_weights_of_mean_one(self._minibatch(batch, indices, iteration))
-            loss, gradient = mean_over_pieces(self._value_gradient, minibatch, [(), weights.vector.shape])
-            self._step(self.value_optimizer, weights, gradient)
+            loss, gradient = mean_over_pieces(gradient_of, minibatch, [(), weights.vector.shape])
+            optimizer.apply([clipped_to_norm(gradient, given.max_gradient_norm)], [weights.vector])
             return iteration + 1, loss
 
         _, loss = tf.while_loop(
@@ -272,17 +288,16 @@ class PPOUpdate:
         weights.write()
         return loss
 
-    def _value_gradient(self, batch: UpdateBatch) -> list[tf.Tensor]:
+    def _value_gradient(self, batch: UpdateBatch, given: Hyperparameters) -> list[tf.Tensor]:
         """Return the critic's loss and its flat gradient at the current weights."""
         weights = self._critic_weights.split()
         with tf.GradientTape() as tape:
             tape.watch(weights)
             values = tf.squeeze(differentiable_outputs(weights, batch.observations), axis=1)
-            loss = mean(tf.square(batch.value_targets - values), batch.weights)
+            loss = mean(
+                squared_errors(values, batch.value_targets, batch.values, given.value_clip_range), batch.weights
+            )
         return [loss, FlatWeights.flattened(tape.gradient(loss, weights))]
-
-    def _step(self, optimizer: keras.optimizers.Optimizer, weights: FlatWeights, gradient: tf.Tensor) -> None:
-        optimizer.apply([clipped_to_norm(gradient, self._hyperparameters.max_gradient_norm)], [weights.vector])
 
     def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
         if self._config.gradient_batch_size == self._config.rollout_size:

@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from agent import PRESETS
 from agent.environments.spaces import ActionHead
 from agent.kernels.shuffling import shuffled_passes
-from agent.learning.losses import clipped_objectives
+from agent.learning.losses import clipped_objectives, squared_errors
 from agent.learning.minibatches import UpdateBatch, minibatch_indices, number_of_pieces
 from agent.learning.networks import build_actor, build_critic
 from agent.learning.packing import Packing, layout_of
@@ -50,7 +50,7 @@ def eager_policy_update(actor, batch, minibatches, config, optimizer=None):
     """Step, then measure the KL divergence on the next minibatch, one operation at a time."""
     optimizer = optimizer or keras.optimizers.Adam(config.policy_learning_rate)
     limit = config.max_gradient_norm or np.inf
-    rows = [UpdateBatch(*(array[row] for array in batch[:-1])) for row in minibatches]
+    rows = [UpdateBatch(*(array[row] for array in batch[:5])) for row in minibatches]
     for iteration, row in enumerate(rows, start=1):
         with tf.GradientTape() as tape:
             advantages = row.advantages
@@ -89,7 +89,13 @@ def eager_value_update(critic, batch, minibatches, config, optimizer=None):
     optimizer = optimizer or keras.optimizers.Adam(config.value_learning_rate)
     for row in minibatches:
         with tf.GradientTape() as tape:
-            loss = keras.ops.mean((batch.value_targets[row] - critic(batch.observations[row])[:, 0]) ** 2)
+            values, targets = critic(batch.observations[row])[:, 0], batch.value_targets[row]
+            errors = (targets - values) ** 2
+            if batch.values is not None:
+                old, limit = batch.values[row], config.value_clip_range
+                clipped = old + keras.ops.minimum(keras.ops.maximum(values - old, -limit), limit)
+                errors = keras.ops.maximum(errors, (targets - clipped) ** 2)
+            loss = keras.ops.mean(errors)
         limit = config.max_gradient_norm or np.inf
         gradients = clipped_to(limit, tape.gradient(loss, critic.trainable_variables))
         optimizer.apply_gradients(zip(gradients, critic.trainable_variables, strict=True))
@@ -107,7 +113,13 @@ def assert_same_weights(actual, expected):
         {"target_kl": 0.002},
         {"target_kl": None, "minibatch_size": 64, "advantage_normalization": "minibatch"},
         # Computed in three pieces.
-        {"target_kl": None, "steps_per_epoch": 2100, "entropy_coefficient": 0.5, "max_gradient_norm": 0.05},
+        {
+            "target_kl": None,
+            "steps_per_epoch": 2100,
+            "entropy_coefficient": 0.5,
+            "max_gradient_norm": 0.05,
+            "value_clip_range": 0.3,
+        },
         *(
             pytest.param(changes, marks=pytest.mark.slow)
             for changes in (
@@ -131,6 +143,8 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
     actor, critic = networks()
     expected_actor, expected_critic = networks()
     batch = batch_of(config.rollout_size, actor)
+    if config.value_clip_range is not None:
+        batch = batch._replace(values=np.float32(critic(batch.observations)[:, 0]) + 0.1)
     if config.minibatch_size is None:
         minibatches = [np.arange(config.rollout_size)] * 12
     else:
@@ -166,7 +180,7 @@ def test_what_has_no_weight_takes_no_part_in_an_update(normalization):
     weights = np.ones(2100, dtype=np.float32)
     weights[others] = 0.0
     mixed = []
-    for array in counted[:-1]:
+    for array in counted[:5]:
         rows = np.full((2100, *array.shape[1:]), 1, dtype=array.dtype)
         rows[weights == 1.0] = array
         mixed.append(rows)
@@ -324,3 +338,34 @@ def test_arrays_of_another_type_are_refused():
     batch = batch_of(SMALL.rollout_size, actor)
     with pytest.raises(TypeError, match="must be arrays of float32 or int32, got int64"):
         PPOUpdate(actor, critic, TWO, SMALL)(batch._replace(actions=batch.actions.astype(np.int64)), None)
+
+
+def test_what_falls_with_the_training_is_that_share_of_what_it_was():
+    falling = SMALL.replace(
+        learning_rate_schedule="linear", clip_ratio_schedule="linear", value_clip_range=0.5, target_kl=None
+    )
+    results = []
+    for config, remaining in (
+        (falling, 0.5),
+        (
+            falling.replace(
+                clip_ratio=0.1, policy_learning_rate=1.5e-3, value_learning_rate=5e-4, value_clip_range=0.25
+            ),
+            1,
+        ),
+    ):
+        actor, critic = networks()
+        update = PPOUpdate(actor, critic, TWO, config)
+        update.remaining = remaining
+        batch = batch_of(config.rollout_size, actor)._replace(values=np.zeros(config.rollout_size, dtype=np.float32))
+        results.append((update(batch, None), *actor.get_weights(), *critic.get_weights()))
+    assert all(np.array_equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_a_value_that_has_moved_too_far_in_the_right_direction_is_not_moved_further():
+    values = tf.Variable([0.5, 2.0, 2.0, -2.0])
+    targets, old_values = tf.constant([1.0, 3.0, -3.0, -3.0]), tf.zeros(4)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(squared_errors(values, targets, old_values, 1.0))
+    assert tape.gradient(loss, values).numpy().tolist() == [-1.0, 0.0, 10.0, 0.0]
+    assert float(loss) == 0.25 + 4 + 25 + 4
