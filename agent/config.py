@@ -34,7 +34,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 # Fields that the configurations of older runs lack: they were as their defaults.
 _NOT_IN_OLDER_RUNS = frozenset(
-    {"adam_epsilon", "clip_ratio_schedule", "device", "env_id", "env_kwargs", "value_clip_range", "vectorization"}
+    {
+        *("adam_epsilon", "clip_ratio_schedule", "critic_hidden_sizes", "device", "env_id", "env_kwargs"),
+        *("value_clip_range", "vectorization"),
+    }
 )
 # TensorFlow counts them in 32 bits.
 _MOST_GRADIENT_STEPS = 2**31 - 1
@@ -55,6 +58,7 @@ class Settings(TypedDict, total=False):
     max_episode_steps: EpisodeLimit
     reset_each_epoch: bool
     hidden_sizes: tuple[int, ...]
+    critic_hidden_sizes: tuple[int, ...] | None
     initializer: Initializer
     gamma: float
     gae_lambda: float
@@ -100,7 +104,8 @@ class PPOConfig:
             for Gymnasium's. Evaluations play the environment as it is registered.
         reset_each_epoch: Whether every rollout starts new episodes (the paths of the last one are cut off) or goes on
             where the last one ended.
-        hidden_sizes: Units of the hidden tanh layers, of actor and critic alike.
+        hidden_sizes: Units of the hidden tanh layers.
+        critic_hidden_sizes: Those of the critic; None for the actor's.
         initializer: How kernels are initialized: Keras' default, or orthogonal with gain sqrt(2) in hidden layers,
             0.01 in the actor's last and 1 in the critic's last (Huang et al., "The 37 Implementation Details of
             PPO", 2022, detail 2).
@@ -143,6 +148,7 @@ class PPOConfig:
     max_episode_steps: EpisodeLimit = REGISTERED
     reset_each_epoch: bool = False
     hidden_sizes: tuple[int, ...] = (64, 64)
+    critic_hidden_sizes: tuple[int, ...] | None = None
     initializer: Initializer = "orthogonal"
     gamma: float = 0.99
     gae_lambda: float = 0.95
@@ -186,10 +192,11 @@ class PPOConfig:
             checked_integer("max_episode_steps", self.max_episode_steps, minimum=1, maximum=None)
         if self.minibatch_size is not None:
             checked_integer("minibatch_size", self.minibatch_size, minimum=1)
-        if not isinstance(self.hidden_sizes, tuple) or not self.hidden_sizes:
-            raise TypeError(f"hidden_sizes must be a non-empty tuple of integers, got {self.hidden_sizes!r}.")
-        for size in self.hidden_sizes:
-            checked_integer("hidden_sizes", size, minimum=1)
+        for name, sizes in (("hidden_sizes", self.hidden_sizes), ("critic_hidden_sizes", self.critic_sizes)):
+            if not isinstance(sizes, tuple) or not sizes:
+                raise TypeError(f"{name} must be a non-empty tuple of integers, got {sizes!r}.")
+            for size in sizes:
+                checked_integer(name, size, minimum=1)
         checked_number("gamma", self.gamma, above=0.0, maximum=1.0)
         checked_number("gae_lambda", self.gae_lambda, minimum=0.0, maximum=1.0)
         for name in ("clip_ratio", "policy_learning_rate", "value_learning_rate", "adam_epsilon"):
@@ -209,6 +216,11 @@ class PPOConfig:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+
+    @property
+    def critic_sizes(self) -> tuple[int, ...]:
+        """Units of the critic's hidden layers."""
+        return self.hidden_sizes if self.critic_hidden_sizes is None else self.critic_hidden_sizes
 
     @property
     def num_steps(self) -> int:
@@ -257,6 +269,7 @@ class PPOConfig:
             self.gradient_batch_size,
             max(self.policy_update_epochs, self.value_update_epochs),
             self.hidden_sizes,
+            self.critic_sizes,
             self.advantage_normalization == "minibatch",
             self.value_clip_range is None,
             self.device,
@@ -287,8 +300,9 @@ class PPOConfig:
             raise ValueError(f"the configuration lacks {', '.join(missing)}.")
         if unknown := [name for name in fields if name not in names]:
             raise ValueError(f"the configuration holds {', '.join(unknown)}, which this version does not know.")
-        sizes = fields["hidden_sizes"]
-        return cls(**{**fields, "hidden_sizes": tuple(sizes) if isinstance(sizes, list) else sizes})
+        # JSON has lists for tuples.
+        values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serializable values."""

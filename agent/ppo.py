@@ -73,10 +73,10 @@ def _seeds_of(config: PPOConfig) -> _Seeds:
 
 def _new_networks(config: PPOConfig, spec: EnvironmentSpec, seeds: _Seeds) -> tuple[keras.Model, keras.Model]:
     """Return an actor and a critic with their initial weights."""
-    size, sizes, initializer = spec.observation_size, config.hidden_sizes, config.initializer
+    size, outputs, initializer = spec.observation_size, spec.action_head.num_outputs, config.initializer
     return (
-        build_actor(size, spec.action_head.num_outputs, sizes, as_integer(seeds.actor), initializer),
-        build_critic(size, sizes, as_integer(seeds.critic), initializer),
+        build_actor(size, outputs, config.hidden_sizes, as_integer(seeds.actor), initializer),
+        build_critic(size, config.critic_sizes, as_integer(seeds.critic), initializer),
     )
 
 

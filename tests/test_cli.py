@@ -159,6 +159,7 @@ def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
         "max_episode_steps": ("--max-episode-steps", None),
         "reset_each_epoch": ("--reset-each-epoch", True),
         "hidden_sizes": ("--hidden-sizes", [8, 9]),
+        "critic_hidden_sizes": ("--critic-hidden-sizes", [7]),
         "initializer": ("--initializer", "glorot_uniform"),
         "gamma": ("--gamma", 0.9),
         "gae_lambda": ("--gae-lambda", 0.8),

@@ -191,9 +191,16 @@ NETWORKS: Decorator = cloup.option_group(
     _setting(
         "--hidden-sizes",
         "hidden_sizes",
-        "Units of the hidden tanh layers, of actor and critic alike.",
+        "Units of the hidden tanh layers.",
         metavar="N,N,...",
         callback=_sizes,
+    ),
+    _setting(
+        "--critic-hidden-sizes",
+        "critic_hidden_sizes",
+        "Those of the critic; none: the actor's.",
+        metavar="N,N,...|none",
+        callback=or_none(integers_of_list, "a list of whole numbers"),
     ),
     _choice("--initializer", "initializer", "How kernels are initialized."),
 )

@@ -179,10 +179,10 @@ def _parsed_value(field: str, text: str) -> Any:
     """Return a value as the configuration takes it; whether the field allows it is the configuration's to say."""
     if field in CHOICES:
         return text
-    if field == "hidden_sizes":
-        return tuple(_parsed_number(size) for size in text.split("x"))
     if text.lower() == _NONE:
         return None
+    if field in ("hidden_sizes", "critic_hidden_sizes"):
+        return tuple(_parsed_number(size) for size in text.split("x"))
     if text.lower() in _BOOLEANS:
         return _BOOLEANS[text.lower()]
     return _parsed_number(text)

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from agent import PPO, adapted_preset
 from agent.learning.networks import build_actor, build_critic, differentiable_outputs
 from agent.process.backend import keras, tf
 
@@ -49,3 +50,15 @@ def test_a_seed_fixes_the_initial_weights():
     kernels = build_actor(4, 2, (4, 4), seed=1).get_weights()[::2]
     assert not np.array_equal(kernels[0], kernels[1])
     assert isinstance(build_critic(4, (8,), seed=0), keras.Model)
+
+
+def test_the_critic_may_have_layers_of_its_own():
+    config = adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,), critic_hidden_sizes=(5, 6))
+    ppo = PPO(config)
+    assert [weight.shape for weight in ppo.actor.get_weights()[::2]] == [(4, 4), (4, 2)]
+    assert [weight.shape for weight in ppo.critic.get_weights()[::2]] == [(4, 5), (5, 6), (6, 1)]
+    before = ppo.critic.get_weights()
+    assert np.isfinite(ppo.train_epoch().value_loss)
+    assert all((one != other).any() for one, other in zip(before[::2], ppo.critic.get_weights()[::2], strict=True))
+    with pytest.raises(ValueError, match="compiled_settings"):
+        ppo.restart(config.replace(critic_hidden_sizes=None))
