@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 from .validation import checked_integer, checked_number, plain_number
 
 ValueTarget = Literal["rewards_to_go", "lambda_returns"]
+Activation = Literal["tanh", "relu", "elu", "silu"]
 Initializer = Literal["glorot_uniform", "orthogonal"]
 Schedule = Literal["constant", "linear"]
 AdvantageNormalization = Literal["rollout", "minibatch", "none"]
@@ -23,6 +24,7 @@ REGISTERED: Registered = "registered"
 """In the place of a number: what Gymnasium's registry says of the environment."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "activation": get_args(Activation),
     "initializer": get_args(Initializer),
     "value_target": get_args(ValueTarget),
     "advantage_normalization": get_args(AdvantageNormalization),
@@ -35,7 +37,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 # Fields that the configurations of older runs lack: they were as their defaults.
 _NOT_IN_OLDER_RUNS = frozenset(
     {
-        *("adam_epsilon", "clip_ratio_schedule", "critic_hidden_sizes", "device", "env_id", "env_kwargs"),
+        *("activation", "adam_epsilon", "clip_ratio_schedule", "critic_hidden_sizes", "device", "env_id", "env_kwargs"),
         *("value_clip_range", "vectorization"),
     }
 )
@@ -59,6 +61,7 @@ class Settings(TypedDict, total=False):
     reset_each_epoch: bool
     hidden_sizes: tuple[int, ...]
     critic_hidden_sizes: tuple[int, ...] | None
+    activation: Activation
     initializer: Initializer
     gamma: float
     gae_lambda: float
@@ -104,8 +107,9 @@ class PPOConfig:
             for Gymnasium's. Evaluations play the environment as it is registered.
         reset_each_epoch: Whether every rollout starts new episodes (the paths of the last one are cut off) or goes on
             where the last one ended.
-        hidden_sizes: Units of the hidden tanh layers.
+        hidden_sizes: Units of the hidden layers.
         critic_hidden_sizes: Those of the critic; None for the actor's.
+        activation: Of the hidden layers.
         initializer: How kernels are initialized: Keras' default, or orthogonal with gain sqrt(2) in hidden layers,
             0.01 in the actor's last and 1 in the critic's last (Huang et al., "The 37 Implementation Details of
             PPO", 2022, detail 2).
@@ -149,6 +153,7 @@ class PPOConfig:
     reset_each_epoch: bool = False
     hidden_sizes: tuple[int, ...] = (64, 64)
     critic_hidden_sizes: tuple[int, ...] | None = None
+    activation: Activation = "tanh"
     initializer: Initializer = "orthogonal"
     gamma: float = 0.99
     gae_lambda: float = 0.95
@@ -270,6 +275,7 @@ class PPOConfig:
             max(self.policy_update_epochs, self.value_update_epochs),
             self.hidden_sizes,
             self.critic_sizes,
+            self.activation,
             self.advantage_normalization == "minibatch",
             self.value_clip_range is None,
             self.device,

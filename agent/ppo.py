@@ -73,10 +73,11 @@ def _seeds_of(config: PPOConfig) -> _Seeds:
 
 def _new_networks(config: PPOConfig, spec: EnvironmentSpec, seeds: _Seeds) -> tuple[keras.Model, keras.Model]:
     """Return an actor and a critic with their initial weights."""
-    size, outputs, initializer = spec.observation_size, spec.action_head.num_outputs, config.initializer
+    size, outputs = spec.observation_size, spec.action_head.num_outputs
+    kind = config.initializer, config.activation
     return (
-        build_actor(size, outputs, config.hidden_sizes, as_integer(seeds.actor), initializer),
-        build_critic(size, config.critic_sizes, as_integer(seeds.critic), initializer),
+        build_actor(size, outputs, config.hidden_sizes, as_integer(seeds.actor), *kind),
+        build_critic(size, config.critic_sizes, as_integer(seeds.critic), *kind),
     )
 
 
@@ -560,7 +561,7 @@ class PPO:
     def _weights(self) -> list[MLPWeights]:
         """Return what actor and critic have now, in the form the kernels take."""
         with computing_on(self.config.device):
-            return [padded_weights(weights) for weights in self._read_weights()]
+            return [padded_weights(weights, self.config.activation) for weights in self._read_weights()]
 
     def _actor_weights(self) -> MLPWeights:
         return self._weights()[0]

@@ -160,6 +160,7 @@ def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
         "reset_each_epoch": ("--reset-each-epoch", True),
         "hidden_sizes": ("--hidden-sizes", [8, 9]),
         "critic_hidden_sizes": ("--critic-hidden-sizes", [7]),
+        "activation": ("--activation", "silu"),
         "initializer": ("--initializer", "glorot_uniform"),
         "gamma": ("--gamma", 0.9),
         "gae_lambda": ("--gae-lambda", 0.8),

@@ -191,7 +191,7 @@ NETWORKS: Decorator = cloup.option_group(
     _setting(
         "--hidden-sizes",
         "hidden_sizes",
-        "Units of the hidden tanh layers.",
+        "Units of the hidden layers.",
         metavar="N,N,...",
         callback=_sizes,
     ),
@@ -202,6 +202,7 @@ NETWORKS: Decorator = cloup.option_group(
         metavar="N,N,...|none",
         callback=or_none(integers_of_list, "a list of whole numbers"),
     ),
+    _choice("--activation", "activation", "Of the hidden layers."),
     _choice("--initializer", "initializer", "How kernels are initialized."),
 )
 

@@ -2,14 +2,14 @@
 
 Activations lie as (unit, environment), so that vector registers hold environments. Weights are padded with zeros to
 multiples of ``TILE_OUTPUTS`` units, the environments to multiples of ``TILE_WIDTH`` (:mod:`agent.kernels.tiles`);
-padded units stay 0 through tanh. One environment alone is computed over vectors of units instead.
+padded units stay 0 through activations. One environment alone is computed over vectors of units instead.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,14 @@ import numpy.typing as npt
 from fastcartpole.kernels import kernel
 from fastcartpole.threads import in_ranges
 
+from ..config import Activation
 from .tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 
 # tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,
 # beyond which tanh is 1 to float32's precision. Relative error of the fit 2.1e-8; evaluated in float32, at most 3.5e-7
 # from tanh.
 _TANH_LIMIT = np.float32(9.0)
+_SILU_LIMIT = np.float32(18.0)
 _P0, _P1, _P2, _P3, _P4 = (
     np.float32(c)
     for c in (
@@ -38,6 +40,10 @@ _Q0, _Q1, _Q2, _Q3, _Q4 = (
     for c in (1.0, 0.46714296699564706, 0.02587677966260407, 0.00032855462332176974, 7.776047319326089e-07)
 )
 
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_TANH, _RELU, _ELU, _SILU = range(4)
+_ACTIVATIONS: dict[Activation, int] = {"tanh": _TANH, "relu": _RELU, "elu": _ELU, "silu": _SILU}
+
 # Rows that go through the network together: their activations stay in the first-level cache. Fixed, so that the results
 # do not depend on the number of threads.
 CHUNK = 128
@@ -51,24 +57,27 @@ def num_chunks(num_rows: int) -> int:
 
 
 class MLPWeights(NamedTuple):
-    """Weights of an MLP with tanh hidden layers and a linear output layer, padded to whole tiles.
+    """Weights of an MLP with a linear output layer, padded to whole tiles.
 
     Attributes:
         sizes: Padded units of the input, hidden and output layers, shape (layers + 1,), int64.
         values: For each layer its kernel, shape (inputs, outputs), row by row, then its bias, shape (outputs,); all in
             one float32 vector.
+        activation: Of the hidden layers, as a number.
     """
 
     sizes: npt.NDArray[np.int64]
     values: npt.NDArray[np.float32]
+    activation: int
 
 
-def padded_weights(weights: Sequence[npt.NDArray[np.float32]]) -> MLPWeights:
+def padded_weights(weights: Sequence[npt.NDArray[np.float32]], activation: Activation = "tanh") -> MLPWeights:
     """Return the weights of a Keras MLP in the form the kernels take.
 
     Args:
         weights: Alternating kernels, shape (inputs, outputs), and biases, shape (outputs,), as ``Model.get_weights()``
             returns them.
+        activation: Of the hidden layers.
 
     Returns:
         The padded weights.
@@ -80,7 +89,7 @@ def padded_weights(weights: Sequence[npt.NDArray[np.float32]]) -> MLPWeights:
         padded = values[end - math.prod(shape) : end].reshape(shape)
         padded[tuple(map(slice, array.shape))] = array
     sizes = [shapes[0][0]] + [size for (size,) in shapes[1::2]]
-    return MLPWeights(np.array(sizes, dtype=np.int64), values)
+    return MLPWeights(np.array(sizes, dtype=np.int64), values, _ACTIVATIONS[activation])
 
 
 @kernel()
@@ -107,15 +116,38 @@ def dense_layer(
             multiply_tile(layer_kernel, num_inputs, bias, inputs, outputs, width, column, output)
 
 
+@kernel(fastmath={"fast"}, inlined=True)
+def _tanh(value: np.float32) -> np.float32:
+    """Return the tanh of a value."""
+    x: Any = min(max(value, -_TANH_LIMIT), _TANH_LIMIT)
+    s = x * x
+    numerator = x * (_P0 + s * (_P1 + s * (_P2 + s * (_P3 + s * _P4))))
+    denominator = _Q0 + s * (_Q1 + s * (_Q2 + s * (_Q3 + s * _Q4)))
+    return numerator / denominator  # type: ignore[no-any-return]
+
+
 @kernel(fastmath={"fast"})
-def tanh_in_place(values: npt.NDArray[np.float32]) -> None:
-    """Replace each entry of ``values``, shape (K,), float32, by its tanh."""
-    for k in range(values.size):
-        x = min(max(values[k], -_TANH_LIMIT), _TANH_LIMIT)
-        s = x * x
-        numerator = x * (_P0 + s * (_P1 + s * (_P2 + s * (_P3 + s * _P4))))
-        denominator = _Q0 + s * (_Q1 + s * (_Q2 + s * (_Q3 + s * _Q4)))
-        values[k] = numerator / denominator
+def activate(values: npt.NDArray[np.float32], activation: int) -> None:
+    """Replace each entry of ``values``, shape (K,), float32, by what an activation makes of it; zeros stay zeros.
+
+    Exponentials are written as tanh, which is vectorized: e^x = (1 + tanh(x / 2)) / (1 - tanh(x / 2)).
+    """
+    if activation == _TANH:
+        for k in range(values.size):
+            values[k] = _tanh(values[k])
+    elif activation == _RELU:
+        for k in range(values.size):
+            values[k] = max(values[k], _ZERO)
+    elif activation == _ELU:
+        # x above 0, else e^x - 1.
+        for k in range(values.size):
+            half = _tanh(_HALF * min(values[k], _ZERO))
+            values[k] = max(values[k], _ZERO) + (half + half) / (_ONE - half)
+    else:
+        # SiLU: x / (1 + e^-x), which is next to nothing far below 0.
+        for k in range(values.size):
+            x = values[k]
+            values[k] = x * (_HALF + _HALF * _tanh(_HALF * x)) if x > -_SILU_LIMIT else _ZERO
 
 
 @kernel(fastmath={"fast"})
@@ -167,7 +199,7 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
         else:
             dense_layer(layer_kernel, bias, inputs, outputs, width)
         if layer < num_layers - 1:
-            tanh_in_place(outputs[: num_outputs * width])
+            activate(outputs[: num_outputs * width], weights.activation)
         activations, scratch = scratch, activations
     return activations
 

@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import Initializer
+from ..config import Activation, Initializer
 from ..errors import reason_of
 from ..process.backend import computing_on, keras, tf
 
 # Up to so many outputs, gradients of the last layer are computed column by column.
 _FEW_OUTPUTS = 2
+_ACTIVATIONS: dict[Activation, Callable[[tf.Tensor], tf.Tensor]] = {
+    "tanh": tf.tanh,
+    "relu": tf.nn.relu,
+    "elu": tf.nn.elu,
+    "silu": tf.nn.silu,
+}
 # Rows that a model of others is tried with: some take one alone, or a number of their own.
 _CHECKED_ROWS = (1, 7)
 
@@ -26,35 +32,51 @@ def build_actor(
     hidden_sizes: Sequence[int],
     seed: int,
     initializer: Initializer = "glorot_uniform",
+    activation: Activation = "tanh",
 ) -> keras.Model:
     """Return the policy network: observations (B, D), float32, to logits (B, A).
 
     Args:
         observation_size: D.
         num_outputs: A.
-        hidden_sizes: Units of the hidden tanh layers.
+        hidden_sizes: Units of the hidden layers.
         seed: Fixes the initial weights.
         initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+        activation: Of the hidden layers.
     """
-    return _build_mlp("actor", (observation_size, *hidden_sizes, num_outputs), seed, initializer, output_gain=0.01)
+    sizes = (observation_size, *hidden_sizes, num_outputs)
+    return _build_mlp("actor", sizes, seed, initializer, activation, output_gain=0.01)
 
 
 def build_critic(
-    observation_size: int, hidden_sizes: Sequence[int], seed: int, initializer: Initializer = "glorot_uniform"
+    observation_size: int,
+    hidden_sizes: Sequence[int],
+    seed: int,
+    initializer: Initializer = "glorot_uniform",
+    activation: Activation = "tanh",
 ) -> keras.Model:
     """Return the value network: observations (B, D), float32, to values (B, 1).
 
     Args:
         observation_size: D.
-        hidden_sizes: Units of the hidden tanh layers.
+        hidden_sizes: Units of the hidden layers.
         seed: Fixes the initial weights.
         initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+        activation: Of the hidden layers.
     """
-    return _build_mlp("critic", (observation_size, *hidden_sizes, 1), seed, initializer, output_gain=1.0)
+    sizes = (observation_size, *hidden_sizes, 1)
+    return _build_mlp("critic", sizes, seed, initializer, activation, output_gain=1.0)
 
 
-def _build_mlp(name: str, sizes: Sequence[int], seed: int, initializer: Initializer, output_gain: float) -> keras.Model:
-    """Return an MLP with so many inputs, units of hidden tanh layers, and outputs."""
+def _build_mlp(
+    name: str,
+    sizes: Sequence[int],
+    seed: int,
+    initializer: Initializer,
+    activation: Activation,
+    output_gain: float,
+) -> keras.Model:
+    """Return an MLP with so many inputs, units of hidden layers, and outputs."""
     observation_size, *hidden_sizes, num_outputs = sizes
     # One derived seed for each layer; neighbouring seeds give unrelated ones.
     layer_seeds = np.random.SeedSequence(seed).generate_state(len(hidden_sizes) + 1).tolist()
@@ -63,7 +85,7 @@ def _build_mlp(name: str, sizes: Sequence[int], seed: int, initializer: Initiali
     for layer, (size, layer_seed) in enumerate(zip(hidden_sizes, layer_seeds[:-1], strict=True), start=1):
         hidden = keras.layers.Dense(
             size,
-            activation="tanh",
+            activation=activation,
             kernel_initializer=_initializer(initializer, math.sqrt(2.0), layer_seed),
             dtype="float32",
             name=f"hidden_{layer}",
@@ -212,7 +234,9 @@ def _divided(vector: npt.NDArray[np.float32], shapes: Sequence[tuple[int, ...]])
     return parts
 
 
-def differentiable_outputs(weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
+def differentiable_outputs(
+    weights: Sequence[tf.Tensor], observations: tf.Tensor, activation: Activation = "tanh"
+) -> tf.Tensor:
     """Return the outputs of a network of this module with gradients that XLA compiles to faster code.
 
     Automatic differentiation leaves XLA with a product that has thousands of rows and one or two columns, and with sums
@@ -221,6 +245,7 @@ def differentiable_outputs(weights: Sequence[tf.Tensor], observations: tf.Tensor
     Args:
         weights: Kernels, shape (inputs, outputs), and biases, shape (outputs,), alternating, layer by layer.
         observations: Shape (B, D), float32.
+        activation: Of the hidden layers.
 
     Returns:
         The outputs, shape (B, outputs), float32.
@@ -228,7 +253,7 @@ def differentiable_outputs(weights: Sequence[tf.Tensor], observations: tf.Tensor
     layers = list(zip(weights[::2], weights[1::2], strict=True))
     hidden = observations
     for kernel, bias in layers[:-1]:
-        hidden = tf.tanh(_dense(hidden, kernel, bias))
+        hidden = _ACTIVATIONS[activation](_dense(hidden, kernel, bias))
     return _dense(hidden, *layers[-1])
 
 

@@ -245,7 +245,7 @@ class PPOUpdate:
         weights, clip_ratio = self._actor_weights.split(), given.clip_ratio
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            logits = differentiable_outputs(weights, batch.observations)
+            logits = differentiable_outputs(weights, batch.observations, self._config.activation)
             log_probs = action_log_probs(logits, batch.actions, self._head.sizes)
             ratios = tf.exp(log_probs - batch.log_probs)
             entropy = mean(entropies(logits, self._head.sizes), batch.weights)
@@ -293,7 +293,7 @@ class PPOUpdate:
         weights = self._critic_weights.split()
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            values = tf.squeeze(differentiable_outputs(weights, batch.observations), axis=1)
+            values = tf.squeeze(differentiable_outputs(weights, batch.observations, self._config.activation), axis=1)
             loss = mean(
                 squared_errors(values, batch.value_targets, batch.values, given.value_clip_range), batch.weights
             )

@@ -123,6 +123,7 @@ def test_what_is_set_by_hand_is_not_adapted():
         ("policy_update_epochs", 0, ValueError),
         ("value_target", "rewards", ValueError),
         ("initializer", "zeros", ValueError),
+        ("activation", "gelu", ValueError),
         ("learning_rate_schedule", "cosine", ValueError),
         ("clip_ratio_schedule", "cosine", ValueError),
         ("value_clip_range", 0.0, ValueError),

@@ -6,24 +6,28 @@ import numpy as np
 import pytest
 
 from agent import PPO, adapted_preset
+from agent.config import CHOICES
 from agent.learning.networks import build_actor, build_critic, differentiable_outputs
 from agent.process.backend import keras, tf
 
 ACTOR, CRITIC = partial(build_actor, 4, 3), partial(build_critic, 4)
 
 
-@pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (2, 130)])
+@pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (2, 132)])
 @pytest.mark.parametrize("build", [ACTOR, partial(build_actor, 4, 2), CRITIC], ids=["three", "two", "critic"])
 def test_outputs_and_gradients_agree_with_automatic_differentiation(build, hidden_sizes):
-    model = build(hidden_sizes, seed=3)
+    # Each in turn.
+    activation = CHOICES["activation"][sum(hidden_sizes) % 4]
+    model = build(hidden_sizes, seed=3, activation=activation)
     generator = np.random.default_rng(0)
     model.set_weights([weight + generator.normal(0, 0.3, weight.shape) for weight in model.get_weights()])
     observations = tf.constant(generator.normal(size=(50, 4)), tf.float32)
     upstream = tf.constant(generator.normal(size=(50, *model.output_shape[1:])), tf.float32)
+    variables = model.trainable_variables
     results = []
     for function in (
         model,
-        lambda inputs: differentiable_outputs([tf.convert_to_tensor(v) for v in model.trainable_variables], inputs),
+        lambda inputs: differentiable_outputs(list(map(tf.convert_to_tensor, variables)), inputs, activation),
     ):
         with tf.GradientTape() as tape:
             tape.watch(observations)
@@ -62,3 +66,17 @@ def test_the_critic_may_have_layers_of_its_own():
     assert all((one != other).any() for one, other in zip(before[::2], ppo.critic.get_weights()[::2], strict=True))
     with pytest.raises(ValueError, match="compiled_settings"):
         ppo.restart(config.replace(critic_hidden_sizes=None))
+
+
+@pytest.mark.parametrize("activation", ["relu", pytest.param("silu", marks=pytest.mark.slow)])
+def test_an_agent_acts_values_and_learns_with_its_activation(activation):
+    config = adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(8,), initializer="glorot_uniform")
+    ppo = PPO(config.replace(activation=activation, policy_learning_rate=1e-12, value_clip_range=1.0))
+    assert {layer.activation.__name__ for layer in ppo.actor.layers[1:-1]} == {activation}
+    rollout = ppo.collect()
+    logits = ppo.actor(rollout.observations.reshape(-1, 4))
+    log_probs = keras.ops.log_softmax(logits).numpy()[np.arange(64), rollout.actions.reshape(-1)]
+    np.testing.assert_allclose(rollout.log_probs.reshape(-1), log_probs, atol=1e-5)
+    batch = ppo.update_batch(rollout)
+    np.testing.assert_allclose(batch.values, ppo.critic(batch.observations)[:, 0], atol=1e-5)
+    assert ppo.update(batch).kl == pytest.approx(0.0, abs=1e-6)

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from agent.kernels.forward import forward, padded_weights, state_values, tanh_in_place
+from agent.config import CHOICES
+from agent.kernels.forward import _ACTIVATIONS, activate, forward, padded_weights, state_values
 from agent.kernels.sampling import greedy_action, sample_action
 from agent.kernels.tiles import TILE_WIDTH
 from agent.learning.networks import build_actor, build_critic
 
 
-def numba_outputs(model, observations):
+def numba_outputs(model, observations, activation="tanh"):
     """Return the outputs of the Numba forward pass, shape (B, outputs)."""
-    weights = padded_weights(model.get_weights())
+    weights = padded_weights(model.get_weights(), activation)
     count = len(observations)
     width = 1 if count == 1 else -(-count // TILE_WIDTH) * TILE_WIDTH
     activations = np.zeros((weights.sizes.max(), width), dtype=np.float32)
@@ -37,6 +38,19 @@ def test_logits_agree_with_the_keras_actor(hidden_sizes, scale, size, num_action
     np.testing.assert_allclose(numba_outputs(actor, observations), expected, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.parametrize("activation", CHOICES["activation"])
+@pytest.mark.parametrize("batch_size", [1, 6])
+def test_hidden_layers_may_have_any_of_the_activations(activation, batch_size):
+    critic = build_critic(4, (30, 5), seed=2, activation=activation)
+    generator = np.random.default_rng(0)
+    critic.set_weights([weight + generator.normal(0, 0.5, weight.shape) for weight in critic.get_weights()])
+    observations = generator.normal(0, 2, (batch_size, 4)).astype(np.float32)
+    outputs = numba_outputs(critic, observations, activation)
+    np.testing.assert_allclose(outputs, critic(observations), rtol=2e-6, atol=2e-5)
+    others = {numba_outputs(critic, observations, other).tobytes() for other in CHOICES["activation"]}
+    assert len(others) == 4
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 128, 129, 1000])
 def test_values_are_those_of_the_keras_critic_on_any_number_of_threads(batch_size):
     critic = build_critic(4, (64, 64), seed=2)
@@ -51,11 +65,28 @@ def test_tanh_is_accurate_over_all_magnitudes():
     magnitudes = np.logspace(-30, 30, 100_000)
     x = np.concatenate([-magnitudes, [0.0], magnitudes, [-np.inf, np.inf]]).astype(np.float32)
     actual = x.copy()
-    tanh_in_place(actual)
+    activate(actual, _ACTIVATIONS["tanh"])
     expected = np.tanh(x.astype(np.float64))
     assert np.max(np.abs(actual - expected)) < 4e-7
     small = np.abs(x) < 0.1
     np.testing.assert_allclose(actual[small], expected[small], rtol=4e-7)
+
+
+@pytest.mark.parametrize(
+    ("activation", "formula"),
+    [
+        ("relu", lambda x: np.maximum(x, 0)),
+        ("elu", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
+        ("silu", lambda x: x * np.exp(-np.logaddexp(0, -x))),
+    ],
+)
+def test_other_activations_are_accurate_over_all_magnitudes_and_leave_zeros(activation, formula):
+    magnitudes = np.logspace(-20, 20, 100_000)
+    x = np.concatenate([-magnitudes, [0.0], magnitudes]).astype(np.float32)
+    actual = x.copy()
+    activate(actual, _ACTIVATIONS[activation])
+    np.testing.assert_allclose(actual, formula(x.astype(np.float64)), rtol=1e-6, atol=2e-6)
+    assert actual[magnitudes.size] == 0.0
 
 
 @pytest.mark.parametrize(
