@@ -48,6 +48,7 @@ def length_of_episode(run, seed):
     return int(result.output.split()[-1])
 
 
+@pytest.mark.slow
 def test_the_last_policy_is_shown_in_real_time_frame_by_frame(copied_run):
     result = invoke("render", copied_run, "--seed", 3)
     assert (result.exit_code, result.output) == (0, f"Saved in {copied_run / 'actor.gif'}\n")

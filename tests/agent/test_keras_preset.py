@@ -187,6 +187,7 @@ def plain_value_update(critic, optimizer, batch):
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
 
+@pytest.mark.slow
 def test_the_first_update_agrees_with_plain_loops():
     for seed in range(5):
         ours = new_agent(CONFIG.replace(seed=seed))

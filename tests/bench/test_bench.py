@@ -91,6 +91,7 @@ def measured(tmp_path, *arguments):
     return content, (tmp_path / "a.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_environments_are_measured_with_whatever_peers_there_are(tmp_path):
     content, markdown = measured(tmp_path, "env", "--envs", 1, "--envs", 40)

@@ -69,6 +69,7 @@ def test_each_run_is_the_training_of_its_seed_and_settings(serial):
             assert float(row["final_return"]) == ppo.evaluate().mean
 
 
+@pytest.mark.slow
 def test_two_jobs_give_the_same_results_and_import_nothing_of_the_current_folder(
     serial, tmp_path, hostile_folder, monkeypatch
 ):
