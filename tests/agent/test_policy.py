@@ -85,7 +85,8 @@ def test_other_activations_are_accurate_over_all_magnitudes_and_leave_zeros(acti
     x = np.concatenate([-magnitudes, [0.0], magnitudes]).astype(np.float32)
     actual = x.copy()
     activate(actual, _ACTIVATIONS[activation])
-    np.testing.assert_allclose(actual, formula(x.astype(np.float64)), rtol=1e-6, atol=2e-6)
+    # SiLU multiplies half of tanh's error, 4e-7, by up to 18.
+    np.testing.assert_allclose(actual, formula(x.astype(np.float64)), rtol=1e-6, atol=4e-6)
     assert actual[magnitudes.size] == 0.0
 
 
