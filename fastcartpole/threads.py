@@ -25,7 +25,7 @@ _THREAD_LIMIT: ContextVar[int | None] = ContextVar("_THREAD_LIMIT", default=None
 
 
 def _forget_pool() -> None:
-    """Begin without threads in a forked process: they stayed in the other one."""
+    """Begin without threads, as in a forked process: they stayed in the other one."""
     global _POOL
     _POOL = None
 
@@ -69,13 +69,17 @@ def in_ranges(num_threads: int, num_items: int, function: Callable[..., Result],
 
 
 def _submitted(function: Callable[..., Result], *args: Any) -> Future[Result] | None:
-    """Let another thread call a function; None at the end of the interpreter, when there are none any more."""
+    """Let another thread call a function; None where no thread can be had, as at the end of the interpreter."""
     global _POOL
     if _POOL is None:
         _POOL = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="fastcartpole")
+    pool = _POOL
     try:
-        return _POOL.submit(function, *args)
+        return pool.submit(function, *args)
     except RuntimeError:
+        # What waits in the pool, for a thread that could not be started, is the caller's to do now.
+        pool.shutdown(wait=False, cancel_futures=True)
+        _forget_pool()
         return None
 
 

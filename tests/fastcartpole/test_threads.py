@@ -102,6 +102,25 @@ def test_an_interrupt_while_waiting_comes_when_all_is_done(monkeypatch):
     assert done == [1]
 
 
+def test_where_no_thread_can_be_started_the_calling_one_does_everything_once(monkeypatch):
+    done = []
+
+    def work(start, stop):
+        done.append((start, stop))
+
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_POOL", None)
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", fail)
+        threads.in_ranges(3, 3, work)
+    assert sorted(done) == [(0, 1), (1, 2), (2, 3)]
+    # Nothing of it is left for the threads that there are later.
+    threads.in_ranges(2, 2, work)
+    assert sorted(done) == [(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)]
+
+
 def test_numbas_own_threads_are_left_to_the_user_and_steps_go_on_to_the_end_of_the_interpreter():
     code = """
 import atexit, numba, numpy as np
