@@ -62,7 +62,7 @@ class ActionHead:
             actions: Options numbered from 0, shape (N, K).
 
         Returns:
-            Shape (N, *shape).
+            Shape (N, *shape), int64.
         """
         names = actions.astype(np.int64) + np.array(self.starts, dtype=np.int64)
         return names.reshape(-1, *self.shape)

@@ -84,6 +84,9 @@ def squared_errors(
         targets: Shape (B,).
         old_values: Those of the critic before the update, shape (B,); None where nothing is clipped.
         clip_range: How far from them a value may be.
+
+    Returns:
+        Shape (B,).
     """
     errors = tf.square(targets - values)
     if old_values is None:

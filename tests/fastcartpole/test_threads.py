@@ -64,8 +64,8 @@ def test_ranges_are_done_side_by_side():
     assert sorted(places) == [0, 1]
 
 
-@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
-def test_nobody_is_at_work_any_more_when_an_error_comes(error):
+def failing_beside_another(error):
+    """Return work whose first range fails while the second is at it, and a list of the ranges that were done."""
     begun, done = threading.Event(), []
 
     def work(start, _):
@@ -76,25 +76,23 @@ def test_nobody_is_at_work_any_more_when_an_error_comes(error):
         time.sleep(0.05)
         done.append(start)
 
+    return work, done
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+def test_nobody_is_at_work_any_more_when_an_error_comes(error):
+    work, done = failing_beside_another(error)
     with pytest.raises(error):
         threads.in_ranges(2, 2, work)
     assert done == [1]
 
 
 def test_an_interrupt_while_waiting_comes_when_all_is_done(monkeypatch):
-    begun, done = threading.Event(), []
+    work, done = failing_beside_another(KeyError)
 
     def wait(_):
         monkeypatch.undo()
         raise KeyboardInterrupt
-
-    def work(start, _):
-        if start == 0:
-            assert begun.wait(60)
-            raise KeyError
-        begun.set()
-        time.sleep(0.05)
-        done.append(start)
 
     monkeypatch.setattr(threads, "wait", wait)
     with pytest.raises(KeyboardInterrupt):
