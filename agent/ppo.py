@@ -23,8 +23,9 @@ from .kernels.advantages import advantages_and_returns, explained_variance, norm
 from .kernels.forward import MLPWeights, padded_weights, state_values
 from .kernels.rollout import Rollout
 from .kernels.sampling import chosen_actions
+from .learning.flat_weights import WeightReader
 from .learning.minibatches import UpdateBatch
-from .learning.networks import WeightReader, build_actor, build_critic
+from .learning.networks import build_actor, build_critic
 from .learning.update import PPOUpdate, UpdateMetrics
 from .memory import assert_training_fits_memory
 from .metrics import EpochMetrics

@@ -54,6 +54,7 @@ FLOORS = (
     {"runs"},
     {"ppo"},
     {"learning", "rollouts"},
+    {"actors"},
     {"environments"},
     {"kernels"},
     {"process", "memory"},

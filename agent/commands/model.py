@@ -81,7 +81,7 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
     source = environment_of(path, env_id, env_kwargs)
     spec = described(source, ENV_ID_HINT if env_id or not path.is_dir() else _HINT)
     with standard_error_held_back():
-        from ..learning.networks import load_actor
+        from ..actors import load_actor
         from ..process.backend import hide_gpus
     hide_gpus()
     try:

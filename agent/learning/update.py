@@ -14,9 +14,10 @@ from ..config import PPOConfig
 from ..environments.spaces import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
+from .flat_weights import FlatWeights
 from .losses import action_log_probs, clipped_objectives, clipped_to_norm, entropies, mean, squared_errors
 from .minibatches import UpdateBatch, mean_over_pieces, minibatch_indices, of_each, with_weights_of_mean_one
-from .networks import FlatWeights, differentiable_outputs
+from .networks import differentiable_outputs
 from .packing import Layout, Packing, layout_of
 
 

@@ -12,9 +12,9 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from ..actors import load_actor
 from ..environments.spec import EnvironmentSpec
 from ..errors import reason_of
-from ..learning.networks import load_actor
 from ..process.backend import computing_on, keras, tf
 from ..process.quiet import standard_error_held_back
 

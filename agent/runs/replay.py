@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from ..learning.networks import copy_of
+from ..actors import copy_of
 from ..metrics import EpochMetrics
 from ..ppo import PPO
 from .directory import Resumption

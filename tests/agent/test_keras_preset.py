@@ -6,7 +6,7 @@ from agents import new_agent
 from runs import BALANCING, TO_THE_RIGHT, let_act_by
 
 from agent import PPO, PRESETS
-from agent.learning.networks import copy_of
+from agent.actors import copy_of
 from agent.learning.update import UpdateMetrics
 from agent.process.backend import keras, tf
 

@@ -10,7 +10,7 @@ import pytest
 from runs import files_of, invoke, message_of
 
 from agent import load
-from agent.learning.networks import load_actor
+from agent.actors import load_actor
 from agent.process.backend import keras
 from agent.runs.checkpoint import read_checkpoint
 

@@ -1,0 +1,81 @@
+"""All weights of a network in one vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..process.backend import keras, tf
+
+
+class FlatWeights:
+    """All weights of a network in one vector, for an optimizer to step in a few operations instead of many.
+
+    XLA also spreads many operations that are ready at once over threads, which the other network's update needs.
+
+    Attributes:
+        vector: The weights, one after the other in the order of the model, shape (P,), float32.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        """Make room for the weights of ``model``; they are not read before :meth:`read`."""
+        self._variables = model.trainable_variables
+        self._shapes = [variable.shape for variable in self._variables]
+        self._sizes = [math.prod(shape) for shape in self._shapes]
+        self.vector = keras.Variable(np.zeros(sum(self._sizes), dtype=np.float32), name=f"{model.name}_weights")
+
+    def read(self) -> None:
+        """Copy the model's weights into the vector."""
+        self.vector.assign(self.flattened([tf.convert_to_tensor(variable) for variable in self._variables]))
+
+    def write(self) -> None:
+        """Copy the vector into the model's weights."""
+        for variable, weight in zip(self._variables, self.split(), strict=True):
+            variable.assign(weight)
+
+    def split(self) -> list[tf.Tensor]:
+        """Return the vector as kernels and biases, in the order and the shapes of the model."""
+        parts = tf.split(tf.convert_to_tensor(self.vector), self._sizes)
+        return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    @staticmethod
+    def flattened(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the entries of kernels and biases, or of their gradients, one after the other, shape (P,)."""
+        return tf.concat([tf.reshape(tensor, (-1,)) for tensor in tensors], axis=0)
+
+
+class WeightReader:
+    """Reads the weights of several networks in one call of TensorFlow, where ``get_weights`` takes one a variable."""
+
+    def __init__(self, *models: keras.Model) -> None:
+        """Prepare for reading; nothing is read yet.
+
+        Args:
+            models: The networks.
+        """
+        self._variables = [model.trainable_variables for model in models]
+        self._shapes = [[tuple(variable.shape) for variable in variables] for variables in self._variables]
+        self._read: Any = None
+
+    def __call__(self) -> list[list[npt.NDArray[np.float32]]]:
+        """Return what each network has now, as its ``get_weights`` does: kernels and biases, alternating."""
+        if self._read is None:
+            self._read = tf.function(self._vectors, autograph=False).get_concrete_function()
+        vectors = self._read()
+        return [_divided(vector.numpy(), shapes) for vector, shapes in zip(vectors, self._shapes, strict=True)]
+
+    def _vectors(self) -> list[tf.Tensor]:
+        return [FlatWeights.flattened([tf.convert_to_tensor(v) for v in variables]) for variables in self._variables]
+
+
+def _divided(vector: npt.NDArray[np.float32], shapes: Sequence[tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:
+    """Return the parts of a vector, one after the other, in their shapes."""
+    parts, end = [], 0
+    for shape in shapes:
+        start, end = end, end + math.prod(shape)
+        parts.append(vector[start:end].reshape(shape))
+    return parts
