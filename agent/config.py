@@ -17,11 +17,17 @@ Schedule = Literal["constant", "linear"]
 AdvantageNormalization = Literal["rollout", "minibatch", "none"]
 Device = Literal["cpu", "gpu"]
 Vectorization = Literal["auto", "sync", "async", "vector_entry_point"]
+Exploration = Literal["independent", "state_dependent"]
+KlCheck = Literal["gradient_step", "pass"]
+Auto = Literal["auto"]
 Registered = Literal["registered"]
 EpisodeLimit = int | Registered | None
 
 REGISTERED: Registered = "registered"
 """In the place of a number: what Gymnasium's registry says of the environment."""
+
+AUTO: Auto = "auto"
+"""In the place of a value: what suits the environment's actions, discrete or continuous."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": get_args(Activation),
@@ -30,6 +36,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "advantage_normalization": get_args(AdvantageNormalization),
     "learning_rate_schedule": get_args(Schedule),
     "clip_ratio_schedule": get_args(Schedule),
+    "target_kl_check": get_args(KlCheck),
+    "exploration": get_args(Exploration),
     "device": get_args(Device),
     "vectorization": get_args(Vectorization),
 }
@@ -38,9 +46,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
 _NOT_IN_OLDER_RUNS = frozenset(
     {
         *("activation", "adam_epsilon", "clip_ratio_schedule", "critic_hidden_sizes", "device", "env_id", "env_kwargs"),
-        *("value_clip_range", "vectorization"),
+        *("exploration", "initial_log_std", "noise_interval", "normalize_observations", "normalize_rewards"),
+        *("target_kl_check", "value_clip_range", "vectorization"),
     }
 )
+LOWEST_LOG_STD, HIGHEST_LOG_STD = -16.0, 10.0
+"""Logarithms of standard deviations between which a policy can learn: below, actions of single precision are all equal;
+above, the mean says nothing any more."""
+
 # TensorFlow counts them in 32 bits.
 _MOST_GRADIENT_STEPS = 2**31 - 1
 
@@ -63,12 +76,18 @@ class Settings(TypedDict, total=False):
     critic_hidden_sizes: tuple[int, ...] | None
     activation: Activation
     initializer: Initializer
+    exploration: Exploration
+    initial_log_std: float
+    noise_interval: int | None
+    normalize_observations: bool | Auto
+    normalize_rewards: bool | Auto
     gamma: float
     gae_lambda: float
     clip_ratio: float
     clip_ratio_schedule: Schedule
     value_clip_range: float | None
     target_kl: float | None
+    target_kl_check: KlCheck
     policy_learning_rate: float
     value_learning_rate: float
     adam_epsilon: float
@@ -113,6 +132,15 @@ class PPOConfig:
         initializer: How kernels are initialized: Keras' default, or orthogonal with gain sqrt(2) in hidden layers,
             0.01 in the actor's last and 1 in the critic's last (Huang et al., "The 37 Implementation Details of
             PPO", 2022, detail 2).
+        exploration: Of continuous actions: noise that is independent from step to step, or noise that is a function of
+            the state (gSDE; Raffin et al., "Smooth Exploration for Robotic Reinforcement Learning", 2021).
+        initial_log_std: Logarithm of the standard deviation of continuous actions that the training begins with; of
+            state-dependent exploration, that of each weight of the noise.
+        noise_interval: Steps after which state-dependent exploration draws other noise; None for each rollout.
+        normalize_observations: Whether observations are centred and scaled by their running mean and standard
+            deviation, and clipped to 10 deviations; ``auto`` where actions are continuous.
+        normalize_rewards: Whether rewards are divided by the running standard deviation of their discounted sum, and
+            clipped to 10 (Engstrom et al. 2020, section 3); likewise. What is reported are the environment's own.
         gamma: Discount factor, in (0, 1].
         gae_lambda: Lambda of generalized advantage estimation, in [0, 1] (Schulman et al. 2016).
         clip_ratio: Epsilon of the clipped objective (Schulman et al. 2017, equation 7).
@@ -121,6 +149,7 @@ class PPOConfig:
         value_clip_range: The critic's loss of a transition is at least that of its value clipped to this distance from
             the value before the update (Huang et al. 2022, detail 9); None clips nothing.
         target_kl: Policy updates stop when the estimated KL divergence exceeds 1.5 times this; None never stops them.
+        target_kl_check: Whether that is looked at after each gradient step, or after each pass over the rollout.
         policy_learning_rate: Adam's learning rate for the actor.
         value_learning_rate: Adam's learning rate for the critic.
         adam_epsilon: Adam's epsilon, which keeps its steps finite where gradients vanish.
@@ -155,12 +184,18 @@ class PPOConfig:
     critic_hidden_sizes: tuple[int, ...] | None = None
     activation: Activation = "tanh"
     initializer: Initializer = "orthogonal"
+    exploration: Exploration = "independent"
+    initial_log_std: float = 0.0
+    noise_interval: int | None = None
+    normalize_observations: bool | Auto = False
+    normalize_rewards: bool | Auto = False
     gamma: float = 0.99
     gae_lambda: float = 0.95
     clip_ratio: float = 0.2
     clip_ratio_schedule: Schedule = "constant"
     value_clip_range: float | None = None
     target_kl: float | None = None
+    target_kl_check: KlCheck = "gradient_step"
     policy_learning_rate: float = 2e-3
     value_learning_rate: float = 2e-3
     adam_epsilon: float = 1e-7
@@ -195,8 +230,13 @@ class PPOConfig:
             checked_integer(name, getattr(self, name), minimum=1)
         if _is_given(self.max_episode_steps):
             checked_integer("max_episode_steps", self.max_episode_steps, minimum=1, maximum=None)
-        if self.minibatch_size is not None:
-            checked_integer("minibatch_size", self.minibatch_size, minimum=1)
+        for name in ("minibatch_size", "noise_interval"):
+            if getattr(self, name) is not None:
+                checked_integer(name, getattr(self, name), minimum=1)
+        for name in ("normalize_observations", "normalize_rewards"):
+            value = getattr(self, name)
+            if not isinstance(value, bool) and not (isinstance(value, str) and value == AUTO):
+                raise TypeError(f"{name} must be True, False or {AUTO!r}, got {value!r}.")
         for name, sizes in (("hidden_sizes", self.hidden_sizes), ("critic_hidden_sizes", self.critic_sizes)):
             if not isinstance(sizes, tuple) or not sizes:
                 raise TypeError(f"{name} must be a non-empty tuple of integers, got {sizes!r}.")
@@ -212,6 +252,7 @@ class PPOConfig:
         if _is_given(self.target_return):
             checked_number("target_return", self.target_return)
         checked_number("entropy_coefficient", self.entropy_coefficient, minimum=0.0)
+        checked_number("initial_log_std", self.initial_log_std, minimum=LOWEST_LOG_STD, maximum=HIGHEST_LOG_STD)
         for name in ("policy_iterations", "value_iterations"):
             if getattr(self, name) > _MOST_GRADIENT_STEPS:
                 raise ValueError(
@@ -221,6 +262,8 @@ class PPOConfig:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+        if self.noise_interval is not None and self.exploration != "state_dependent":
+            raise ValueError(f"noise_interval must be None with independent exploration, got {self.noise_interval!r}.")
 
     @property
     def critic_sizes(self) -> tuple[int, ...]:
@@ -263,6 +306,11 @@ class PPOConfig:
         return self.value_update_epochs * self.num_minibatches
 
     @property
+    def kl_check_interval(self) -> int:
+        """Gradient steps of the actor from one look at the KL divergence to the next."""
+        return self.num_minibatches if self.target_kl_check == "pass" else 1
+
+    @property
     def compiled_settings(self) -> tuple[object, ...]:
         """What the compiled update depends on, beside the spaces of the environment: shapes and structure.
 
@@ -276,6 +324,7 @@ class PPOConfig:
             self.hidden_sizes,
             self.critic_sizes,
             self.activation,
+            self.exploration,
             self.advantage_normalization == "minibatch",
             self.value_clip_range is None,
             self.device,
@@ -325,6 +374,18 @@ def _is_given(value: object) -> bool:
     return value is not None and not (isinstance(value, str) and value == REGISTERED)
 
 
+def _number_of_numpy(value: Any) -> Any:
+    """Return a number of NumPy's as Python's.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    number = plain_number(value)
+    if number is value:
+        raise TypeError(f"an object of type {type(value).__name__} is none of that")
+    return number
+
+
 def _json_object(name: str, value: object) -> dict[str, Any]:
     """Return a copy of a mapping that JSON can hold.
 
@@ -332,7 +393,7 @@ def _json_object(name: str, value: object) -> dict[str, Any]:
         TypeError: If it is anything else.
     """
     try:
-        copy = json.loads(json.dumps(value, allow_nan=False))
+        copy = json.loads(json.dumps(value, allow_nan=False, default=_number_of_numpy))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must hold what JSON can hold: {error}.") from None
     if not isinstance(copy, dict):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class DivergenceError(ArithmeticError):
-    """Raised where a loss is infinite or not a number: the networks can learn no more."""
+    """Raised where a loss or an action is infinite or not a number, or a deviation is out of all proportion."""
 
 
 class InvalidTransitionError(ArithmeticError):
@@ -16,6 +16,10 @@ class InvalidTransitionError(ArithmeticError):
 
 class EnvironmentUseError(ValueError):
     """Raised where an environment cannot be played: it cannot be made, or has spaces or a mode that do not fit."""
+
+
+class UnsupportedSpaceError(EnvironmentUseError):
+    """Raised where an agent cannot learn from such observations, or choose such actions."""
 
 
 class DeviceError(ValueError):

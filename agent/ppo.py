@@ -14,18 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from .actors import outputs_of
 from .callbacks import Callback
-from .config import REGISTERED, PPOConfig
+from .config import HIGHEST_LOG_STD, LOWEST_LOG_STD, REGISTERED, PPOConfig
 from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
 from .errors import DivergenceError, EnvironmentUseError
+from .kernels.acting import PolicySnapshot
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
-from .kernels.forward import MLPWeights, padded_weights, state_values
 from .kernels.rollout import Rollout
-from .kernels.sampling import chosen_actions
-from .learning.flat_weights import WeightReader
+from .learning.actor_critic import ActorCritic, Values
 from .learning.minibatches import UpdateBatch
-from .learning.networks import build_actor, build_critic
 from .learning.update import PPOUpdate, UpdateMetrics
 from .memory import assert_training_fits_memory
 from .metrics import EpochMetrics
@@ -46,12 +45,14 @@ from .state import State, assert_same_structure, generator_state, restored_gener
 _EPISODE_WINDOW = 100
 # How the names of the environments' entries begin in the state of an agent.
 _ENVIRONMENTS = "environments/"
+# And those of the running statistics.
+_STATISTICS = "statistics/"
 # Attributes of an agent that a copy makes anew, from the configuration and the state.
 _REBUILT = frozenset(
     {
-        *("actor", "critic", "is_solved", "spec", "stop_training"),
+        *("is_solved", "spec", "stop_training"),
         *("_collector", "_elapsed", "_env_steps", "_epoch", "_evaluator", "_last_validation", "_minibatch_generator"),
-        *("_played", "_read_weights", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
+        *("_networks", "_played", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
     }
 )
 
@@ -72,14 +73,13 @@ def _seeds_of(config: PPOConfig) -> _Seeds:
     return _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
 
 
-def _new_networks(config: PPOConfig, spec: EnvironmentSpec, seeds: _Seeds) -> tuple[keras.Model, keras.Model]:
-    """Return an actor and a critic with their initial weights."""
-    size, outputs = spec.observation_size, spec.action_head.num_outputs
-    kind = config.initializer, config.activation
-    return (
-        build_actor(size, outputs, config.hidden_sizes, as_integer(seeds.actor), *kind),
-        build_critic(size, config.critic_sizes, as_integer(seeds.critic), *kind),
-    )
+def _network_seeds(seeds: _Seeds) -> tuple[int, int]:
+    return as_integer(seeds.actor), as_integer(seeds.critic)
+
+
+def _part(state: State, prefix: str) -> State:
+    """Return the entries of a state whose names begin so, without that beginning."""
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -100,8 +100,6 @@ class PPO:
     Attributes:
         config: The configuration, with what it left to the environment filled in.
         spec: What the agent knows of its environment.
-        actor: Keras model, observations (B, D) as vectors to logits (B, A).
-        critic: Keras model, observations (B, D) as vectors to values (B, 1).
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
             holds for one call of :meth:`train`, which takes it back at its end.
@@ -115,6 +113,8 @@ class PPO:
         config: PPOConfig,
         environments: VectorEnv[Any, Any, Any] | None = None,
         *,
+        actor: keras.Model | None = None,
+        critic: keras.Model | None = None,
         make_env: Callable[[], gymnasium.Env[Any, Any]] | None = None,
         evaluation_environments: VectorEnv[Any, Any, Any] | None = None,
         autoreset_mode: AutoresetMode | str | None = None,
@@ -126,6 +126,10 @@ class PPO:
         Args:
             config: What to train and how.
             environments: What to play instead of the environment that the configuration names.
+            actor: Keras model to train in place of one that is built: observations (B, D), or in their own shape, as of
+                images, to logits (B, A) or, where actions are continuous, to a dictionary of ``"mean"`` and
+                ``"log_std"``, (B, K) each. Rollouts ask the model itself.
+            critic: Likewise, to values (B, 1).
             make_env: Makes one environment; called for each of the training, unless ``environments`` are given, and of
                 evaluations.
             evaluation_environments: What evaluations play.
@@ -134,7 +138,8 @@ class PPO:
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If the arguments do not fit together.
+            ValueError: If the arguments do not fit together, or a model has other shapes, shares trained variables with
+                the other, or has state of its own that changes while it is trained.
             EnvironmentUseError: A ValueError: if the environment cannot be made, its observations or actions are not
                 supported, or it is not known how it begins new episodes.
             MemoryError: If a rollout, its minibatches or the networks cannot fit this machine's memory.
@@ -143,9 +148,9 @@ class PPO:
         """
         assert_not_forked()
         played = played_by(config, environments, make_env, evaluation_environments, autoreset_mode)
-        self._build(played.adapted(config), played)
+        self._build(played.adapted(config), played, actor, critic)
 
-    def _build(self, config: PPOConfig, played: Played) -> None:
+    def _build(self, config: PPOConfig, played: Played, actor: keras.Model | None, critic: keras.Model | None) -> None:
         """Build everything."""
         spec = played.describe()
         config = resolved(config, spec)
@@ -153,14 +158,35 @@ class PPO:
         use_one_thread_per_network()
         seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
-            self.actor, self.critic = _new_networks(config, spec, seeds)
-            self._read_weights = WeightReader(self.actor, self.critic)
+            networks = ActorCritic(config, spec, _network_seeds(seeds), actor, critic)
+            self._networks = networks
             self._begin(config, played, spec, seeds)
             try:
-                self._update = PPOUpdate(self.actor, self.critic, spec.action_head, config)
+                self._update = PPOUpdate(
+                    networks.actor, networks.critic, spec.action_head, config, spec.observation_size
+                )
             except BaseException:
                 self.close()
                 raise
+
+    @property
+    def actor(self) -> keras.Model:
+        """The policy as a Keras model, of plain layers where it was built here.
+
+        It takes the environment's own observations, as vectors (B, D), and normalizes them where the training does. It
+        gives logits (B, A) or, where actions are continuous, a dictionary of ``"mean"`` and ``"log_std"``, (B, K) each:
+        means, and logarithms of standard deviations. Its weights are those that are trained; its statistics are those
+        of the moment it was asked for.
+        """
+        return self._networks.raw_actor
+
+    @property
+    def critic(self) -> keras.Model:
+        """The value function as a Keras model: observations as the actor takes them, to values (B, 1).
+
+        They are expected discounted sums of the environment's own rewards, also where the training scales these.
+        """
+        return self._networks.raw_critic
 
     def __enter__(self) -> PPO:
         return self
@@ -188,19 +214,24 @@ class PPO:
         networks = {id(self.actor): "actor", id(self.critic): "critic"}
         aliases = {name: networks[id(value)] for name, value in attributes.items() if id(value) in networks}
         own = {name: value for name, value in attributes.items() if name not in aliases}
-        return {"attributes": own, "aliases": aliases, "played": self._played, "state": self.get_state()}
+        return {
+            **{"attributes": own, "aliases": aliases, "played": self._played, "state": self.get_state()},
+            "networks": self._networks.handed_over,
+        }
 
     def __setstate__(self, content: dict[str, Any]) -> None:
         attributes = content["attributes"]
         assert_not_forked()
-        self._build(attributes["config"], content["played"])
+        self._build(attributes["config"], content["played"], **content["networks"])
         vars(self).update(attributes)
         vars(self).update({name: getattr(self, network) for name, network in content["aliases"].items()})
         self.set_state(content["state"])
 
     def _begin(self, config: PPOConfig, played: Played, spec: EnvironmentSpec, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
-        collector = new_collector(config, spec, played, seeds.environments, seeds.actions)
+        collector = new_collector(
+            config, spec, played, seeds.environments, seeds.actions, knows_networks=self._networks.are_known
+        )
         self._collector: Collector = collector
         self._evaluator = Evaluator(collector, spec, seeds.evaluation, seeds.validation)
         self.config = config
@@ -229,12 +260,14 @@ class PPO:
             config: What to train; it agrees with the agent's in ``compiled_settings``.
 
         Raises:
-            ValueError: If it does not, or does not fit the environments that were handed to the agent. As with what
-                follows, nothing has changed then.
+            ValueError: If it does not, does not fit the environments that were handed to the agent, or networks were
+                handed to it, whose initial weights are gone. As with what follows, nothing has changed then.
             EnvironmentUseError: A ValueError: if the environment that it names cannot be made, or has observations or
                 actions of other sizes.
             MemoryError: If a rollout cannot fit this machine's memory.
         """
+        if not self._networks.are_known:
+            raise ValueError("an agent whose networks were handed to it cannot begin another training with them.")
         if self._played.environments is not None and config.max_episode_steps == self.spec.max_episode_steps:
             # What was left to the environments has been filled in.
             config = config.replace(max_episode_steps=REGISTERED)
@@ -254,15 +287,15 @@ class PPO:
         self._begin(config, played, spec, seeds)
         previous.close()
         with computing_on(config.device), in_single_precision():
-            for network, new in zip((self.actor, self.critic), _new_networks(config, spec, seeds), strict=True):
-                network.set_weights(new.get_weights())
+            self._networks.restart(config, spec, _network_seeds(seeds))
             self._update.restart(config)
 
     def compile_update(self) -> None:
         """Compile what an update needs; :meth:`compile` includes it."""
         with computing_on(self.config.device):
             self._update.compile(is_weighted=self._collector.ignores_actions)
-        compile_kernels_of_updates(self.spec.observation_size, self.spec.action_head.action_shape)
+        is_normalized = bool(self.config.normalize_observations or self.config.normalize_rewards)
+        compile_kernels_of_updates(self.spec, is_normalized=is_normalized)
 
     def compile(self) -> None:
         """Compile everything an epoch needs, so that the first epoch takes as long as the others.
@@ -273,7 +306,7 @@ class PPO:
         if self._collector.is_exact:
             compile_rollout_kernel()
         else:
-            compile_acting_kernel(self.spec.observation_size, self.spec.action_head.sizes)
+            compile_acting_kernel(self._policy(), self.spec)
 
     @property
     def recent_mean_return(self) -> float:
@@ -299,13 +332,14 @@ class PPO:
         """Return everything that changes during the training, for :meth:`set_state`.
 
         Returns:
-            Copies of the weights, the optimizers' variables, the environments (beside CartPole, which alone can be
-            copied, nothing of them), all random streams, the returns and lengths of the last episodes and the counts,
-            as arrays of numbers or text.
+            Copies of the weights, the optimizers' variables, the running statistics, the environments (beside CartPole,
+            which alone can be copied, nothing of them), all random streams, the returns and lengths of the last
+            episodes and the counts, as arrays of numbers or text.
         """
         return {
             **{name: np.array(variable.numpy()) for name, variable in self._variables().items()},
             **{_ENVIRONMENTS + name: array for name, array in self._collector.get_state().items()},
+            **{_STATISTICS + name: array for name, array in self._networks.get_state().items()},
             "minibatch_generator": generator_state(self._minibatch_generator),
             "recent_returns": np.array(self._recent_returns, dtype=np.float64),
             "recent_lengths": np.array(self._recent_lengths, dtype=np.int64),
@@ -335,9 +369,8 @@ class PPO:
         with computing_on(self.config.device):
             for name, variable in self._variables().items():
                 variable.assign(state[name])
-        self._collector.set_state(
-            {name.removeprefix(_ENVIRONMENTS): state[name] for name in state if name.startswith(_ENVIRONMENTS)}
-        )
+        self._collector.set_state(_part(state, _ENVIRONMENTS))
+        self._networks.set_state(_part(state, _STATISTICS))
         self._minibatch_generator = minibatch_generator
         self._recent_returns = deque(state["recent_returns"].tolist(), maxlen=_EPISODE_WINDOW)
         self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
@@ -359,23 +392,24 @@ class PPO:
             # Epoch 0 is the beginning, with the seeds of the beginning.
             key = (*ours.spawn_key, self._epoch) if self._epoch else ours.spawn_key
             self._collector.reset(np.random.SeedSequence(ours.entropy, spawn_key=key))
+            self._networks.statistics.begin_new_episodes()
 
     def _variables(self) -> dict[str, keras.Variable]:
         """Return all variables of the networks and the optimizers."""
-        owners = {
-            "actor": self.actor,
-            "critic": self.critic,
+        optimizers = {
             "policy_optimizer": self._update.policy_optimizer,
             "value_optimizer": self._update.value_optimizer,
         }
-        return {
+        return self._networks.variables() | {
             f"{name}/{index}": variable
-            for name, owner in owners.items()
-            for index, variable in enumerate(owner.variables)
+            for name, optimizer in optimizers.items()
+            for index, variable in enumerate(optimizer.variables)
         }
 
-    def predict(self, observations: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    def predict(self, observations: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the most probable action for each observation, as the greedy policy takes it.
+
+        A continuous one is the mean, clipped to the environment's bounds.
 
         Args:
             observations: Numbers, shape (D,) or (B, D): as vectors, such as ``gymnasium.spaces.flatten`` makes.
@@ -388,10 +422,8 @@ class PPO:
             ValueError: If they have another shape, or are not finite in single precision.
         """
         rows = checked_observations(observations, self.spec.observation_size)
-        with computing_on(self.config.device):
-            logits = self.actor(np.atleast_2d(rows)).numpy()
         head = self.spec.action_head
-        actions = head.in_environment(chosen_actions(logits, head.sizes, None))
+        actions = head.in_environment(head.chosen(outputs_of(self.actor, self.spec)(np.atleast_2d(rows)), None))
         return actions.reshape((*rows.shape[:-1], *head.shape))
 
     def evaluate(self) -> EvaluationResult:
@@ -401,7 +433,7 @@ class PPO:
         as it is registered, whatever limit the training has; without a limit, episodes are cut off after 10,000 steps.
         CartPole is played by the kernel of the rollouts; ``fastppo.evaluate`` plays in Gymnasium.
         """
-        return self._evaluator.play(self._actor_weights(), "evaluation")
+        return self._evaluator.play(self._policy(), "evaluation")
 
     def validate(self) -> EvaluationResult:
         """Play 100 other episodes: those by which a policy is chosen, or the training ended.
@@ -409,7 +441,7 @@ class PPO:
         A policy that was chosen by its return in these episodes does a little better in them than in others; report
         :meth:`evaluate` instead.
         """
-        return self._evaluator.play(self._actor_weights(), "validation")
+        return self._evaluator.play(self._policy(), "validation")
 
     def validate_within_budget(self) -> EvaluationResult | None:
         """Play some of the episodes of :meth:`validate`, if that is allowed now.
@@ -428,14 +460,14 @@ class PPO:
             return self.validate()
         # What is reported of a policy that is chosen are other episodes, to be paid too.
         evaluator = self._evaluator
-        return evaluator.play_within(evaluator.choosing, self._actor_weights(), "validation", self._progress(), parts=2)
+        return evaluator.play_within(evaluator.choosing, self._policy(), "validation", self._progress(), parts=2)
 
     def evaluate_within_budget(self) -> EvaluationResult | None:
         """Play some of the episodes of :meth:`evaluate`, if that is allowed now, as :meth:`validate_within_budget`."""
         if self._evaluator.is_free:
             return self.evaluate()
         evaluator = self._evaluator
-        return evaluator.play_within(evaluator.choosing, self._actor_weights(), "evaluation", self._progress())
+        return evaluator.play_within(evaluator.choosing, self._policy(), "evaluation", self._progress())
 
     def _progress(self) -> Progress:
         return Progress(self._env_steps, self._recent_lengths)
@@ -473,15 +505,19 @@ class PPO:
         start = time.perf_counter()
         self.is_between_epochs = False
         self._update.remaining = 1.0 - self._epoch / self.config.epochs
-        actor_weights, critic_weights = self._weights()
-        rollout = self._collector.collect(actor_weights)
+        networks = self._networks
+        policy, critic = networks.snapshot(self._collector.num_threads)
+        rollout = self._collector.collect(policy)
+        networks.statistics.include_rewards(rollout)
         env_steps = int(np.count_nonzero(rollout.valid))
         returns, lengths = self._episodes(rollout)
         if self.config.reset_each_epoch:
             self._collector.reset()
-        batch, values = self._batch_and_values(rollout, critic_weights)
+            networks.statistics.begin_new_episodes()
+        batch, values = self._batch_and_values(rollout, critic)
         update = self.update(batch)
-        self._check_losses(update)
+        self._check_update(update, rollout)
+        networks.statistics.include_observations(rollout)
         self._env_steps += env_steps
         self.is_solved = self._is_solved()
         duration = time.perf_counter() - start
@@ -499,12 +535,30 @@ class PPO:
             elapsed_s=self._elapsed,
         )
 
-    def _check_losses(self, update: UpdateMetrics) -> None:
+    def _check_update(self, update: UpdateMetrics, rollout: Rollout) -> None:
         """Raise a DivergenceError if the networks can learn no more."""
         for name in ("policy_loss", "value_loss", "kl", "entropy"):
             value = getattr(update, name)
             if not math.isfinite(value):
                 raise DivergenceError(f"The training has diverged: in epoch {self._epoch + 1} {name} is {value}.")
+        self._check_deviations(rollout)
+
+    def _check_deviations(self, rollout: Rollout) -> None:
+        """Raise a DivergenceError if continuous actions vary out of all proportion: finite losses do not tell."""
+        head = self.spec.action_head
+        if not head.is_continuous:
+            return
+        policy = self._policy()
+        log_std = policy.log_std
+        if log_std is None and policy.outputs is not None:
+            log_std = policy.outputs(rollout.last_observations)[:, head.num_entries :]
+        assert log_std is not None
+        if not ((log_std >= LOWEST_LOG_STD) & (log_std <= HIGHEST_LOG_STD)).all():
+            raise DivergenceError(
+                f"The training has diverged: in epoch {self._epoch + 1} a logarithm of a standard deviation is "
+                f"{log_std.ravel()[np.argmax(np.abs(log_std))]:g}, not between {LOWEST_LOG_STD:g} and "
+                f"{HIGHEST_LOG_STD:g}."
+            )
 
     def collect(self) -> Rollout:
         """Play one rollout with the current policy, from where the environments are.
@@ -512,7 +566,7 @@ class PPO:
         Returns:
             The rollout, in fresh arrays.
         """
-        return self._collector.collect(self._actor_weights())
+        return self._collector.collect(self._policy())
 
     def update_batch(self, rollout: Rollout) -> UpdateBatch:
         """Return what the networks learn from a rollout: advantages, normalized, and value targets included.
@@ -523,13 +577,16 @@ class PPO:
         Returns:
             The T * N transitions.
         """
-        return self._batch_and_values(rollout, self._weights()[1])[0]
+        return self._batch_and_values(rollout, self._networks.snapshot(self._collector.num_threads).values)[0]
 
-    def _batch_and_values(
-        self, rollout: Rollout, critic_weights: MLPWeights
-    ) -> tuple[UpdateBatch, npt.NDArray[np.float32]]:
+    def _batch_and_values(self, rollout: Rollout, critic: Values) -> tuple[UpdateBatch, npt.NDArray[np.float32]]:
         """Return what the networks learn from a rollout, and the critic's values of it, shape (T, N)."""
-        values, last_values, final_values = self._values(rollout, critic_weights)
+        values, last_values, final_values = (
+            critic(group.reshape(-1, group.shape[-1])).reshape(group.shape[:-1])
+            for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
+        )
+        statistics = self._networks.statistics
+        rollout = rollout._replace(rewards=statistics.scaled(rollout.rewards))
         advantages, returns = advantages_and_returns(
             rollout, values, last_values, final_values, self.config.gamma, self.config.gae_lambda
         )
@@ -537,7 +594,7 @@ class PPO:
         if self.config.advantage_normalization == "rollout":
             advantages = normalized(advantages, rollout.valid)
         batch = UpdateBatch(
-            rollout.observations.reshape(-1, self.spec.observation_size),
+            statistics.normalized(rollout.observations.reshape(-1, self.spec.observation_size)),
             rollout.actions.reshape(-1, *self.spec.action_head.action_shape),
             rollout.log_probs.reshape(-1),
             advantages.reshape(-1),
@@ -559,22 +616,9 @@ class PPO:
         with computing_on(self.config.device):
             return self._update(batch, self._minibatch_generator)
 
-    def _weights(self) -> list[MLPWeights]:
-        """Return what actor and critic have now, in the form the kernels take."""
-        with computing_on(self.config.device):
-            return [padded_weights(weights, self.config.activation) for weights in self._read_weights()]
-
-    def _actor_weights(self) -> MLPWeights:
-        return self._weights()[0]
-
-    def _values(self, rollout: Rollout, weights: MLPWeights) -> list[npt.NDArray[np.float32]]:
-        """Return a critic's values of all, the last and the final observations."""
-        return [
-            state_values(weights, group.reshape(-1, group.shape[-1]), self._collector.num_threads).reshape(
-                group.shape[:-1]
-            )
-            for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
-        ]
+    def _policy(self) -> PolicySnapshot:
+        """Return the policy as it is now."""
+        return self._networks.snapshot().policy
 
     def _is_solved(self) -> bool:
         """Return whether the last episodes reached the target return and the greedy policy does so now."""
@@ -585,7 +629,7 @@ class PPO:
         if evaluator.is_free:
             result: EvaluationResult | None = self.validate()
         else:
-            result = evaluator.play_within(evaluator.solving, self._actor_weights(), "validation", self._progress())
+            result = evaluator.play_within(evaluator.solving, self._policy(), "validation", self._progress())
         if result is None:
             return False
         # That of the epoch which is about to be completed.

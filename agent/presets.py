@@ -36,6 +36,8 @@ _DIFFERENCES: dict[str, Settings] = {
         "value_learning_rate": 3e-4,
         "adam_epsilon": 1e-5,
         "max_gradient_norm": 0.5,
+        "normalize_observations": "auto",
+        "normalize_rewards": "auto",
         "advantage_normalization": "minibatch",
         "policy_update_epochs": 10,
         "value_update_epochs": 10,

@@ -95,6 +95,27 @@ class RewardBySwitches(RewardByChoices):
     right = np.array([1, 0, 1])
 
 
+class RewardByForces(Probe):
+    """Each of four forces costs its squared distance from the right one; some have no bounds, or no lower ones."""
+
+    action_space = Box(
+        np.float32([[-1.0, -np.inf], [-np.inf, 0.5]]), np.float32([[2.0, np.inf], [0.0, 0.75]]), dtype=np.float32
+    )
+    right = np.float32([[1.5, -0.5], [-1.0, 0.75]])
+
+    def reward(self):
+        return -float(np.square(self.action - self.right).sum())
+
+
+class RewardByLevels(Probe):
+    """The action is a whole number from 0 to 9, and rewarded with less the farther it is from 7."""
+
+    action_space = Box(0, 9, (1,), np.int64)
+
+    def reward(self):
+        return -abs(float(self.action[0]) - 7.0) / 7.0
+
+
 class Counting(Probe):
     """The observation counts steps over all episodes; rewards are of both signs and large."""
 
@@ -155,5 +176,10 @@ class Image(Probe):
     observation_space = Box(0, 255, (8, 8, 3), np.uint8)
 
 
+class TwoParts(Probe):
+    action_space = Tuple((Discrete(2), Discrete(2)))
+
+
 gymnasium.register("Crashing-v0", Crashing)
 gymnasium.register("Image-v0", Image)
+gymnasium.register("TwoParts-v0", TwoParts)

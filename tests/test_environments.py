@@ -38,10 +38,13 @@ def trained_elsewhere(tmp_path_factory):
     [
         ("NoSuch-v0", "NoSuch-v0 cannot be made: Environment `NoSuch` doesn't exist."),
         ("CartPole-v7", "CartPole-v7 cannot be made: Environment version `v7` for environment `CartPole` doesn't"),
-        ("probes:Image-v0", "the observation space Box(0, 255, (8, 8, 3), uint8) is not supported: Box of at most two"),
         (
-            "Pendulum-v1",
-            "the action space Box(-2.0, 2.0, (1,), float32) is not supported: Discrete, MultiDiscrete and",
+            "probes:Image-v0",
+            "space Box(0, 255, (8, 8, 3), uint8) is not supported by the networks that are built",
+        ),
+        (
+            "probes:TwoParts-v0",
+            "the action space Tuple(Discrete(2), Discrete(2)) is not supported: Discrete, MultiDiscrete, MultiBinary",
         ),
         ("no_such_module:Thing-v0", "no_such_module:Thing-v0 cannot be made: No module named 'no_such_module'."),
     ],

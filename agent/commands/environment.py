@@ -67,17 +67,25 @@ def environment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-def described(source: EnvironmentSource, hint: str = ENV_ID_HINT) -> EnvironmentSpec:
+def described(source: EnvironmentSource, hint: str = ENV_ID_HINT, *, builds_networks: bool = False) -> EnvironmentSpec:
     """Return what there is to know of an environment, by making one.
+
+    Args:
+        source: Makes it.
+        hint: What names it on the command line.
+        builds_networks: Whether networks are to be built for it.
 
     Raises:
         click.BadParameter: If it cannot be made, or an agent cannot play it.
     """
     from ..environments.making import UnknownEnvironmentError
-    from ..environments.spaces import UnsupportedSpaceError
+    from ..errors import UnsupportedSpaceError
 
     try:
-        return source.describe()
+        spec = source.describe()
+        if builds_networks:
+            spec.assert_takes_vectors()
+        return spec
     except (UnknownEnvironmentError, UnsupportedSpaceError) as error:
         raise click.BadParameter(sentence_of(source, error), param_hint=hint) from None
 
@@ -97,7 +105,7 @@ def check_drawing(spec: EnvironmentSpec, hint: str = ENV_ID_HINT) -> None:
 def sentence_of(source: EnvironmentSource, error: Exception) -> str:
     """Return why an environment cannot be played, as a sentence."""
     from ..environments.making import MODULE_FOLDER
-    from ..environments.spaces import UnsupportedSpaceError
+    from ..errors import UnsupportedSpaceError
 
     if isinstance(error, UnsupportedSpaceError):
         return f"{source} cannot be played: {error}"

@@ -85,7 +85,7 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
         from ..process.backend import hide_gpus
     hide_gpus()
     try:
-        return TrainedActor(load_actor(actor_path, spec.observation_size, spec.action_head.num_outputs), source, spec)
+        return TrainedActor(load_actor(actor_path, spec), source, spec)
     except ValueError as error:
         hint = f" It is to play {spec.name}; --env-id names another environment." if "must map" in str(error) else ""
         raise click.BadParameter(f"{error}{hint}", param_hint=_HINT) from None

@@ -144,8 +144,8 @@ BUDGET: Decorator = cloup.option_group(
 ENVIRONMENT: Decorator = cloup.option_group(
     "Environment",
     env_id_option(
-        "Any environment of Gymnasium's registry with discrete actions and observations that are vectors, or can be "
-        "flattened into vectors. MODULE is imported first, from the current folder too.",
+        "Any environment of Gymnasium's registry whose actions are discrete or continuous, and whose observations are "
+        "vectors or can be flattened into vectors. MODULE is imported first, from the current folder too.",
         show_default=PPOConfig.env_id,
     ),
     env_kwargs_option(),
@@ -218,9 +218,41 @@ ALGORITHM: Decorator = cloup.option_group(
     _optional_number(
         "--target-kl", "target_kl", "A policy update ends when the estimated KL divergence exceeds 1.5 times this."
     ),
+    _choice(
+        "--target-kl-check",
+        "target_kl_check",
+        "Whether --target-kl is looked at after each gradient step or pass.",
+    ),
     _number("--entropy-coefficient", "entropy_coefficient", "Weight of the entropy bonus."),
     _choice("--advantage-normalization", "advantage_normalization", "Over what advantages are normalized."),
     _choice("--value-target", "value_target", "What the critic learns."),
+)
+
+CONTINUOUS: Decorator = cloup.option_group(
+    "Continuous actions and normalization",
+    _choice(
+        "--exploration",
+        "exploration",
+        "Noise of continuous actions: independent from step to step, or a function of the state (gSDE).",
+    ),
+    _number("--initial-log-std", "initial_log_std", "Logarithm of the standard deviation that training begins with."),
+    _optional_integer(
+        "--noise-interval",
+        "noise_interval",
+        "Steps after which state-dependent exploration draws other noise; none: for each rollout.",
+    ),
+    _setting(
+        "--normalize-observations/--raw-observations",
+        "normalize_observations",
+        "Whether observations are normalized by their running mean and standard deviation; auto: where actions are "
+        "continuous.",
+    ),
+    _setting(
+        "--normalize-rewards/--raw-rewards",
+        "normalize_rewards",
+        "Whether rewards are scaled by the running standard deviation of their discounted sum; likewise. What is shown "
+        "are the environment's own.",
+    ),
 )
 
 OPTIMIZATION: Decorator = cloup.option_group(
@@ -243,7 +275,7 @@ OPTIMIZATION: Decorator = cloup.option_group(
 
 def configuration_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add all groups to a command, in the order in which help lists them."""
-    for group in (OPTIMIZATION, ALGORITHM, NETWORKS, ROLLOUT, BUDGET, ENVIRONMENT):
+    for group in (OPTIMIZATION, CONTINUOUS, ALGORITHM, NETWORKS, ROLLOUT, BUDGET, ENVIRONMENT):
         command = group(command)
     return command
 

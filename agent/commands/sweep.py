@@ -183,15 +183,16 @@ def sweep(
 def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]:
     """Make the directory of a new sweep, after everything has been checked."""
     from ..environments.making import source_of
+    from ..environments.spec import resolved
     from ..memory import assert_training_fits_memory
     from ..sweeps.directory import SweepDirectory
 
     try:
         runs = runs_of(*plan)
-        size = described(source_of(runs[0].config)).observation_size
+        spec = described(source_of(runs[0].config), builds_networks=True)
         source_of(runs[0].config).assert_can_batch()
         for run in runs:
-            assert_training_fits_memory(run.config, size)
+            assert_training_fits_memory(resolved(run.config, spec), spec.observation_size)
     except (MemoryError, TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 

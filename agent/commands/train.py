@@ -197,12 +197,12 @@ def _with_environment(config: PPOConfig) -> tuple[PPOConfig, EnvironmentSpec]:
     from ..environments.spec import resolved
 
     source = source_of(config)
-    spec = described(source)
+    spec = described(source, builds_networks=True)
     try:
         source.assert_can_batch()
     except UnknownEnvironmentError as error:
         raise click.BadParameter(str(error), param_hint="'--vectorization'") from None
-    return resolved(config, spec), spec
+    return _checked(resolved, config, spec), spec
 
 
 def _check_spaces(run: RunDirectory, spec: EnvironmentSpec) -> None:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
+from gymnasium.spaces import Box
 
-from ..config import REGISTERED, PPOConfig
-from .spaces import ActionHead, action_head, observation_size
+from ..config import AUTO, REGISTERED, PPOConfig
+from ..errors import EnvironmentUseError, UnsupportedSpaceError
+from .heads import ActionHead, action_head
+from .spaces import SUPPORTED_OBSERVATIONS, is_flat, observation_size
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,25 @@ class EnvironmentSpec:
     @property
     def spaces(self) -> dict[str, Any]:
         """What a network's shape depends on, as JSON has it."""
-        return {"observation_size": self.observation_size, "action_sizes": list(self.action_head.sizes)}
+        return {"observation_size": self.observation_size, **self.action_head.description}
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """The shape that a network of the user's may take one observation in, beside that of a vector."""
+        return (self.observation_space.shape or ()) if isinstance(self.observation_space, Box) else ()
+
+    def assert_takes_vectors(self) -> None:
+        """Check that observations can be learned from as vectors, as by the agent's own networks.
+
+        Raises:
+            UnsupportedSpaceError: If they are images.
+        """
+        if not is_flat(self.observation_space):
+            raise UnsupportedSpaceError(
+                f"the observation space {self.observation_space} is not supported by the networks that are built for "
+                f"an agent: {SUPPORTED_OBSERVATIONS}. Networks of yours may take it: PPO(config, actor=..., "
+                "critic=...)."
+            )
 
     @property
     def draws_images(self) -> bool:
@@ -99,10 +120,32 @@ def target_return(config: PPOConfig, spec: EnvironmentSpec) -> float | None:
 
 
 def resolved(config: PPOConfig, spec: EnvironmentSpec) -> PPOConfig:
-    """Return the configuration with what it leaves to the environment filled in: limit of episodes and target return.
+    """Return the configuration with what it leaves to the environment filled in.
+
+    That is the limit of episodes, the target return, and what suits its actions.
 
     Args:
         config: As asked for.
         spec: Of the environment.
+
+    Raises:
+        EnvironmentUseError: If a setting has no effect on such actions.
     """
-    return config.replace(max_episode_steps=episode_limit(config, spec), target_return=target_return(config, spec))
+    is_continuous = spec.action_head.is_continuous
+    for name in ("exploration", "initial_log_std", "noise_interval"):
+        default = getattr(PPOConfig, name)
+        if not is_continuous and getattr(config, name) != default:
+            raise EnvironmentUseError(
+                f"{name} must be {default!r} in {spec.name}, whose actions are not continuous, got "
+                f"{getattr(config, name)!r}."
+            )
+
+    def filled(value: bool | str) -> bool:
+        return is_continuous if value == AUTO else bool(value)
+
+    return config.replace(
+        max_episode_steps=episode_limit(config, spec),
+        target_return=target_return(config, spec),
+        normalize_observations=filled(config.normalize_observations),
+        normalize_rewards=filled(config.normalize_rewards),
+    )

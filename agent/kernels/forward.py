@@ -18,6 +18,7 @@ from fastcartpole.kernels import kernel
 from fastcartpole.threads import in_ranges
 
 from ..config import Activation
+from .normalizing import normalized_number
 from .tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 
 # tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,
@@ -49,6 +50,7 @@ _ACTIVATIONS: dict[Activation, int] = {"tanh": _TANH, "relu": _RELU, "elu": _ELU
 CHUNK = 128
 
 Matrix = npt.NDArray[np.float32]
+_NOTHING = np.zeros(0, dtype=np.float32)
 
 
 def num_chunks(num_rows: int) -> int:
@@ -64,20 +66,31 @@ class MLPWeights(NamedTuple):
         values: For each layer its kernel, shape (inputs, outputs), row by row, then its bias, shape (outputs,); all in
             one float32 vector.
         activation: Of the hidden layers, as a number.
+        means: By which observations are normalized before the first layer, shape (D,), float32; shape (0,) where they
+            are not.
+        deviations: Likewise.
     """
 
     sizes: npt.NDArray[np.int64]
     values: npt.NDArray[np.float32]
     activation: int
+    means: npt.NDArray[np.float32]
+    deviations: npt.NDArray[np.float32]
 
 
-def padded_weights(weights: Sequence[npt.NDArray[np.float32]], activation: Activation = "tanh") -> MLPWeights:
+def padded_weights(
+    weights: Sequence[npt.NDArray[np.float32]],
+    activation: Activation = "tanh",
+    normalization: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None,
+) -> MLPWeights:
     """Return the weights of a Keras MLP in the form the kernels take.
 
     Args:
         weights: Alternating kernels, shape (inputs, outputs), and biases, shape (outputs,), as ``Model.get_weights()``
             returns them.
         activation: Of the hidden layers.
+        normalization: Means and standard deviations of observations, shape (D,) each; None where these are taken as
+            they are.
 
     Returns:
         The padded weights.
@@ -89,7 +102,8 @@ def padded_weights(weights: Sequence[npt.NDArray[np.float32]], activation: Activ
         padded = values[end - math.prod(shape) : end].reshape(shape)
         padded[tuple(map(slice, array.shape))] = array
     sizes = [shapes[0][0]] + [size for (size,) in shapes[1::2]]
-    return MLPWeights(np.array(sizes, dtype=np.int64), values, _ACTIVATIONS[activation])
+    means, deviations = normalization or (_NOTHING, _NOTHING)
+    return MLPWeights(np.array(sizes, dtype=np.int64), values, _ACTIVATIONS[activation], means, deviations)
 
 
 @kernel()
@@ -217,12 +231,44 @@ def chunk_outputs(
 ) -> Matrix:
     """Return the network's outputs for rows ``start`` to ``stop - 1`` of ``observations``, shape (N, D).
 
-    Row i stands in column i - start; ``inputs`` and ``scratch``, of :func:`new_activations`, are overwritten.
+    Observations are normalized here where the weights say so. Row i stands in column i - start; ``inputs`` and
+    ``scratch``, of :func:`new_activations`, are overwritten.
     """
-    for i in range(start, stop):
-        for row in range(observations.shape[1]):
-            inputs[row, i - start] = observations[i, row]
+    if weights.means.size == 0:
+        for i in range(start, stop):
+            for row in range(observations.shape[1]):
+                inputs[row, i - start] = observations[i, row]
+    else:
+        for i in range(start, stop):
+            for row in range(observations.shape[1]):
+                inputs[row, i - start] = normalized_number(
+                    observations[i, row], weights.means[row], weights.deviations[row]
+                )
     return forward(weights, inputs, scratch)
+
+
+@kernel(inlined=True)
+def features_of(weights: MLPWeights, inputs: Matrix, scratch: Matrix) -> Matrix:
+    """Return what the output layer was given by :func:`chunk_outputs`: whichever array does not hold the outputs."""
+    return inputs if weights.sizes.size % 2 == 0 else scratch
+
+
+@kernel()
+def write_outputs(weights: MLPWeights, observations: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32]) -> None:
+    """Write the network's outputs for each row of observations.
+
+    Args:
+        weights: Padded weights.
+        observations: Shape (N, D), float32.
+        outputs: Shape (N, P), float32, P at most the number of outputs; overwritten.
+    """
+    for start in range(0, len(observations), CHUNK):
+        stop = min(start + CHUNK, len(observations))
+        inputs = new_activations(weights, stop - start)
+        results = chunk_outputs(start, stop, weights, observations, inputs, np.zeros_like(inputs))
+        for i in range(start, stop):
+            for k in range(outputs.shape[1]):
+                outputs[i, k] = results[k, i - start]
 
 
 @kernel()

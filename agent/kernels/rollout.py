@@ -13,8 +13,10 @@ class Rollout(NamedTuple):
 
     Attributes:
         observations: What the policy saw, shape (T, N, D), float32.
-        actions: What it did, numbered from 0, shape (T, N), int32; (T, N, K) where an action is K choices.
-        log_probs: Log-probability of each action under the policy that took it, shape (T, N), float32.
+        actions: What it did, numbered from 0, shape (T, N), int32; (T, N, K) where an action is K choices; (T, N, K),
+            float32, where it is continuous, before it is clipped to the environment's bounds.
+        log_probs: Log-probability of each action under the policy that took it, or the logarithm of its density, shape
+            (T, N), float32.
         rewards: Shape (T, N), float32.
         terminated: Whether the episode ended in a terminal state with this step, shape (T, N), bool.
         truncated: Whether it was cut short, as by a time limit, with this step, shape (T, N), bool.
@@ -28,7 +30,7 @@ class Rollout(NamedTuple):
     """
 
     observations: npt.NDArray[np.float32]
-    actions: npt.NDArray[np.int32]
+    actions: npt.NDArray[np.int32] | npt.NDArray[np.float32]
     log_probs: npt.NDArray[np.float32]
     rewards: npt.NDArray[np.float32]
     terminated: npt.NDArray[np.bool_]
@@ -46,6 +48,7 @@ def new_rollout(
     observation_size: int,
     most_truncations: int,
     action_shape: tuple[int, ...] = (),
+    action_dtype: npt.DTypeLike = np.int32,
 ) -> Rollout:
     """Return a rollout to write into, all steps valid and no episode ended, other contents undefined.
 
@@ -55,11 +58,12 @@ def new_rollout(
         observation_size: D.
         most_truncations: The most episodes of one environment that can be truncated within it.
         action_shape: Shape of one action.
+        action_dtype: Type of its entries.
     """
     shape = (num_steps, num_envs)
     return Rollout(
         observations=np.empty((*shape, observation_size), dtype=np.float32),
-        actions=np.empty((*shape, *action_shape), dtype=np.int32),
+        actions=np.empty((*shape, *action_shape), dtype=action_dtype),
         log_probs=np.empty(shape, dtype=np.float32),
         rewards=np.empty(shape, dtype=np.float32),
         terminated=np.empty(shape, dtype=np.bool_),

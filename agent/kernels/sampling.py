@@ -1,4 +1,4 @@
-"""How actions are chosen from the logits of a categorical policy, or of a product of several."""
+"""How actions are chosen: from the logits of a categorical policy, or a product of several, and from normal ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcartpole.kernels import kernel
+from fastcartpole.random_streams import Streams, next_double
+
+_HALF_LOG_OF_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @kernel()
@@ -107,6 +110,107 @@ def choose_greedily(
         total += log_prob
         start += sizes[k]
     return total
+
+
+@kernel()
+def choose_options(
+    logits: npt.NDArray[np.float32],
+    sizes: npt.NDArray[np.int64],
+    action_streams: Streams,
+    is_greedy: bool,
+    options: npt.NDArray[np.int64],
+    log_probs: npt.NDArray[np.float32],
+) -> None:
+    """Choose options for each row of logits, and write them and their log-probability.
+
+    Args:
+        logits: Shape (N, A), float32.
+        sizes: How many of them each of K choices has, shape (K,), int64.
+        action_streams: The streams that options are drawn with, shape (4, N), uint64; left alone where ``is_greedy``.
+        is_greedy: Whether the most probable options are taken.
+        options: Shape (N, K), int64, overwritten.
+        log_probs: Shape (N,), float32, overwritten.
+    """
+    uniforms = np.empty(sizes.size)
+    for i in range(len(logits)):
+        if is_greedy:
+            log_probs[i] = choose_greedily(logits[i], sizes, options[i])
+            continue
+        for k in range(sizes.size):
+            uniforms[k] = next_double(action_streams, i)
+        log_probs[i] = choose_sampled(logits[i], sizes, uniforms, options[i])
+
+
+@kernel()
+def standard_normal(streams: Streams, index: int) -> float:
+    """Draw a float64 from the standard normal distribution, by two numbers of one stream (Box and Muller 1958)."""
+    # 1 - u is above 0, and its logarithm finite.
+    radius = math.sqrt(-2.0 * math.log(1.0 - next_double(streams, index)))
+    return radius * math.cos(2.0 * math.pi * next_double(streams, index))
+
+
+@kernel()
+def normal_log_prob(
+    action: npt.NDArray[np.float32], means: npt.NDArray[np.float32], log_stds: npt.NDArray[np.float32]
+) -> float:
+    """Return the logarithm of the density of an action under independent normal distributions.
+
+    Args:
+        action: Shape (K,), float32.
+        means: Shape (K,), float32.
+        log_stds: Logarithms of the standard deviations, shape (K,), float32.
+
+    Returns:
+        The sum of those of the entries, float64.
+    """
+    total = 0.0
+    for k in range(action.size):
+        log_std = np.float64(log_stds[k])
+        distance = (np.float64(action[k]) - np.float64(means[k])) / math.exp(log_std)
+        total -= 0.5 * distance * distance + log_std + _HALF_LOG_OF_TWO_PI
+    return total
+
+
+@kernel()
+def choose_normal(
+    outputs: npt.NDArray[np.float32],
+    action_streams: Streams,
+    is_greedy: bool,
+    actions: npt.NDArray[np.float32],
+    log_probs: npt.NDArray[np.float32],
+) -> None:
+    """Choose actions for each row of outputs, and write them and the logarithm of their density.
+
+    Args:
+        outputs: Means, and after them the logarithms of the standard deviations, shape (N, 2 K), float32.
+        action_streams: The streams that actions are drawn with, shape (4, N), uint64; left alone where ``is_greedy``.
+        is_greedy: Whether the means are taken.
+        actions: Shape (N, K), float32, overwritten.
+        log_probs: Shape (N,), float32, overwritten.
+    """
+    num_entries = actions.shape[1]
+    for i in range(len(outputs)):
+        means, log_stds = outputs[i, :num_entries], outputs[i, num_entries:]
+        for k in range(num_entries):
+            noise = 0.0 if is_greedy else math.exp(np.float64(log_stds[k])) * standard_normal(action_streams, i)
+            actions[i, k] = np.float64(means[k]) + noise
+        # Of the action as it is kept: in single precision, as the update will see it.
+        log_probs[i] = normal_log_prob(actions[i], means, log_stds)
+
+
+def normal_actions(outputs: npt.NDArray[np.float32], generator: np.random.Generator | None) -> npt.NDArray[np.float32]:
+    """Return the actions that a Gaussian policy takes.
+
+    Args:
+        outputs: Means, and after them the logarithms of the standard deviations, shape (B, 2 K), float32.
+        generator: Source of the random numbers that actions are drawn with; None takes the means.
+
+    Returns:
+        Shape (B, K), float32.
+    """
+    means, log_stds = np.split(outputs.astype(np.float64), 2, axis=1)
+    noise = 0.0 if generator is None else np.exp(log_stds) * generator.standard_normal(means.shape)
+    return (means + noise).astype(np.float32)
 
 
 def chosen_actions(

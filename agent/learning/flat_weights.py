@@ -21,12 +21,17 @@ class FlatWeights:
         vector: The weights, one after the other in the order of the model, shape (P,), float32.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        """Make room for the weights of ``model``; they are not read before :meth:`read`."""
-        self._variables = model.trainable_variables
+    def __init__(self, variables: Sequence[keras.Variable], name: str) -> None:
+        """Make room for the weights; they are not read before :meth:`read`.
+
+        Args:
+            variables: What is trained of the network.
+            name: Of the network.
+        """
+        self._variables = list(variables)
         self._shapes = [variable.shape for variable in self._variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
-        self.vector = keras.Variable(np.zeros(sum(self._sizes), dtype=np.float32), name=f"{model.name}_weights")
+        self.vector = keras.Variable(np.zeros(sum(self._sizes), dtype=np.float32), name=f"{name}_weights")
 
     def read(self) -> None:
         """Copy the model's weights into the vector."""
@@ -38,31 +43,31 @@ class FlatWeights:
             variable.assign(weight)
 
     def split(self) -> list[tf.Tensor]:
-        """Return the vector as kernels and biases, in the order and the shapes of the model."""
+        """Return the vector as the weights it is made of, in their order and shapes."""
         parts = tf.split(tf.convert_to_tensor(self.vector), self._sizes)
         return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     @staticmethod
     def flattened(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Return the entries of kernels and biases, or of their gradients, one after the other, shape (P,)."""
+        """Return the entries of weights, or of their gradients, one after the other, shape (P,)."""
         return tf.concat([tf.reshape(tensor, (-1,)) for tensor in tensors], axis=0)
 
 
 class WeightReader:
     """Reads the weights of several networks in one call of TensorFlow, where ``get_weights`` takes one a variable."""
 
-    def __init__(self, *models: keras.Model) -> None:
+    def __init__(self, *networks: Sequence[keras.Variable]) -> None:
         """Prepare for reading; nothing is read yet.
 
         Args:
-            models: The networks.
+            networks: The variables of each network.
         """
-        self._variables = [model.trainable_variables for model in models]
+        self._variables = [list(variables) for variables in networks]
         self._shapes = [[tuple(variable.shape) for variable in variables] for variables in self._variables]
         self._read: Any = None
 
     def __call__(self) -> list[list[npt.NDArray[np.float32]]]:
-        """Return what each network has now, as its ``get_weights`` does: kernels and biases, alternating."""
+        """Return what the variables of each network hold now."""
         if self._read is None:
             self._read = tf.function(self._vectors, autograph=False).get_concrete_function()
         vectors = self._read()

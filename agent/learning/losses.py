@@ -1,38 +1,8 @@
-"""What the update takes the mean of: log-probabilities, clipped objectives and entropies of transitions."""
+"""What the update takes the mean of: clipped objectives and squared errors of transitions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..process.backend import tf
-
-
-def action_log_probs(logits: tf.Tensor, actions: tf.Tensor, sizes: Sequence[int]) -> tf.Tensor:
-    """Return the log-probability of each action: the sum of those of its choices.
-
-    Args:
-        logits: Those of all choices, one after the other, shape (B, A).
-        actions: Options chosen, shape (B,), or (B, K) where an action is K choices.
-        sizes: How many logits each choice has.
-
-    Returns:
-        Shape (B,).
-    """
-    if len(actions.shape) == 1:
-        return _option_log_probs(logits, actions)
-    parts = zip(_choices(logits, sizes), tf.unstack(actions, axis=1), strict=True)
-    return tf.add_n([_option_log_probs(part, options) for part, options in parts])
-
-
-def _option_log_probs(logits: tf.Tensor, options: tf.Tensor) -> tf.Tensor:
-    """Return the log-probability of each option, shape (B,), under logits of shape (B, A)."""
-    log_probs = tf.nn.log_softmax(logits)
-    return tf.reduce_sum(tf.one_hot(options, logits.shape[-1]) * log_probs, axis=1)
-
-
-def _choices(logits: tf.Tensor, sizes: Sequence[int]) -> list[tf.Tensor]:
-    """Return the logits of each choice."""
-    return [logits] if len(sizes) == 1 else tf.split(logits, list(sizes), axis=1)
 
 
 def clipped_objectives(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: float | tf.Tensor) -> tf.Tensor:
@@ -48,22 +18,6 @@ def clipped_objectives(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: flo
     """
     clipped = tf.clip_by_value(ratios, 1.0 - clip_ratio, 1.0 + clip_ratio)
     return tf.minimum(ratios * advantages, clipped * advantages)
-
-
-def entropies(logits: tf.Tensor, sizes: Sequence[int]) -> tf.Tensor:
-    """Return the entropies of policies in nats, shape (B,): the sums of those of their choices.
-
-    Args:
-        logits: Those of all choices, one after the other, shape (B, A).
-        sizes: How many logits each choice has.
-    """
-    return tf.add_n([_choice_entropies(part) for part in _choices(logits, sizes)])
-
-
-def _choice_entropies(logits: tf.Tensor) -> tf.Tensor:
-    """Return the entropies of categorical policies with logits of shape (B, A), shape (B,)."""
-    log_probs = tf.nn.log_softmax(logits)
-    return -tf.reduce_sum(tf.exp(log_probs) * log_probs, axis=1)
 
 
 def mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:

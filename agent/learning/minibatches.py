@@ -21,8 +21,9 @@ class UpdateBatch(NamedTuple):
 
     Attributes:
         observations: Shape (B, D), float32.
-        actions: Shape (B,), int32; (B, K) where an action is K choices.
-        log_probs: Log-probabilities of the actions when they were taken, shape (B,), float32.
+        actions: Shape (B,), int32; (B, K) where an action is K choices; (B, K), float32, where it is continuous.
+        log_probs: Log-probabilities of the actions when they were taken, or logarithms of their densities, shape (B,),
+            float32.
         advantages: Shape (B,), float32; normalized over the rollout where the configuration says so.
         value_targets: What the critic regresses on, shape (B,), float32.
         weights: How much each counts in means, at least 0, shape (B,), float32; None where all count alike.
@@ -30,7 +31,7 @@ class UpdateBatch(NamedTuple):
     """
 
     observations: npt.NDArray[np.float32]
-    actions: npt.NDArray[np.int32]
+    actions: npt.NDArray[np.int32] | npt.NDArray[np.float32]
     log_probs: npt.NDArray[np.float32]
     advantages: npt.NDArray[np.float32]
     value_targets: npt.NDArray[np.float32]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..config import Activation, Initializer
+from ..config import Activation, Exploration, Initializer
+from ..kernels.acting import LEAST_VARIANCE
 from ..process.backend import keras, tf
 
+# The layer whose bias holds the logarithms of standard deviations.
+_LOG_STD = "log_std"
 # Up to so many outputs, gradients of the last layer are computed column by column.
 _FEW_OUTPUTS = 2
 _ACTIVATIONS: dict[Activation, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -63,6 +66,53 @@ def build_critic(
     return _build_mlp("critic", sizes, seed, initializer, activation, output_gain=1.0)
 
 
+def build_gaussian_actor(
+    observation_size: int,
+    num_entries: int,
+    hidden_sizes: Sequence[int],
+    seed: int,
+    initializer: Initializer = "glorot_uniform",
+    activation: Activation = "tanh",
+    *,
+    initial_log_std: float = 0.0,
+    exploration: Exploration = "independent",
+) -> keras.Model:
+    """Return the policy network of continuous actions, made of plain layers.
+
+    It maps observations (B, D), float32, to a dictionary of ``"mean"`` and ``"log_std"``, (B, K) each: means and
+    logarithms of standard deviations. The latter are trainable numbers of their own, whatever the observation: the bias
+    of a layer that is given zeros. With state-dependent exploration that bias holds F x K of them, for F features of
+    the last hidden layer, and an action's variance is the sum of squared features times squared deviations (Raffin et
+    al. 2021, equation 6).
+
+    Args:
+        observation_size: D.
+        num_entries: Entries K of an action.
+        hidden_sizes: Units of the hidden layers.
+        seed: Fixes the initial weights.
+        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+        activation: Of the hidden layers.
+        initial_log_std: What the logarithms begin with.
+        exploration: How actions vary; see :class:`agent.config.PPOConfig`.
+    """
+    sizes = (observation_size, *hidden_sizes, num_entries)
+    inputs, features, means = _mlp_layers(sizes, seed, initializer, activation, output_gain=0.01, output_name="mean")
+    num_features = hidden_sizes[-1] if exploration == "state_dependent" else 1
+    layer = keras.layers.Dense(
+        num_features * num_entries,
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant(initial_log_std),
+        dtype="float32",
+        name=_LOG_STD,
+    )
+    log_std = layer(keras.ops.zeros_like(means))
+    if exploration == "state_dependent":
+        variances = keras.ops.exp(2.0 * keras.ops.reshape(log_std, (-1, num_features, num_entries)))
+        squares = keras.ops.square(features)
+        log_std = 0.5 * keras.ops.log(keras.ops.einsum("bf,bfk->bk", squares, variances) + LEAST_VARIANCE)
+    return keras.Model(inputs, {"mean": means, "log_std": log_std}, name="actor")
+
+
 def _build_mlp(
     name: str,
     sizes: Sequence[int],
@@ -72,6 +122,19 @@ def _build_mlp(
     output_gain: float,
 ) -> keras.Model:
     """Return an MLP with so many inputs, units of hidden layers, and outputs."""
+    inputs, _, outputs = _mlp_layers(sizes, seed, initializer, activation, output_gain, output_name="outputs")
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _mlp_layers(
+    sizes: Sequence[int],
+    seed: int,
+    initializer: Initializer,
+    activation: Activation,
+    output_gain: float,
+    output_name: str,
+) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
+    """Return inputs, last hidden layer and outputs of an MLP of such sizes, from the inputs to the outputs."""
     observation_size, *hidden_sizes, num_outputs = sizes
     # One derived seed for each layer; neighbouring seeds give unrelated ones.
     layer_seeds = np.random.SeedSequence(seed).generate_state(len(hidden_sizes) + 1).tolist()
@@ -89,15 +152,96 @@ def _build_mlp(
         num_outputs,
         kernel_initializer=_initializer(initializer, output_gain, layer_seeds[-1]),
         dtype="float32",
-        name="outputs",
+        name=output_name,
     )(hidden)
-    return keras.Model(inputs, outputs, name=name)
+    return inputs, hidden, outputs
 
 
 def _initializer(name: Initializer, gain: float, seed: int) -> keras.initializers.Initializer:
     if name == "orthogonal":
         return keras.initializers.Orthogonal(gain=gain, seed=seed)
     return keras.initializers.GlorotUniform(seed=seed)
+
+
+class Network(Protocol):
+    """A Keras model as the update sees it.
+
+    Attributes:
+        model: The model.
+        variables: What is trained of it, in the order in which weights are given.
+        input_shape: Of one observation as the model takes it.
+    """
+
+    model: keras.Model
+    variables: list[keras.Variable]
+    input_shape: tuple[int, ...]
+
+    def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
+        """Return the outputs with other weights than the model's, to be differentiated, shape (B, P), float32.
+
+        Args:
+            weights: In the place of the variables.
+            observations: Shape (B, D), float32.
+        """
+
+
+class MLP:
+    """A model that was built here: dense layers, which the kernels know, and logarithms of standard deviations.
+
+    Attributes:
+        model: The model.
+        variables: Kernels and biases of its layers, alternating, and what stands for the logarithms.
+        input_shape: Of one observation as the model takes it, a vector.
+        log_std_shape: Their shape: (K,), or (F, K) with state-dependent exploration; None where there are none.
+    """
+
+    def __init__(self, model: keras.Model, activation: Activation = "tanh", exploration: Exploration = "independent"):
+        """Look at the layers.
+
+        Args:
+            model: Of one of the functions of this module.
+            activation: Of its hidden layers.
+            exploration: As it was built with.
+        """
+        self.model = model
+        self.input_shape: tuple[int, ...] = model.input_shape[1:]
+        self._activation = activation
+        self._is_state_dependent = exploration == "state_dependent"
+        dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+        layers = [layer for layer in dense if layer.name != _LOG_STD]
+        self.variables = [variable for layer in layers for variable in (layer.kernel, layer.bias)]
+        self.log_std_shape: tuple[int, ...] | None = None
+        if len(layers) < len(dense):
+            self.variables.append(model.get_layer(_LOG_STD).bias)
+            num_features, num_entries = layers[-1].kernel.shape
+            self.log_std_shape = (num_features, num_entries) if self._is_state_dependent else (num_entries,)
+
+    def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
+        """Return the outputs with other weights than the model's; see :class:`Network`."""
+        if self.log_std_shape is None:
+            return differentiable_outputs(weights, observations, self._activation)
+        *weights, kernel, bias, log_std = weights
+        features = _hidden(weights, observations, self._activation)
+        means = _dense(features, kernel, bias)
+        if self._is_state_dependent:
+            # The mean alone shapes the features, as in Stable-Baselines3.
+            squares = tf.square(tf.stop_gradient(features))
+            variances = tf.matmul(squares, tf.exp(2.0 * tf.reshape(log_std, self.log_std_shape)))
+            log_stds = 0.5 * tf.math.log(variances + LEAST_VARIANCE)
+        else:
+            log_stds = _repeated(log_std, tf.shape(means)[0])
+        return tf.concat([means, log_stds], axis=1)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _repeated(row: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Return so many times a row, shape (count, K), and the function that turns its gradient into the row's."""
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        # A sum over rows as a product: XLA's sums over rows are slow.
+        return tf.matmul(tf.ones((1, tf.shape(upstream)[0])), upstream)[0], None
+
+    return tf.tile(row[None], [count, 1]), gradients
 
 
 def differentiable_outputs(
@@ -116,11 +260,15 @@ def differentiable_outputs(
     Returns:
         The outputs, shape (B, outputs), float32.
     """
-    layers = list(zip(weights[::2], weights[1::2], strict=True))
+    return _dense(_hidden(weights[:-2], observations, activation), *weights[-2:])
+
+
+def _hidden(weights: Sequence[tf.Tensor], observations: tf.Tensor, activation: Activation) -> tf.Tensor:
+    """Return what the last hidden layer makes of observations, shape (B, F)."""
     hidden = observations
-    for kernel, bias in layers[:-1]:
+    for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
         hidden = _ACTIVATIONS[activation](_dense(hidden, kernel, bias))
-    return _dense(hidden, *layers[-1])
+    return hidden
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

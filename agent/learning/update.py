@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import PPOConfig
-from ..environments.spaces import ActionHead
+from ..environments.heads import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
+from .distributions import distribution_of
 from .flat_weights import FlatWeights
-from .losses import action_log_probs, clipped_objectives, clipped_to_norm, entropies, mean, squared_errors
+from .losses import clipped_objectives, clipped_to_norm, mean, squared_errors
 from .minibatches import UpdateBatch, mean_over_pieces, minibatch_indices, of_each, with_weights_of_mean_one
-from .networks import differentiable_outputs
+from .networks import Network
 from .packing import Layout, Packing, layout_of
 
 
@@ -102,20 +103,25 @@ class PPOUpdate:
         remaining: Which share of the training is left, from 1 to 0: some numbers fall with it.
     """
 
-    def __init__(self, actor: keras.Model, critic: keras.Model, head: ActionHead, config: PPOConfig) -> None:
+    def __init__(
+        self, actor: Network, critic: Network, head: ActionHead, config: PPOConfig, observation_size: int
+    ) -> None:
         """Make the optimizers; nothing is traced before the first call.
 
         Args:
-            actor: Observations (B, D) to logits (B, A).
+            actor: Observations (B, D) to outputs (B, P).
             critic: Observations (B, D) to values (B, 1).
             head: What the actor's outputs mean.
             config: Batch sizes, iterations and hyperparameters.
+            observation_size: D.
         """
         self._head = head
-        self._actor_weights = FlatWeights(actor)
-        self._critic_weights = FlatWeights(critic)
+        self._distribution = distribution_of(head)
+        self._actor, self._critic = actor, critic
+        self._actor_weights = FlatWeights(actor.variables, "actor")
+        self._critic_weights = FlatWeights(critic.variables, "critic")
         self._config = config
-        self._observation_size = actor.input_shape[-1]
+        self._observation_size = observation_size
         self.remaining = 1.0
         # A variable, for each update to assign; Adam computes with it as with a number.
         self.policy_optimizer, self.value_optimizer = (
@@ -166,7 +172,7 @@ class PPOUpdate:
         zeros = np.zeros(size, dtype=np.float32)
         observations = np.zeros((size, self._observation_size), dtype=np.float32)
         weights = zeros if is_weighted else None
-        actions = np.zeros((size, *self._head.action_shape), dtype=np.int32)
+        actions: npt.NDArray[Any] = np.zeros((size, *self._head.action_shape), dtype=self._head.stored_dtype)
         values = None if self._config.value_clip_range is None else zeros
         batch = UpdateBatch(observations, actions, zeros, zeros, zeros, weights, values)
         self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
@@ -175,7 +181,7 @@ class PPOUpdate:
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int
     ) -> UpdateMetrics:
         given = {name: array for name, array in batch._asdict().items() if array is not None}
-        limits = np.array([policy_iterations, value_iterations], dtype=np.int32)
+        limits = np.array([policy_iterations, value_iterations, self._config.kl_check_interval], dtype=np.int32)
         numbers = np.array(Hyperparameters.of(self._config, self.remaining), dtype=np.float32)
         arrays = [*given.values(), indices, limits, numbers]
         key = tuple(given), layout_of(arrays)
@@ -190,15 +196,15 @@ class PPOUpdate:
     def _both_loops(self, packing: Packing, names: Sequence[str]) -> Any:
         """Return a graph that runs both loops side by side on the vectors of a packing, whose batch has these parts."""
 
-        def compiled(loop: Callable[..., Any], place: int) -> Any:
+        def compiled(loop: Callable[..., Any]) -> Any:
             def unpacking_loop(numbers: tf.Tensor, integers: tf.Tensor) -> Any:
                 *arrays, indices, limits, hyperparameters = packing.unpack(numbers, integers)
                 batch = UpdateBatch(**dict(zip(names, arrays, strict=True)))
-                return loop(batch, indices, limits[place], Hyperparameters(*tf.unstack(hyperparameters)))
+                return loop(batch, indices, limits, Hyperparameters(*tf.unstack(hyperparameters)))
 
             return tf.function(unpacking_loop, jit_compile=True, autograph=False)
 
-        policy_loop, value_loop = compiled(self._policy_loop, 0), compiled(self._value_loop, 1)
+        policy_loop, value_loop = compiled(self._policy_loop), compiled(self._value_loop)
 
         # Written with TensorFlow's own control flow: AutoGraph would leave a temporary file for every function.
         def both_loops(numbers: tf.Tensor, integers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -208,14 +214,15 @@ class PPOUpdate:
         return tf.function(both_loops, autograph=False).get_concrete_function(*packing.vectors)
 
     def _policy_loop(
-        self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor, given: Hyperparameters
+        self, batch: UpdateBatch, indices: tf.Tensor, limits: tf.Tensor, given: Hyperparameters
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Step the actor until the KL divergence after a step exceeds the threshold, or ``num_iterations`` times.
+        """Step the actor until the KL divergence after a step exceeds the threshold, or as often as the limits say.
 
         The gradient of the next step and the KL divergence after the last one come from one forward pass: both are
         taken at the same weights.
         """
         weights, optimizer = self._actor_weights, self.policy_optimizer
+        num_iterations, _, check_interval = tf.unstack(limits)
         weights.read()
         optimizer.learning_rate.assign(given.policy_learning_rate)
         optimizer.epsilon.assign(given.adam_epsilon)
@@ -227,7 +234,8 @@ class PPOUpdate:
             minibatch = minibatch._replace(advantages=self._advantages(minibatch))
             figures, gradient = mean_over_pieces(gradient_of, minibatch, [(4,), weights.vector.shape])
             # A KL divergence that is not a number compares false and ends the loop too.
-            goes_on = (iteration < num_iterations) & (figures[0] <= given.kl_threshold)
+            is_close = (figures[0] <= given.kl_threshold) | (iteration % check_interval != 0)
+            goes_on = (iteration < num_iterations) & is_close
 
             def take_step() -> tf.Tensor:
                 optimizer.apply([clipped_to_norm(gradient, given.max_gradient_norm)], [weights.vector])
@@ -246,10 +254,10 @@ class PPOUpdate:
         weights, clip_ratio = self._actor_weights.split(), given.clip_ratio
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            logits = differentiable_outputs(weights, batch.observations, self._config.activation)
-            log_probs = action_log_probs(logits, batch.actions, self._head.sizes)
+            outputs = self._actor.outputs(weights, batch.observations)
+            log_probs = self._distribution.log_probs(outputs, batch.actions)
             ratios = tf.exp(log_probs - batch.log_probs)
-            entropy = mean(entropies(logits, self._head.sizes), batch.weights)
+            entropy = mean(self._distribution.entropies(outputs), batch.weights)
             policy_loss = -mean(clipped_objectives(ratios, batch.advantages, clip_ratio), batch.weights)
             loss = policy_loss - given.entropy_coefficient * entropy
         gradient = FlatWeights.flattened(tape.gradient(loss, weights))
@@ -268,10 +276,11 @@ class PPOUpdate:
         return tf.cast(tf.where(deviation <= EQUAL_DEVIATION, tf.zeros_like(centred), quotients), tf.float32)
 
     def _value_loop(
-        self, batch: UpdateBatch, indices: tf.Tensor, num_iterations: tf.Tensor, given: Hyperparameters
+        self, batch: UpdateBatch, indices: tf.Tensor, limits: tf.Tensor, given: Hyperparameters
     ) -> tf.Tensor:
-        """Step the critic ``num_iterations`` times on the mean squared error; return the last one."""
+        """Step the critic on the mean squared error, as often as the limits say; return the last error."""
         weights, optimizer = self._critic_weights, self.value_optimizer
+        _, num_iterations, _ = tf.unstack(limits)
         weights.read()
         optimizer.learning_rate.assign(given.value_learning_rate)
         optimizer.epsilon.assign(given.adam_epsilon)
@@ -294,7 +303,7 @@ class PPOUpdate:
         weights = self._critic_weights.split()
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            values = tf.squeeze(differentiable_outputs(weights, batch.observations, self._config.activation), axis=1)
+            values = tf.squeeze(self._critic.outputs(weights, batch.observations), axis=1)
             loss = mean(
                 squared_errors(values, batch.value_targets, batch.values, given.value_clip_range), batch.weights
             )

@@ -28,6 +28,7 @@ from fastcartpole.random_streams import Streams, next_double, seed_streams
 from fastcartpole.threads import in_ranges, usable_threads
 
 from ..environments.making import EnvironmentSource
+from ..kernels.acting import PolicySnapshot
 from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations, num_chunks
 from ..kernels.rollout import Rollout, new_rollout
 from ..kernels.sampling import sample_of_two
@@ -190,11 +191,11 @@ class CartPoleCollector:
         self.action_streams = state["action_streams"].copy()
         self.state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
 
-    def collect(self, weights: MLPWeights, *, is_greedy: bool = False) -> Rollout:
+    def collect(self, policy: PolicySnapshot, *, is_greedy: bool = False) -> Rollout:
         """Play T steps in every environment with the given policy.
 
         Args:
-            weights: The actor's padded weights.
+            policy: The policy, whose layers the kernel knows.
             is_greedy: Whether to take the more probable action each time instead of a sampled one.
 
         Returns:
@@ -203,16 +204,17 @@ class CartPoleCollector:
         # The first truncation can come at once, each later one takes a whole episode.
         most_truncations = 1 + (self.num_steps - 1) // self._rules.max_episode_steps
         rollout = new_rollout(self.num_steps, self.num_envs, OBSERVATION_SIZE, most_truncations)
-        played = (weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout)
+        assert policy.weights is not None
+        played = (policy.weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout)
         in_ranges(self.num_threads, num_chunks(self.num_envs), _collect, *played)
         return rollout
 
     def play_episodes(
-        self, weights: MLPWeights, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+        self, policy: PolicySnapshot, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
     ) -> Episodes:
         """Play whole episodes in environments of their own, always taking the more probable action."""
         seeds = one_seed_each(seed, episodes)
-        lengths = greedy_episode_lengths(weights, seeds, max_episode_steps, self.num_threads)
+        lengths = greedy_episode_lengths(policy, seeds, max_episode_steps, self.num_threads)
         cut_off = np.zeros(episodes, dtype=np.bool_)
         return Episodes(lengths.astype(np.float64), lengths.astype(np.int64), cut_off, int(lengths.sum()))
 
@@ -221,7 +223,7 @@ class CartPoleCollector:
 
 
 def greedy_episode_lengths(
-    weights: MLPWeights,
+    policy: PolicySnapshot,
     environment_seeds: npt.NDArray[np.uint64],
     max_episode_steps: int,
     num_threads: int | None = None,
@@ -229,7 +231,7 @@ def greedy_episode_lengths(
     """Play one episode for each seed, always taking the more probable action.
 
     Args:
-        weights: The actor's padded weights.
+        policy: The policy, whose layers the kernel knows.
         environment_seeds: Seeds of the initial states, shape (E,), uint64.
         max_episode_steps: Length at which episodes are truncated.
         num_threads: As for a :class:`CartPoleCollector`.
@@ -245,6 +247,6 @@ def greedy_episode_lengths(
         environment_seeds,
         num_threads,
     )
-    lengths = collector.collect(weights, is_greedy=True).episode_lengths
+    lengths = collector.collect(policy, is_greedy=True).episode_lengths
     first_ends = np.argmax(lengths > 0, axis=0)
     return np.asarray(lengths[first_ends, np.arange(environment_seeds.size)], dtype=np.int32)

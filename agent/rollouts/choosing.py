@@ -139,9 +139,15 @@ def _check_handed_in(
         raise ValueError("environments needs evaluation_environments or make_env beside it, for evaluations.")
 
 
-def plays_on_the_kernel(config: PPOConfig, played: Played) -> bool:
-    """Return whether CartPole's kernel plays."""
-    return config.vectorization == "auto" and not played.is_handed_in and can_play(played.source)
+def plays_on_the_kernel(config: PPOConfig, played: Played, *, knows_networks: bool = True) -> bool:
+    """Return whether CartPole's kernel plays.
+
+    Args:
+        config: Of the training.
+        played: What is played.
+        knows_networks: Whether the kernels know the layers of the actor.
+    """
+    return knows_networks and config.vectorization == "auto" and not played.is_handed_in and can_play(played.source)
 
 
 def new_collector(
@@ -150,6 +156,8 @@ def new_collector(
     played: Played,
     environment_seed: np.random.SeedSequence,
     action_seed: np.random.SeedSequence,
+    *,
+    knows_networks: bool = True,
 ) -> Collector:
     """Make the training environments, or take those handed in, and reset them.
 
@@ -159,12 +167,13 @@ def new_collector(
         played: What is played.
         environment_seed: Of the environments' streams.
         action_seed: Of the action sampling.
+        knows_networks: Whether the kernels know the layers of the actor.
 
     Raises:
         EnvironmentUseError: If they cannot be made, or do not say how they begin new episodes.
     """
     action_seeds = one_seed_each(action_seed, config.num_envs)
-    if plays_on_the_kernel(config, played):
+    if plays_on_the_kernel(config, played, knows_networks=knows_networks):
         environment_seeds = one_seed_each(environment_seed, config.num_envs)
         return CartPoleCollector(
             config.num_envs, config.num_steps, episode_limit(config, spec), environment_seeds, action_seeds
@@ -185,6 +194,7 @@ def new_collector(
             evaluation_environments=(lambda: source.many(batch)) if evaluation is None else evaluation,
             evaluation_batch=batch,
             autoreset_mode=played.autoreset_mode,
+            noise_interval=config.noise_interval,
         )
     except BaseException:
         if played.environments is None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels.forward import MLPWeights
+from ..kernels.acting import PolicySnapshot
 from ..kernels.rollout import Rollout
 
 
@@ -60,20 +60,16 @@ class Collector(Protocol):
     def reset(self, seed: np.random.SeedSequence | None = None) -> None:
         """Start a new episode in every training environment; their streams begin anew where a seed is given."""
 
-    def collect(self, weights: MLPWeights) -> Rollout:
-        """Play one rollout with the given policy, from where the environments are, in fresh arrays.
-
-        Args:
-            weights: The actor's padded weights.
-        """
+    def collect(self, policy: PolicySnapshot) -> Rollout:
+        """Play one rollout with the given policy, from where the environments are, in fresh arrays."""
 
     def play_episodes(
-        self, weights: MLPWeights, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+        self, policy: PolicySnapshot, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
     ) -> Episodes:
         """Play whole episodes with the greedy policy, in environments of their own.
 
         Args:
-            weights: The actor's padded weights.
+            policy: The policy.
             seed: Fixes the episodes.
             episodes: How many.
             max_episode_steps: Length at which they are cut off, if the environments have not ended them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from ..errors import InvalidTransitionError
 from .collector import Episodes
 from .stepping import Stepper
 
-Act = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
+Act = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 
 
 def play(
@@ -24,7 +25,7 @@ def play(
 
     Args:
         stepper: N environments, reset here.
-        act: Returns the options chosen, shape (N, K), for the observations, shape (N, D).
+        act: Returns the actions, options chosen or continuous, shape (N, K), for the observations, shape (N, D).
         seed: Of the environments' streams.
         episodes: How many.
         max_episode_steps: Length at which they are cut off, if the environments have not ended them.

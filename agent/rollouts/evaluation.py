@@ -1,4 +1,4 @@
-"""Evaluation of any Keras model that gives logits, in Gymnasium's environments."""
+"""Evaluation of any Keras model that is an actor, in Gymnasium's environments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gymnasium.vector import VectorEnv
 from fastcartpole import CartPoleVectorEnv
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
+from ..actors import outputs_of
 from ..config import Vectorization
 from ..environments.making import EnvironmentSource, close_quietly
-from ..kernels.sampling import chosen_actions
-from ..process.backend import computing_on, keras, tf
+from ..process.backend import keras
 from ..validation import checked_integer
 from .budget import EVALUATION_ENVS, LONGEST_EPISODE
 from .cartpole import can_play
@@ -102,10 +102,12 @@ def evaluate(
     favoured. Those of an environment without a limit are cut off after 10,000 steps.
 
     Args:
-        actor: Observations (B, D) as vectors, float32, to logits (B, A).
+        actor: Observations (B, D) as vectors, float32, or in their own shape, to logits (B, A) or, where actions are
+            continuous, to a dictionary of ``"mean"`` and ``"log_std"``, (B, K) each.
         episodes: Number of episodes, at least 1.
         seed: Fixes the episodes of an environment that honours seeds, and the actions that are drawn.
-        greedy: Whether to take the most probable action, or to draw actions with the policy's probabilities.
+        greedy: Whether to take the most probable action, or to draw actions with the policy's probabilities, each
+            independent of the last.
         environment: Whose CartPole: ``"gymnasium"`` for Gymnasium's own batch, ``"fast"`` for ours: the same returns.
         env_id: Id in Gymnasium's registry; ``module:id`` imports the module first.
         env_kwargs: Keyword arguments of the environment.
@@ -117,7 +119,7 @@ def evaluate(
 
     Raises:
         TypeError: If ``episodes`` or ``seed`` is not an integer.
-        ValueError: If one is too small, or the environment cannot be played.
+        ValueError: If one is too small, the environment cannot be played, or the actor does not fit it.
         InvalidTransitionError: If a reward is infinite or not a number.
         MemoryError: If so many environments cannot fit this machine's memory.
     """
@@ -130,14 +132,12 @@ def evaluate(
     source = EnvironmentSource(None if make_env else env_id, dict(env_kwargs or {}), vectorization, make_env)
     spec = source.describe()
     environments = _new_environments(source, environment, episodes)
-    logits_of = tf.function(actor)
+    outputs = outputs_of(actor, spec)
     # Away from the initial states' stream, which starts from the same seed.
     generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
 
-    def act(observations: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        with computing_on("cpu"):
-            logits = logits_of(tf.constant(observations)).numpy()
-        return chosen_actions(logits, spec.action_head.sizes, generator)
+    def act(observations: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        return spec.action_head.chosen(outputs(observations), generator)
 
     try:
         played = play(Stepper(environments), act, seed, episodes, spec.max_episode_steps or LONGEST_EPISODE)

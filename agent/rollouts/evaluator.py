@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..environments.spec import EnvironmentSpec
-from ..kernels.forward import MLPWeights
+from ..kernels.acting import PolicySnapshot
 from .budget import LONGEST_EPISODE, Allowance, EvaluationBudget
 from .collector import Collector, Episodes
 from .evaluation import EvaluationResult
@@ -70,24 +70,24 @@ class Evaluator:
         """Go on with what :meth:`get_state` returned."""
         self.solving.used, self.choosing.used = state.tolist()
 
-    def play(self, weights: MLPWeights, kind: str) -> EvaluationResult:
+    def play(self, policy: PolicySnapshot, kind: str) -> EvaluationResult:
         """Play 100 episodes, the same every time.
 
         Args:
-            weights: The actor's padded weights.
+            policy: The policy.
             kind: ``"evaluation"`` or ``"validation"``.
         """
         allowance = Allowance(_EPISODES, self._limit or LONGEST_EPISODE)
-        return _result(self._collector.play_episodes(weights, self._seeds[kind], *allowance))
+        return _result(self._collector.play_episodes(policy, self._seeds[kind], *allowance))
 
     def play_within(
-        self, budget: EvaluationBudget, weights: MLPWeights, kind: str, progress: Progress, *, parts: int = 1
+        self, budget: EvaluationBudget, policy: PolicySnapshot, kind: str, progress: Progress, *, parts: int = 1
     ) -> EvaluationResult | None:
         """Play as many of these episodes as a budget allows.
 
         Args:
             budget: One of the two.
-            weights: The actor's padded weights.
+            policy: The policy.
             kind: ``"evaluation"`` or ``"validation"``.
             progress: Of the training.
             parts: Evaluations that are to be paid from what is left.
@@ -107,7 +107,7 @@ class Evaluator:
         )
         if allowance is None:
             return None
-        episodes = self._collector.play_episodes(weights, self._seeds[kind], *allowance)
+        episodes = self._collector.play_episodes(policy, self._seeds[kind], *allowance)
         budget.used += episodes.env_steps
         # What an evaluation without a limit cuts off after very many steps counts as it is.
         is_short = allowance.max_episode_steps < (self._limit or LONGEST_EPISODE)

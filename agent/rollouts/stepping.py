@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from ..environments.spaces import action_head, flatten_one, flattener
+from ..environments.heads import action_head
+from ..environments.spaces import flatten_one, flattener
 from ..errors import EnvironmentUseError, of_the_environment
 
 Vector = VectorEnv[Any, Any, Any]
@@ -90,11 +91,11 @@ class Stepper:
         seeds = [int(word) >> (32 - _SEED_BITS) for word in seed.generate_state(count, np.uint32)]
         return seeds if count > 1 else seeds[0]
 
-    def step(self, actions: npt.NDArray[np.int64]) -> Step:
+    def step(self, actions: npt.NDArray[Any]) -> Step:
         """Take one step everywhere.
 
         Args:
-            actions: Options numbered from 0 of K choices, shape (N, K).
+            actions: Options numbered from 0 of K choices, or K continuous entries, shape (N, K).
         """
         with of_the_environment():
             batch, rewards, terminated, truncated, infos = self.environments.step(

@@ -9,57 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from fastcartpole.kernels import kernel
-from fastcartpole.random_streams import Streams, next_double, seed_streams
+from fastcartpole.random_streams import seed_streams
 
 from ..environments.making import close_quietly
 from ..environments.spec import EnvironmentSpec
-from ..errors import InvalidTransitionError
-from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
+from ..errors import DivergenceError, InvalidTransitionError
+from ..kernels.acting import PolicySnapshot
 from ..kernels.rollout import Rollout, new_rollout
-from ..kernels.sampling import choose_greedily, choose_sampled
+from .acting import acting
 from .collector import Episodes
 from .episodes import play
 from .stepping import Step, Stepper, Vector
 
 Row = npt.NDArray[np.float32]
-
-
-@kernel()
-def act(
-    weights: MLPWeights,
-    sizes: npt.NDArray[np.int64],
-    observations: npt.NDArray[np.float32],
-    action_streams: Streams,
-    is_greedy: bool,
-    actions: npt.NDArray[np.int64],
-    log_probs: npt.NDArray[np.float32],
-) -> None:
-    """Choose an action for each row of observations, and write it and its log-probability.
-
-    Args:
-        weights: The actor's padded weights.
-        sizes: How many outputs each of K choices has, shape (K,), int64.
-        observations: Shape (N, D), float32.
-        action_streams: The streams that actions are drawn from, shape (4, N), uint64; left alone where ``is_greedy``.
-        is_greedy: Whether the most probable action is taken.
-        actions: Shape (N, K), int64, overwritten.
-        log_probs: Shape (N,), float32, overwritten.
-    """
-    uniforms = np.empty(sizes.size)
-    num_outputs = sizes.sum()
-    for start in range(0, len(observations), CHUNK):
-        stop = min(start + CHUNK, len(observations))
-        inputs = new_activations(weights, stop - start)
-        outputs = chunk_outputs(start, stop, weights, observations, inputs, np.zeros_like(inputs))
-        for i in range(start, stop):
-            logits = outputs[:num_outputs, i - start]
-            if is_greedy:
-                log_probs[i] = choose_greedily(logits, sizes, actions[i])
-                continue
-            for k in range(sizes.size):
-                uniforms[k] = next_double(action_streams, i)
-            log_probs[i] = choose_sampled(logits, sizes, uniforms, actions[i])
 
 
 class VectorCollector:
@@ -84,6 +46,7 @@ class VectorCollector:
         evaluation_environments: Vector | Callable[[], Vector],
         evaluation_batch: int,
         autoreset_mode: AutoresetMode | str | None = None,
+        noise_interval: int | None = None,
     ) -> None:
         """Reset the environments.
 
@@ -97,10 +60,12 @@ class VectorCollector:
             evaluation_environments: The vector environment that evaluations play, or a function that makes one.
             evaluation_batch: How many environments it holds.
             autoreset_mode: How environments begin new episodes that do not say so themselves.
+            noise_interval: Steps after which state-dependent exploration draws other noise; None for each rollout.
 
         Raises:
             AutoresetModeError: If it is not known how they begin new episodes.
         """
+        self._noise_interval = noise_interval
         self._stepper = Stepper(environments, autoreset_mode)
         self._spec = spec
         self._num_steps = num_steps
@@ -131,22 +96,27 @@ class VectorCollector:
         self.action_streams = state["action_streams"].copy()
         self._steps_taken = int(state["steps_taken"])
 
-    def collect(self, weights: MLPWeights) -> Rollout:
+    def collect(self, policy: PolicySnapshot) -> Rollout:
         """Play T steps in every environment with the given policy, in fresh arrays.
 
         Raises:
             InvalidTransitionError: If an observation or a reward is infinite or not a number.
+            DivergenceError: If an action is.
         """
         stepper, head = self._stepper, self._spec.action_head
         num_envs = len(stepper.observations)
-        rollout = new_rollout(self._num_steps, num_envs, self._spec.observation_size, 0, head.action_shape)
+        rollout = new_rollout(
+            self._num_steps, num_envs, self._spec.observation_size, 0, head.action_shape, head.stored_dtype
+        )
         truncations: list[dict[int, Row]] = []
-        sizes = np.array(head.sizes, dtype=np.int64)
-        actions = np.empty((num_envs, sizes.size), dtype=np.int64)
+        act = acting(policy, head, self._noise_interval)
+        actions: npt.NDArray[Any] = np.empty((num_envs, head.num_entries), dtype=head.acting_dtype)
         for t in range(self._num_steps):
-            observations = rollout.observations[t]
+            observations, log_probs = rollout.observations[t], rollout.log_probs[t]
             observations[:] = stepper.observations
-            act(weights, sizes, observations, self.action_streams, False, actions, rollout.log_probs[t])
+            act(observations, self.action_streams, False, actions, log_probs)
+            if head.is_continuous:
+                self._check_actions(t, log_probs, observations)
             rollout.actions[t] = actions.reshape(rollout.actions.shape[1:])
             ignored = stepper.ignored
             step = stepper.step(actions)
@@ -157,6 +127,25 @@ class VectorCollector:
         self._check(rollout)
         self._steps_taken += self._num_steps
         return rollout
+
+    def _check_actions(self, t: int, log_probs: Row, observations: Row) -> None:
+        """Raise an exception that names the first environment whose action is infinite or not a number.
+
+        The environment is not asked what it makes of that: the physics of some ends the process.
+        """
+        # The density of such an action is none.
+        if np.isfinite(log_probs).all():
+            return
+        index = int(np.flatnonzero(~np.isfinite(log_probs))[0])
+        step = self._steps_taken + t + 1
+        if not np.isfinite(observations[index]).all():
+            raise InvalidTransitionError(
+                f"environment {index} of {self._spec.name} gave an observation that is infinite or not a number in "
+                f"step {step - 1}."
+            )
+        raise DivergenceError(
+            f"The training has diverged: the action for environment {index} in step {step} is infinite or not a number."
+        )
 
     def _record(self, t: int, step: Step, ignored: npt.NDArray[np.bool_], rollout: Rollout) -> None:
         rollout.rewards[t] = step.rewards
@@ -206,19 +195,20 @@ class VectorCollector:
         return are_finite
 
     def play_episodes(
-        self, weights: MLPWeights, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+        self, policy: PolicySnapshot, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
     ) -> Episodes:
         """Play whole episodes with the greedy policy, in environments of their own."""
         if self._evaluation is None:
             given = self._evaluation_environments
             environments = given if isinstance(given, VectorEnv) else given()
             self._evaluation = Stepper(environments, self._autoreset_mode)
-        sizes = np.array(self._spec.action_head.sizes, dtype=np.int64)
+        head = self._spec.action_head
+        act = acting(policy, head)
 
-        def greedy(observations: Row) -> npt.NDArray[np.int64]:
-            actions = np.empty((len(observations), sizes.size), dtype=np.int64)
+        def greedy(observations: Row) -> npt.NDArray[Any]:
+            actions: npt.NDArray[Any] = np.empty((len(observations), head.num_entries), dtype=head.acting_dtype)
             log_probs = np.empty(len(observations), dtype=np.float32)
-            act(weights, sizes, observations, self.action_streams, True, actions, log_probs)
+            act(observations, self.action_streams, True, actions, log_probs)
             return actions
 
         return play(self._evaluation, greedy, seed, episodes, max_episode_steps)

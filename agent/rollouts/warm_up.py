@@ -6,16 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..config import PPOConfig
+from ..environments.spec import EnvironmentSpec
+from ..kernels.acting import PolicySnapshot
 from ..kernels.advantages import advantages_and_returns, explained_variance, normalized
 from ..kernels.forward import MLPWeights, padded_weights, state_values
+from ..kernels.normalizing import Moments, discounted_returns, moments_of, normalized_rows
 from ..kernels.rollout import new_rollout
+from .acting import acting
 from .cartpole import OBSERVATION_SIZE, CartPoleCollector, rollout_kernel_is_on_disk
 from .choosing import played_by, plays_on_the_kernel
-from .vector import act
 
 _COMPILE = """
 import importlib, sys
@@ -30,32 +35,34 @@ _PLACE = Path(__file__).parents[2]
 def compile_rollout_kernel() -> None:
     """Compile the kernel of rollouts, or load it from disk, by playing one step."""
     seeds = np.zeros(1, dtype=np.uint64)
-    CartPoleCollector(1, 1, 1, seeds, seeds).collect(_some_weights(OBSERVATION_SIZE))
+    CartPoleCollector(1, 1, 1, seeds, seeds).collect(PolicySnapshot(_some_weights(OBSERVATION_SIZE)))
 
 
-def compile_acting_kernel(observation_size: int, sizes: tuple[int, ...]) -> None:
+def compile_acting_kernel(policy: PolicySnapshot, spec: EnvironmentSpec) -> None:
     """Compile the kernel that acts in a vector environment, or load it from disk, by acting once.
 
     Args:
-        observation_size: Entries of an observation.
-        sizes: How many outputs of the actor each choice has.
+        policy: One of the training.
+        spec: Of its environment.
     """
-    weights = _some_weights(observation_size, sum(sizes))
+    head = spec.action_head
     streams = np.zeros((4, 1), dtype=np.uint64)
-    observations = np.zeros((1, observation_size), dtype=np.float32)
-    actions, log_probs = np.zeros((1, len(sizes)), dtype=np.int64), np.zeros(1, dtype=np.float32)
-    act(weights, np.array(sizes, dtype=np.int64), observations, streams, False, actions, log_probs)
+    observations = np.zeros((1, spec.observation_size), dtype=np.float32)
+    actions: npt.NDArray[Any] = np.zeros((1, head.num_entries), dtype=head.acting_dtype)
+    log_probs = np.zeros(1, dtype=np.float32)
+    acting(policy, head)(observations, streams, False, actions, log_probs)
 
 
-def compile_kernels_of_updates(observation_size: int, action_shape: tuple[int, ...]) -> None:
+def compile_kernels_of_updates(spec: EnvironmentSpec, *, is_normalized: bool = False) -> None:
     """Compile the kernels that prepare a rollout for an update, or load them from disk.
 
     Args:
-        observation_size: Entries of an observation.
-        action_shape: Shape of one action.
+        spec: Of the environment.
+        is_normalized: Whether observations are normalized and rewards scaled.
     """
+    observation_size, head = spec.observation_size, spec.action_head
     weights = _some_weights(observation_size)
-    rollout = new_rollout(1, 1, observation_size, 1, action_shape)
+    rollout = new_rollout(1, 1, observation_size, 1, head.action_shape, head.stored_dtype)
     for array in rollout:
         array.fill(0)
     values, last_values, final_values = (
@@ -65,6 +72,11 @@ def compile_kernels_of_updates(observation_size: int, action_shape: tuple[int, .
     advantages, returns = advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
     normalized(advantages, rollout.valid)
     explained_variance(values.reshape(-1), returns.reshape(-1), rollout.valid.reshape(-1))
+    if is_normalized:
+        valid = rollout.valid.reshape(-1)
+        moments = Moments.of_nothing(observation_size).including(rollout.observations[0], valid)
+        normalized_rows(rollout.observations[0], moments.means.astype(np.float32), moments.deviations)
+        moments_of(discounted_returns(rollout.rewards, rollout.terminated, 1.0, np.zeros(1)), valid)
 
 
 class RolloutCompilation:

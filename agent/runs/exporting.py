@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from ..actors import load_actor
+from ..actors import checked_input_shape, load_actor, outputs_as_rows, outputs_of
 from ..environments.spec import EnvironmentSpec
 from ..errors import reason_of
 from ..process.backend import computing_on, keras, tf
@@ -20,6 +20,7 @@ from ..process.quiet import standard_error_held_back
 
 Format = Literal["keras", "saved_model", "onnx"]
 Outputs = npt.NDArray[np.float32]
+Shape = tuple[int, ...]
 
 _CHECKED_OBSERVATIONS = 1000
 _SPREAD = 3.0
@@ -44,30 +45,32 @@ def missing_packages(file_format: Format) -> list[str]:
 
 
 def export_actor(actor: keras.Model, spec: EnvironmentSpec, path: Path, file_format: Format) -> float:
-    """Write the actor, read it back, and compare its logits on 1,000 random observations.
+    """Write the actor, read it back, and compare its outputs on 1,000 random observations.
 
     Args:
-        actor: Observations (B, D), float32, to logits (B, A).
+        actor: One that :func:`agent.evaluate` takes.
         spec: Of its environment.
         path: Where to write: a directory for a SavedModel, else a file.
         file_format: A Keras archive, a TensorFlow SavedModel, or ONNX.
 
     Returns:
-        The largest difference between two logits.
+        The largest difference between two outputs.
 
     Raises:
         ExportError: If one is larger than what other roundings explain, or the actor has layers that the format lacks.
         ImportError: If a package is not installed.
+        ValueError: If the actor does not fit the environment.
         OSError: If it cannot be written.
     """
     observations = _random_observations(spec)
-    with computing_on("cpu"):
-        expected = np.asarray(actor(observations))
+    head = spec.action_head
+    shape = checked_input_shape("the actor", actor, spec, head.output_names, head.num_outputs)
+    expected = outputs_of(actor, spec)(observations)
     with computing_on("cpu"), standard_error_held_back(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras' converter to ONNX uses names that NumPy has given up.
         try:
-            _write(actor, spec, path, file_format)
-            exported = _READERS[file_format](path, spec)(observations)
+            _write(actor, shape, path, file_format)
+            exported = _READERS[file_format](path, spec, shape)(observations)
         except (ImportError, OSError):
             raise
         except Exception as error:
@@ -85,42 +88,44 @@ def _random_observations(spec: EnvironmentSpec) -> Outputs:
     return np.clip(observations, space.low.reshape(-1), space.high.reshape(-1)).astype(np.float32)
 
 
-def _write(actor: keras.Model, spec: EnvironmentSpec, path: Path, file_format: Format) -> None:
+def _write(actor: keras.Model, shape: Shape, path: Path, file_format: Format) -> None:
     if file_format == "keras":
         actor.save(path)
     else:
         name = {"saved_model": "tf_saved_model", "onnx": "onnx"}[file_format]
         (inputs,) = actor.inputs
         # Any number of rows, also where the model was built with one.
-        signature = [keras.InputSpec(dtype=inputs.dtype, shape=(None, spec.observation_size), name=inputs.name)]
+        signature = [keras.InputSpec(dtype=inputs.dtype, shape=(None, *shape), name=inputs.name)]
         actor.export(path, format=name, verbose=False, input_signature=signature)
 
 
-def _keras_outputs(path: Path, spec: EnvironmentSpec) -> Callable[[Outputs], Outputs]:
-    model = load_actor(path, spec.observation_size, spec.action_head.num_outputs)
-    return lambda observations: np.asarray(model(observations))
+def _keras_outputs(path: Path, spec: EnvironmentSpec, _: Shape) -> Callable[[Outputs], Outputs]:
+    return outputs_of(load_actor(path, spec), spec)
 
 
-def _saved_model_outputs(path: Path, _: EnvironmentSpec) -> Callable[[Outputs], Outputs]:
+def _saved_model_outputs(path: Path, spec: EnvironmentSpec, shape: Shape) -> Callable[[Outputs], Outputs]:
     model = tf.saved_model.load(path)
-    return lambda observations: np.asarray(model.serve(observations))
+    names = spec.action_head.output_names
+    return lambda rows: np.asarray(outputs_as_rows(model.serve(rows.reshape(-1, *shape)), names))
 
 
-def _onnx_outputs(path: Path, _: EnvironmentSpec) -> Callable[[Outputs], Outputs]:
+def _onnx_outputs(path: Path, spec: EnvironmentSpec, shape: Shape) -> Callable[[Outputs], Outputs]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     dtype = _ONNX_TYPES.get(given.type, np.float32)
+    # In any order: by name, where there are several.
+    names = list(spec.action_head.output_names) or None
 
-    def outputs(observations: Outputs) -> Outputs:
-        logits: Any = session.run(None, {given.name: observations.astype(dtype)})[0]
-        return np.asarray(logits)
+    def outputs(rows: Outputs) -> Outputs:
+        parts: Any = session.run(names, {given.name: rows.reshape(-1, *shape).astype(dtype)})
+        return np.concatenate(parts, axis=1)
 
     return outputs
 
 
-_READERS: dict[Format, Callable[[Path, EnvironmentSpec], Callable[[Outputs], Outputs]]] = {
+_READERS: dict[Format, Callable[[Path, EnvironmentSpec, Shape], Callable[[Outputs], Outputs]]] = {
     "keras": _keras_outputs,
     "saved_model": _saved_model_outputs,
     "onnx": _onnx_outputs,

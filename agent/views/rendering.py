@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from ..actors import outputs_of
 from ..callbacks import Callback
 from ..environments.making import EnvironmentSource
 from ..environments.spaces import flatten_one
 from ..environments.spec import EnvironmentSpec, spec_of
 from ..errors import of_the_environment
-from ..kernels.sampling import chosen_actions
 from ..metrics import EpochMetrics
-from ..process.backend import computing_on
 from ..process.quiet import standard_error_held_back
 from ..process.surroundings import environment_variable
 from ..runs.directory import RunDirectory
@@ -56,11 +55,12 @@ def play_episode(
 
     Args:
         environment: One that the actor can play.
-        actor: Observations (B, D), float32, to logits (B, A).
+        actor: One that :func:`agent.evaluate` takes.
         seed: Fixes the initial state and the actions.
         greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
     """
-    head = spec_of(environment).action_head
+    spec = spec_of(environment)
+    head, outputs = spec.action_head, outputs_of(actor, spec)
     # Away from the initial state's stream, which starts from the same seed.
     generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     with of_the_environment():
@@ -69,9 +69,7 @@ def play_episode(
     yield moment
     while not moment.has_ended:
         row = flatten_one(environment.observation_space, observation)
-        with computing_on("cpu"):
-            logits = np.asarray(actor(row[None]), dtype=np.float32)
-        (action,) = head.in_environment(chosen_actions(logits, head.sizes, generator))
+        (action,) = head.in_environment(head.chosen(outputs(row[None]), generator))
         with of_the_environment():
             observation, reward, terminated, truncated, _ = environment.step(action)
         moment = Moment(moment.steps + 1, moment.total_reward + float(reward), bool(terminated or truncated))
@@ -89,7 +87,7 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
 
     Args:
         source: Makes the environment, which draws images.
-        actor: Observations (B, D), float32, to logits (B, A).
+        actor: One that :func:`agent.evaluate` takes.
         seed: Fixes the initial state and the actions.
         greedy: As in :func:`play_episode`.
 

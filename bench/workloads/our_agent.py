@@ -10,6 +10,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
 from agent import PPO, PPOConfig, adapted_preset, evaluate
+from agent.kernels.acting import PolicySnapshot
 from agent.kernels.forward import padded_weights
 from agent.kernels.rollout import Rollout
 from agent.learning.minibatches import UpdateBatch
@@ -36,7 +37,7 @@ class OurPolicyRollouts:
             max_episode_steps: Time limit; None for none.
         """
         self._actor = PPO(PRESETS["fast"]).actor
-        self._weights = padded_weights(self._actor.get_weights())
+        self._policy = PolicySnapshot(padded_weights(self._actor.get_weights()))
         seeds = np.arange(num_envs, dtype=np.uint64)
         self._collector = CartPoleCollector(num_envs, num_steps, max_episode_steps, seeds, seeds + np.uint64(num_envs))
         self._first: Rollout | None = None
@@ -45,7 +46,7 @@ class OurPolicyRollouts:
 
     def run(self) -> Rollout:
         """Collect one rollout; return it."""
-        rollout = self._collector.collect(self._weights)
+        rollout = self._collector.collect(self._policy)
         self._first = rollout if self._first is None else self._first
         return rollout
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from agent.kernels.acting import PolicySnapshot
 from agent.kernels.forward import padded_weights
 from agent.rollouts.cartpole import greedy_episode_lengths
 
@@ -23,4 +24,5 @@ def greedy_mean(weights: Sequence[npt.NDArray[np.float32]]) -> float:
         weights: Kernels, shape (inputs, outputs), and biases of a tanh actor, layer by layer.
     """
     seeds = np.random.SeedSequence(0).generate_state(_EPISODES, np.uint64).astype(np.uint64)
-    return float(greedy_episode_lengths(padded_weights(list(weights)), seeds, _EPISODE_STEPS).mean())
+    policy = PolicySnapshot(padded_weights(list(weights)))
+    return float(greedy_episode_lengths(policy, seeds, _EPISODE_STEPS).mean())

@@ -28,8 +28,7 @@ from probes import (
 
 from agent import PPO, evaluate, preset_config
 from agent.environments.making import EnvironmentSource, UnknownEnvironmentError
-from agent.environments.spaces import UnsupportedSpaceError
-from agent.errors import is_of_the_environment
+from agent.errors import UnsupportedSpaceError, is_of_the_environment
 from agent.rollouts.budget import LONGEST_EPISODE, SHARE, EvaluationBudget
 from agent.views.rendering import play_episode
 
@@ -190,7 +189,7 @@ TWO = Discrete(2)
         (Graph(Box(0, 1, (2,)), None), TWO, "the observation space Graph"),
         (Text(5), TWO, "the observation space Text"),
         (Box(0, 1, (0,)), TWO, "has no entries"),
-        (Box(0, 1, (3,)), Box(-1, 1, (2,)), "the action space Box"),
+        (Box(0, 1, (3,)), Box(-1, 1, (0, 2)), "leaves nothing to choose"),
         (Box(0, 1, (3,)), MultiDiscrete(np.zeros((0,), dtype=np.int64)), "leaves nothing to choose"),
         (Box(0, 1, (3,)), Tuple((TWO, TWO)), "the action space Tuple"),
     ],

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from agent.kernels.acting import PolicySnapshot
 from agent.kernels.forward import padded_weights
 from agent.learning.networks import build_actor
 from agent.rollouts import cartpole
@@ -37,7 +38,7 @@ def test_a_rollout_is_the_trajectory_gymnasium_gives_for_its_actions(actor, num_
     observations, _ = theirs.reset(seed=10)
     elapsed = np.zeros(num_envs, dtype=int)
     for _ in range(2):
-        rollout = ours.collect(padded_weights(actor.get_weights()))
+        rollout = ours.collect(PolicySnapshot(padded_weights(actor.get_weights())))
         final_observations = [[] for _ in range(num_envs)]
         for t in range(NUM_STEPS):
             assert rollout.observations[t].tobytes() == observations.tobytes(), f"step {t}"
@@ -58,7 +59,7 @@ def test_a_rollout_is_the_trajectory_gymnasium_gives_for_its_actions(actor, num_
 
 
 def test_log_probabilities_are_those_of_the_keras_actor(actor):
-    rollout = collector(33).collect(padded_weights(actor.get_weights()))
+    rollout = collector(33).collect(PolicySnapshot(padded_weights(actor.get_weights())))
     logits = actor(rollout.observations.reshape(-1, 4)).numpy().astype(np.float64)
     log_probs = logits - np.logaddexp(logits[:, :1], logits[:, 1:])
     expected = np.take_along_axis(log_probs, rollout.actions.reshape(-1, 1).astype(int), axis=1)
@@ -66,7 +67,7 @@ def test_log_probabilities_are_those_of_the_keras_actor(actor):
 
 
 def test_actions_are_drawn_with_the_policys_probabilities(actor):
-    rollout = collector(256, num_steps=400).collect(padded_weights(actor.get_weights()))
+    rollout = collector(256, num_steps=400).collect(PolicySnapshot(padded_weights(actor.get_weights())))
     logits = actor(rollout.observations.reshape(-1, 4)).numpy().astype(np.float64)
     probabilities = 1.0 / (1.0 + np.exp(logits[:, 0] - logits[:, 1]))
     # Under the policy the sum of (action - probability) has mean 0 and the variance of independent Bernoulli draws.
@@ -75,7 +76,7 @@ def test_actions_are_drawn_with_the_policys_probabilities(actor):
 
 
 def test_the_number_of_threads_changes_nothing(actor, monkeypatch):
-    weights = padded_weights(actor.get_weights())
+    weights = PolicySnapshot(padded_weights(actor.get_weights()))
     rollouts = []
     for threads in (1, 2):
         monkeypatch.setattr(cartpole, "usable_threads", lambda *_, threads=threads: threads)
@@ -88,7 +89,7 @@ def test_the_number_of_threads_changes_nothing(actor, monkeypatch):
 
 def test_a_reset_starts_new_episodes_everywhere(actor):
     ours = collector(4, num_steps=5)
-    ours.collect(padded_weights(actor.get_weights()))
+    ours.collect(PolicySnapshot(padded_weights(actor.get_weights())))
     assert np.all(ours.state.elapsed_steps > 0)
     ours.reset()
     assert np.all(ours.state.elapsed_steps == 0)
@@ -98,7 +99,7 @@ def test_a_reset_starts_new_episodes_everywhere(actor):
 @pytest.mark.parametrize("num_envs", [1, 3, 140])
 def test_greedy_episodes_are_those_played_in_gymnasium(actor, num_envs):
     seeds = np.arange(100, 100 + num_envs, dtype=np.uint64)
-    lengths = greedy_episode_lengths(padded_weights(actor.get_weights()), seeds, 40)
+    lengths = greedy_episode_lengths(PolicySnapshot(padded_weights(actor.get_weights())), seeds, 40)
     environments = gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="sync", max_episode_steps=40)
     observations, _ = environments.reset(seed=seeds.tolist())
     expected = np.zeros(num_envs, dtype=int)

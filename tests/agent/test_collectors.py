@@ -4,11 +4,24 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
-from probes import MODES, Counting, Mixed, Probe, RewardByAction, RewardByChoices, RewardBySwitches, vector_of
+from probes import (
+    MODES,
+    Counting,
+    Mixed,
+    Probe,
+    RewardByAction,
+    RewardByChoices,
+    RewardByForces,
+    RewardByLevels,
+    RewardBySwitches,
+    vector_of,
+)
 from scipy.special import log_softmax
+from scipy.stats import norm
 
 from agent.environments.spec import spec_of
 from agent.errors import InvalidTransitionError, is_of_the_environment
+from agent.kernels.acting import PolicySnapshot
 from agent.kernels.forward import padded_weights
 from agent.rollouts.cartpole import CartPoleCollector
 from agent.rollouts.collector import one_seed_each
@@ -23,7 +36,16 @@ def network(num_inputs, num_outputs, seed=0):
     """Return the weights of a small network that is not indifferent."""
     generator = np.random.default_rng(seed)
     shapes = ((num_inputs, 8), (8,), (8, num_outputs), (num_outputs,))
-    return padded_weights([generator.normal(0, 0.7, shape).astype(np.float32) for shape in shapes])
+    return PolicySnapshot(padded_weights([generator.normal(0, 0.7, shape).astype(np.float32) for shape in shapes]))
+
+
+def policy_of(spec):
+    """Return a policy for an environment; a Gaussian one varies differently in each entry."""
+    head = spec.action_head
+    if not head.is_continuous:
+        return network(spec.observation_size, head.num_outputs)
+    log_std = np.linspace(-1.0, 0.5, head.num_entries, dtype=np.float32)
+    return network(spec.observation_size, head.num_entries)._replace(log_std=log_std)
 
 
 def collector_of(environments, num_steps=NUM_STEPS, evaluation=None):
@@ -51,7 +73,7 @@ def of_vectors(make_env, mode):
             vector_of(make_env, NUM_ENVS, mode), evaluation=lambda: vector_of(make_env, NUM_ENVS, mode)
         )
         spec = spec_of(make_env())
-        return collector, network(spec.observation_size, spec.action_head.num_outputs)
+        return collector, policy_of(spec)
 
     return make
 
@@ -68,6 +90,8 @@ COLLECTORS = {"fused": fused} | {
         ("start", lambda: RewardByAction(4)),
         ("choices", lambda: RewardByChoices(4)),
         ("switches", lambda: RewardBySwitches(4)),
+        ("forces", lambda: RewardByForces(4)),
+        ("levels", lambda: RewardByLevels(4)),
         ("mixed", lambda: Mixed(3, truncates=True)),
         ("one step", lambda: Probe(1, truncates=True)),
         ("endless", lambda: Counting(10**9)),
@@ -84,8 +108,8 @@ def made(request):
 
 
 def test_a_rollout_has_the_shapes_and_types_of_its_record(made):
-    collector, weights = made
-    rollout = collector.collect(weights)
+    collector, policy = made
+    rollout = collector.collect(policy)
     shape, size = (NUM_STEPS, NUM_ENVS), rollout.observations.shape[-1]
     assert rollout.observations.shape == (*shape, size)
     assert rollout.last_observations.shape == (NUM_ENVS, size)
@@ -94,7 +118,17 @@ def test_a_rollout_has_the_shapes_and_types_of_its_record(made):
     for name in ("log_probs", "rewards", "terminated", "truncated", "valid", "episode_lengths"):
         assert getattr(rollout, name).shape == shape, name
     assert [array.dtype for array in rollout] == [
-        *(np.float32, np.int32, np.float32, np.float32, np.bool_, np.bool_, np.bool_, np.int32, np.float64),
+        *(
+            np.float32,
+            np.int32 if policy.log_std is None else np.float32,
+            np.float32,
+            np.float32,
+            np.bool_,
+            np.bool_,
+            np.bool_,
+            np.int32,
+            np.float64,
+        ),
         *(np.float32, np.float32),
     ]
     assert rollout.valid.all() or collector.ignores_actions
@@ -131,9 +165,9 @@ def test_what_is_not_valid_follows_the_end_of_an_episode(made):
             ended = rollout.terminated[t] | rollout.truncated[t]
 
 
-def test_log_probabilities_are_those_of_the_network(made):
-    collector, weights = made
-    rollout = collector.collect(weights)
+def outputs_of(policy, rollout):
+    """Return what the network gives for the observations of a rollout, shape (T, N, outputs), in double precision."""
+    weights = policy.weights
     hidden_size, num_outputs = weights.sizes[1:]
     first, second = np.split(weights.values, [weights.sizes[0] * hidden_size + hidden_size])
     kernels = first[:-hidden_size].reshape(-1, hidden_size), second[:-num_outputs].reshape(-1, num_outputs)
@@ -141,8 +175,18 @@ def test_log_probabilities_are_those_of_the_network(made):
     size = rollout.observations.shape[-1]
     with np.errstate(over="ignore"):
         hidden = np.tanh(rollout.observations.astype(np.float64) @ kernels[0][:size] + biases[0])
-    outputs = hidden @ kernels[1] + biases[1]
+    return hidden @ kernels[1] + biases[1]
+
+
+def test_log_probabilities_are_those_of_the_network(made):
+    collector, policy = made
+    rollout = collector.collect(policy)
+    outputs = outputs_of(policy, rollout)
     actions = rollout.actions.reshape(*rollout.rewards.shape, -1)
+    if policy.log_std is not None:
+        expected = norm.logpdf(actions, outputs[..., : policy.log_std.size], np.exp(policy.log_std)).sum(axis=-1)
+        np.testing.assert_allclose(rollout.log_probs, expected, atol=1e-4)
+        return
     sizes = {4: (3, 2, 4, 2), 3: (2, 2, 2), 1: (int(actions.max()) + 1,)}[actions.shape[-1]]
     expected, start = np.zeros(rollout.rewards.shape), 0
     for choice, size in enumerate(sizes):

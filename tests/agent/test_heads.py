@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 from scipy.stats import chisquare, entropy
 
 from agent.kernels.sampling import choose_greedily, choose_sampled, chosen_actions
-from agent.learning.losses import action_log_probs, entropies
+from agent.learning.distributions import Categorical
 from agent.process.backend import tf
 
 
@@ -35,8 +35,9 @@ def test_log_probabilities_and_entropies_are_scipys(sizes, rows, scale, seed):
         expected_entropies += entropy(np.exp(log_probs), axis=1)
     stored = actions.astype(np.int32)[:, 0] if len(sizes) == 1 else actions.astype(np.int32)
     tolerance = {"rtol": 1e-5, "atol": 1e-5}
-    np.testing.assert_allclose(action_log_probs(tf.constant(logits), tf.constant(stored), sizes), expected, **tolerance)
-    np.testing.assert_allclose(entropies(tf.constant(logits), sizes), expected_entropies, **tolerance)
+    ours = Categorical(sizes)
+    np.testing.assert_allclose(ours.log_probs(tf.constant(logits), tf.constant(stored)), expected, **tolerance)
+    np.testing.assert_allclose(ours.entropies(tf.constant(logits)), expected_entropies, **tolerance)
     sampled = np.empty(len(sizes), dtype=np.int64)
     greedy = np.stack([part.argmax(axis=1) for part in parts_of(logits, sizes)], axis=1)
     assert np.array_equal(chosen_actions(logits, tuple(sizes), None), greedy)

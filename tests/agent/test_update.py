@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from agent import PRESETS
-from agent.environments.spaces import ActionHead
+from agent.environments.heads import CategoricalHead
 from agent.kernels.shuffling import shuffled_passes
 from agent.learning.losses import clipped_objectives, squared_errors
 from agent.learning.minibatches import UpdateBatch, minibatch_indices, number_of_pieces
-from agent.learning.networks import build_actor, build_critic
+from agent.learning.networks import MLP, build_actor, build_critic
 from agent.learning.packing import Packing, layout_of
 from agent.learning.update import PPOUpdate
 from agent.process.backend import keras, tf
 
-TWO = ActionHead("categorical", (2,), (0,))
+TWO = CategoricalHead((2,), (0,))
 SMALL = PRESETS["keras"].replace(
     steps_per_epoch=200, policy_update_epochs=12, value_update_epochs=9, policy_learning_rate=3e-3
 )
@@ -30,6 +30,10 @@ def batch_of(size, actor, seed=0):
     log_probs = keras.ops.log_softmax(actor(observations)).numpy()[np.arange(size), actions]
     advantages = generator.normal(size=size).astype(np.float32)
     return UpdateBatch(observations, actions, log_probs, advantages, generator.normal(5, 3, size).astype(np.float32))
+
+
+def update_of(actor, critic, config):
+    return PPOUpdate(MLP(actor), MLP(critic), TWO, config, 4)
 
 
 def networks():
@@ -154,7 +158,7 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
     )
     expected_value_loss = eager_value_update(expected_critic, batch, minibatches[: config.value_iterations], config)
 
-    metrics = PPOUpdate(actor, critic, TWO, config)(batch, np.random.default_rng(3))
+    metrics = update_of(actor, critic, config)(batch, np.random.default_rng(3))
 
     assert metrics.policy_iterations == expected_iterations
     assert (expected_iterations < config.policy_iterations) == (config.target_kl is not None)
@@ -184,11 +188,11 @@ def test_what_has_no_weight_takes_no_part_in_an_update(normalization):
         rows = np.full((2100, *array.shape[1:]), 1, dtype=array.dtype)
         rows[weights == 1.0] = array
         mixed.append(rows)
-    update = PPOUpdate(actor, critic, TWO, config)
+    update = update_of(actor, critic, config)
     update.compile(is_weighted=True)
     metrics = update(UpdateBatch(*mixed, weights), np.random.default_rng(0))
     smaller = config.replace(steps_per_epoch=1500)
-    expected = PPOUpdate(expected_actor, expected_critic, TWO, smaller)(counted, np.random.default_rng(0))
+    expected = update_of(expected_actor, expected_critic, smaller)(counted, np.random.default_rng(0))
     assert metrics == pytest.approx(expected, rel=1e-3, abs=1e-5)
     assert_same_weights(actor, expected_actor)
     assert_same_weights(critic, expected_critic)
@@ -199,7 +203,7 @@ def test_an_update_in_which_nothing_has_weight_changes_nothing():
     actor, critic = networks()
     before = actor.get_weights() + critic.get_weights()
     nothing = batch_of(SMALL.rollout_size, actor)._replace(weights=np.zeros(SMALL.rollout_size, dtype=np.float32))
-    metrics = PPOUpdate(actor, critic, TWO, SMALL)(nothing, np.random.default_rng(0))
+    metrics = update_of(actor, critic, SMALL)(nothing, np.random.default_rng(0))
     assert all(np.isfinite(metrics))
     for expected, actual in zip(before, actor.get_weights() + critic.get_weights(), strict=True):
         assert np.array_equal(expected, actual)
@@ -211,7 +215,7 @@ def test_the_optimizers_go_on_where_the_last_update_left_them():
     actor, critic = networks()
     expected_actor, expected_critic = networks()
     batches = [batch_of(config.rollout_size, actor, seed) for seed in (0, 1)]
-    update = PPOUpdate(actor, critic, TWO, config)
+    update = update_of(actor, critic, config)
     policy_optimizer = keras.optimizers.Adam(config.policy_learning_rate)
     value_optimizer = keras.optimizers.Adam(config.value_learning_rate)
     everything = [np.arange(config.rollout_size)]
@@ -247,7 +251,7 @@ def operations_before(operation):
 def test_actor_and_critic_are_updated_side_by_side(changes):
     config = SMALL.replace(**changes)
     actor, critic = networks()
-    update = PPOUpdate(actor, critic, TWO, config)
+    update = update_of(actor, critic, config)
     update.compile()
     ((_, both_loops),) = update._compiled.values()
     graph = both_loops.graph
@@ -263,7 +267,7 @@ def test_compiling_changes_no_weight_and_later_updates_are_not_traced_again():
     config = SMALL.replace(minibatch_size=50)
     actor, critic = networks()
     before = [w.copy() for w in actor.get_weights() + critic.get_weights()]
-    update = PPOUpdate(actor, critic, TWO, config)
+    update = update_of(actor, critic, config)
     update.compile()
     for expected, actual in zip(before, actor.get_weights() + critic.get_weights(), strict=True):
         assert np.array_equal(expected, actual)
@@ -275,7 +279,7 @@ def test_compiling_changes_no_weight_and_later_updates_are_not_traced_again():
 
 def test_full_batches_are_not_traced_again_either():
     actor, critic = networks()
-    update = PPOUpdate(actor, critic, TWO, SMALL)
+    update = update_of(actor, critic, SMALL)
     batch = batch_of(SMALL.rollout_size, actor)
     update.compile()
     update(batch, np.random.default_rng(0))
@@ -337,7 +341,7 @@ def test_arrays_of_another_type_are_refused():
     actor, critic = networks()
     batch = batch_of(SMALL.rollout_size, actor)
     with pytest.raises(TypeError, match="must be arrays of float32 or int32, got int64"):
-        PPOUpdate(actor, critic, TWO, SMALL)(batch._replace(actions=batch.actions.astype(np.int64)), None)
+        update_of(actor, critic, SMALL)(batch._replace(actions=batch.actions.astype(np.int64)), None)
 
 
 def test_what_falls_with_the_training_is_that_share_of_what_it_was():
@@ -355,7 +359,7 @@ def test_what_falls_with_the_training_is_that_share_of_what_it_was():
         ),
     ):
         actor, critic = networks()
-        update = PPOUpdate(actor, critic, TWO, config)
+        update = update_of(actor, critic, config)
         update.remaining = remaining
         batch = batch_of(config.rollout_size, actor)._replace(values=np.zeros(config.rollout_size, dtype=np.float32))
         results.append((update(batch, None), *actor.get_weights(), *critic.get_weights()))

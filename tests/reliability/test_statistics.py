@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from agent import PPO, adapted_preset
+from agent.kernels.acting import PolicySnapshot
 from agent.kernels.forward import padded_weights
 from agent.learning.networks import build_actor
 from agent.rollouts.cartpole import CartPoleCollector
@@ -64,7 +65,7 @@ def test_actions_are_drawn_with_the_policys_probabilities_whatever_they_are(figu
     actor.set_weights([8 * weight for weight in actor.get_weights()])
     seeds = np.arange(512, dtype=np.uint64)
     rollout = CartPoleCollector(512, 2000, 500, seeds, seeds + np.uint64(10**6)).collect(
-        padded_weights(actor.get_weights())
+        PolicySnapshot(padded_weights(actor.get_weights()))
     )
     chosen = np.exp(rollout.log_probs.astype(np.float64)).ravel()
     actions = rollout.actions.ravel()
@@ -86,7 +87,8 @@ def test_actions_are_drawn_with_the_policys_probabilities_whatever_they_are(figu
 
 
 def test_coin_flips_of_neighbours_steps_and_initial_states_are_independent(figure):
-    coin = padded_weights([np.zeros(shape, dtype=np.float32) for shape in ((4, 4), (4,), (4, 2), (2,))])
+    zeros = [np.zeros(shape, dtype=np.float32) for shape in ((4, 4), (4,), (4, 2), (2,))]
+    coin = PolicySnapshot(padded_weights(zeros))
     ppo = PPO(adapted_preset("fast", num_envs=512, hidden_sizes=(4,)))
     state = ppo.get_state()
     collector = CartPoleCollector(512, 2000, 500, *(np.zeros(512, dtype=np.uint64) for _ in range(2)))

@@ -11,8 +11,11 @@ from runs import files_of, invoke, message_of
 
 from agent import load
 from agent.actors import load_actor
+from agent.environments.making import EnvironmentSource
 from agent.process.backend import keras
 from agent.runs.checkpoint import read_checkpoint
+
+CARTPOLE = EnvironmentSource("CartPole-v1").describe()
 
 
 class Malicious:
@@ -92,10 +95,10 @@ def payloads(left_behind):
 def test_a_model_that_would_run_something_is_refused_and_does_not_run_it(harmless, tmp_path, kind, capfd):
     left_behind = tmp_path / "left_behind"
     malicious = with_config(harmless, payloads(left_behind)[kind])
-    assert load_actor(harmless, 4, 2).output_shape == (None, 2)
+    assert load_actor(harmless, CARTPOLE).output_shape == (None, 2)
     before = files_of(tmp_path)
     with pytest.raises(ValueError, match=r"malicious\.keras' cannot be loaded as a Keras model"):
-        load_actor(malicious, 4, 2)
+        load_actor(malicious, CARTPOLE)
     assert not left_behind.exists()
     assert files_of(tmp_path) == before
     message = message_of(invoke("eval", malicious))
@@ -103,7 +106,7 @@ def test_a_model_that_would_run_something_is_refused_and_does_not_run_it(harmles
     assert "Traceback" not in capfd.readouterr().err
     # What Keras was asked to switch off is on.
     with pytest.raises(ValueError, match="cannot be loaded"):
-        load_actor(with_config(harmless, payloads(left_behind)["marshalled code"]), 4, 2)
+        load_actor(with_config(harmless, payloads(left_behind)["marshalled code"]), CARTPOLE)
 
 
 def test_a_model_with_working_code_is_refused_although_it_would_run(tmp_path):
@@ -115,7 +118,7 @@ def test_a_model_with_working_code_is_refused_although_it_would_run(tmp_path):
     ).save(path)
     assert not left_behind.exists()
     with pytest.raises(ValueError, match="cannot be loaded as a Keras model"):
-        load_actor(path, 4, 2)
+        load_actor(path, CARTPOLE)
     assert "cannot be loaded as a Keras model" in message_of(invoke("eval", path))
     assert not left_behind.exists()
     # What protects is the safe mode: without it, the code runs.

@@ -1,0 +1,172 @@
+"""What an actor's outputs mean: how actions are chosen by them, and what the environment is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from ..errors import UnsupportedSpaceError
+from ..kernels.sampling import chosen_actions, normal_actions
+
+Outputs = npt.NDArray[np.float32]
+Actions = npt.NDArray[Any]
+
+SUPPORTED_ACTIONS = "Discrete, MultiDiscrete, MultiBinary and Box are supported"
+
+
+@dataclass(frozen=True)
+class CategoricalHead:
+    """Outputs are logits: of one choice or, one after the other, of several that make up an action.
+
+    Attributes:
+        sizes: How many outputs each of K choices has.
+        starts: The environment's name of the first option of each.
+        shape: Of one of the environment's actions; ``()`` for a single choice, as of ``Discrete``.
+    """
+
+    sizes: tuple[int, ...]
+    starts: tuple[int, ...]
+    shape: tuple[int, ...] = ()
+
+    is_continuous: ClassVar[bool] = False
+    output_names: ClassVar[tuple[str, ...]] = ()
+    stored_dtype: ClassVar[type] = np.int32
+    acting_dtype: ClassVar[type] = np.int64
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the actor for one observation."""
+        return sum(self.sizes)
+
+    @property
+    def num_entries(self) -> int:
+        """Entries K of an action."""
+        return len(self.sizes)
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Shape of one action as rollouts hold it: ``()`` for a single choice, else ``(K,)``."""
+        return (len(self.sizes),) if self.shape else ()
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What an actor's shape depends on, as JSON has it."""
+        return {"action_sizes": list(self.sizes)}
+
+    def chosen(self, outputs: Outputs, generator: np.random.Generator | None) -> Actions:
+        """Return the options that a policy chooses, numbered from 0, shape (B, K), int64.
+
+        Args:
+            outputs: Of the actor, shape (B, A).
+            generator: Source of the random numbers they are drawn with; None takes the most probable.
+        """
+        return chosen_actions(outputs, self.sizes, generator)
+
+    def in_environment(self, actions: Actions) -> Actions:
+        """Return actions as the environment names them.
+
+        Args:
+            actions: Options numbered from 0, shape (N, K).
+
+        Returns:
+            Shape (N, *shape), int64.
+        """
+        names = actions.astype(np.int64) + np.array(self.starts, dtype=np.int64)
+        return names.reshape(-1, *self.shape)
+
+
+@dataclass(frozen=True)
+class GaussianHead:
+    """Outputs are the means of independent normal distributions and, after them, the logarithms of their deviations.
+
+    Attributes:
+        low: Lowest value of each of K entries that the environment takes; minus infinity where there is none.
+        high: Highest value, likewise.
+        shape: Of one of the environment's actions.
+        dtype: Name of its type.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shape: tuple[int, ...]
+    dtype: str
+
+    is_continuous: ClassVar[bool] = True
+    output_names: ClassVar[tuple[str, ...]] = ("mean", "log_std")
+    stored_dtype: ClassVar[type] = np.float32
+    acting_dtype: ClassVar[type] = np.float32
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the actor for one observation, means and logarithms of deviations."""
+        return 2 * len(self.low)
+
+    @property
+    def num_entries(self) -> int:
+        """Entries K of an action."""
+        return len(self.low)
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Shape of one action as rollouts hold it."""
+        return (len(self.low),)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What an actor's shape depends on, as JSON has it."""
+        return {"continuous_actions": len(self.low)}
+
+    def chosen(self, outputs: Outputs, generator: np.random.Generator | None) -> Actions:
+        """Return the actions that a policy chooses, within no bounds yet, shape (B, K), float32.
+
+        Args:
+            outputs: Of the actor, shape (B, 2 K).
+            generator: Source of the random numbers they are drawn with; None takes the means.
+        """
+        return normal_actions(outputs, generator)
+
+    def in_environment(self, actions: Actions) -> Actions:
+        """Return actions as the environment takes them: clipped to its bounds and, where it takes integers, rounded.
+
+        Args:
+            actions: Shape (N, K).
+
+        Returns:
+            Shape (N, *shape), of the environment's type.
+        """
+        clipped = np.clip(actions.astype(np.float64), self.low, self.high)
+        whole = np.rint(clipped) if np.issubdtype(self.dtype, np.integer) else clipped
+        return whole.astype(self.dtype).reshape(-1, *self.shape)
+
+
+ActionHead = CategoricalHead | GaussianHead
+
+
+def action_head(space: gymnasium.Space[Any]) -> ActionHead:
+    """Return the head for an action space.
+
+    Raises:
+        UnsupportedSpaceError: If it is none of those supported, or leaves nothing to choose.
+    """
+    if isinstance(space, spaces.Discrete):
+        return CategoricalHead((int(space.n),), (int(space.start),))
+    if isinstance(space, spaces.Box):
+        if not space.low.size:
+            raise UnsupportedSpaceError(f"the action space {space} leaves nothing to choose.")
+        low, high = (tuple(bound.astype(np.float64).ravel().tolist()) for bound in (space.low, space.high))
+        return GaussianHead(low, high, space.shape, np.dtype(space.dtype).name)
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes, starts, shape = space.nvec, space.start, space.nvec.shape
+    elif isinstance(space, spaces.MultiBinary):
+        shape = space.shape
+        sizes, starts = np.full(shape, 2), np.zeros(shape, dtype=np.int64)
+    else:
+        raise UnsupportedSpaceError(f"the action space {space} is not supported: {SUPPORTED_ACTIONS}.")
+    if not sizes.size:
+        raise UnsupportedSpaceError(f"the action space {space} leaves nothing to choose.")
+    return CategoricalHead(tuple(sizes.ravel().tolist()), tuple(starts.ravel().tolist()), tuple(shape))

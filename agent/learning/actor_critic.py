@@ -1,0 +1,231 @@
+"""The two networks of an agent: as they learn, as they act, and as the user sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import PPOConfig
+from ..environments.heads import CategoricalHead
+from ..environments.spec import EnvironmentSpec
+from ..kernels.acting import PolicySnapshot
+from ..kernels.forward import padded_weights, state_values
+from ..presets import PRESETS
+from ..process.backend import computing_on, keras, tf
+from .flat_weights import WeightReader
+from .networks import MLP, Network, build_actor, build_critic, build_gaussian_actor
+from .own_networks import OwnNetwork, assert_nothing_is_shared
+from .raw_models import RawModel
+from .statistics import RunningStatistics
+
+Array = npt.NDArray[np.float32]
+Values = Callable[[Array], Array]
+
+# Rows that a network of the user's is asked for at once.
+_ROWS_AT_ONCE = 1024
+
+
+class Snapshot(NamedTuple):
+    """Both networks as they are now.
+
+    Attributes:
+        policy: How the actor acts.
+        values: What the critic says about observations, shape (B, D): shape (B,), float32.
+    """
+
+    policy: PolicySnapshot
+    values: Values
+
+
+class ActorCritic:
+    """An actor and a critic, built from a configuration or handed over by the user.
+
+    Attributes:
+        actor: The actor as it is trained, on normalized observations.
+        critic: The critic, likewise.
+        statistics: By which observations and rewards are normalized.
+    """
+
+    def __init__(
+        self,
+        config: PPOConfig,
+        spec: EnvironmentSpec,
+        seeds: tuple[int, int],
+        actor: keras.Model | None = None,
+        critic: keras.Model | None = None,
+    ) -> None:
+        """Build what is not handed over.
+
+        Args:
+            config: Of the training.
+            spec: Of its environment.
+            seeds: Of the initial weights of actor and critic.
+            actor: A model of the user's.
+            critic: Likewise.
+
+        Raises:
+            TypeError: If a model is none.
+            ValueError: If a model has another shape, or cannot be trained here, or the configuration has settings of
+                networks that are not built.
+        """
+        _check_settings(config, spec, actor, critic)
+        head = spec.action_head
+        self.handed_over = {"actor": actor, "critic": critic}
+        self.actor: Network = (
+            _built_actor(config, spec, seeds[0])
+            if actor is None
+            else OwnNetwork("actor", actor, spec, head.output_names, head.num_outputs)
+        )
+        self.critic: Network = (
+            _built_critic(config, spec, seeds[1]) if critic is None else OwnNetwork("critic", critic, spec, (), 1)
+        )
+        assert_nothing_is_shared(self.actor.model, self.critic.model)
+        self._read = WeightReader(self.actor.variables, self.critic.variables)
+        self._own_outputs: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+            name: tf.function(network.__call__, autograph=False)
+            for name, network in (("actor", self.actor), ("critic", self.critic))
+            if isinstance(network, OwnNetwork)
+        }
+        self._observation_size = spec.observation_size
+        self._begin(config)
+
+    def _begin(self, config: PPOConfig) -> None:
+        """Let the statistics begin, and put the layers around the networks that they ask for."""
+        self._config = config
+        self.statistics = RunningStatistics(config, self._observation_size)
+        is_normalized, is_scaled = bool(config.normalize_observations), bool(config.normalize_rewards)
+        self._raw_actor = RawModel(self.actor, is_normalized=is_normalized, is_scaled=False)
+        self._raw_critic = RawModel(self.critic, is_normalized=is_normalized, is_scaled=is_scaled)
+
+    def restart(self, config: PPOConfig, spec: EnvironmentSpec, seeds: tuple[int, int]) -> None:
+        """Begin anew with other initial weights, as new networks of the same sizes would.
+
+        Args:
+            config: Of the training that begins.
+            spec: Of its environment.
+            seeds: Of the initial weights of actor and critic.
+        """
+        self.actor.model.set_weights(_built_actor(config, spec, seeds[0]).model.get_weights())
+        self.critic.model.set_weights(_built_critic(config, spec, seeds[1]).model.get_weights())
+        self._begin(config)
+
+    @property
+    def raw_actor(self) -> keras.Model:
+        """The actor as it takes the environment's own observations."""
+        with computing_on(self._config.device):
+            return self._raw_actor.up_to_date(self.statistics.observations, 1.0)
+
+    @property
+    def raw_critic(self) -> keras.Model:
+        """The critic as it takes the environment's own observations, and values its own rewards."""
+        with computing_on(self._config.device):
+            return self._raw_critic.up_to_date(self.statistics.observations, self.statistics.reward_deviation)
+
+    @property
+    def are_known(self) -> bool:
+        """Whether both networks were built here, of layers that the kernels know."""
+        return not self._own_outputs
+
+    def variables(self) -> dict[str, keras.Variable]:
+        """Return all variables of both networks by name."""
+        return {
+            f"{name}/{index}": variable
+            for name, network in (("actor", self.actor), ("critic", self.critic))
+            for index, variable in enumerate(network.model.variables)
+        }
+
+    def snapshot(self, num_threads: int = 1) -> Snapshot:
+        """Return both networks as they are now.
+
+        Args:
+            num_threads: That a value function of the kernels may use.
+        """
+        with computing_on(self._config.device):
+            actor_weights, critic_weights = self._read()
+        normalization = self.statistics.normalization
+        activation = self._config.activation
+        if isinstance(self.critic, MLP):
+            weights = padded_weights(critic_weights, activation, normalization)
+            values: Values = partial(state_values, weights, num_threads=num_threads)
+        else:
+            values = self._values_of_own
+        if not isinstance(self.actor, MLP):
+            return Snapshot(PolicySnapshot(None, outputs=partial(self._ask, "actor")), values)
+        log_std = None
+        if self.actor.log_std_shape is not None:
+            *actor_weights, log_std = actor_weights
+            log_std = log_std.reshape(self.actor.log_std_shape)
+        return Snapshot(PolicySnapshot(padded_weights(actor_weights, activation, normalization), log_std), values)
+
+    def _ask(self, name: str, observations: Array) -> Array:
+        """Return the outputs of a network of the user's, shape (B, P), float32."""
+        rows = tf.constant(self.statistics.normalized(observations))
+        with computing_on(self._config.device):
+            return np.asarray(self._own_outputs[name](rows))
+
+    def _values_of_own(self, observations: Array) -> Array:
+        """Return the values of a critic of the user's, asked for some rows at a time, shape (B,), float32."""
+        values = np.empty(len(observations), dtype=np.float32)
+        for start in range(0, len(observations), _ROWS_AT_ONCE):
+            rows = observations[start : start + _ROWS_AT_ONCE]
+            values[start : start + len(rows)] = self._ask("critic", rows)[:, 0]
+        return values
+
+    def get_state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the statistics, for :meth:`set_state`; the networks' variables are not among them."""
+        return self.statistics.get_state()
+
+    def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Go on with the statistics that :meth:`get_state` returned."""
+        self.statistics.set_state(state)
+
+
+def _check_settings(
+    config: PPOConfig, spec: EnvironmentSpec, actor: keras.Model | None, critic: keras.Model | None
+) -> None:
+    """Check that what is handed over and what is configured fit together.
+
+    Raises:
+        ValueError: If a network has to be built for images, or settings of networks have no effect.
+    """
+    without_effect = [
+        *(("exploration", "initial_log_std") if actor is not None else ()),
+        *(("critic_hidden_sizes",) if critic is not None else ()),
+        *(("hidden_sizes", "activation", "initializer") if actor is not None and critic is not None else ()),
+    ]
+    defaults = PRESETS.get(config.preset, PPOConfig())
+    for name in without_effect:
+        if getattr(config, name) != getattr(defaults, name):
+            raise ValueError(
+                f"{name} must be {getattr(defaults, name)!r} with networks of yours, which it has no effect on, got "
+                f"{getattr(config, name)!r}."
+            )
+    if actor is None or critic is None:
+        spec.assert_takes_vectors()
+
+
+def _built_actor(config: PPOConfig, spec: EnvironmentSpec, seed: int) -> MLP:
+    """Return an actor of dense layers with initial weights."""
+    head, size, kind = spec.action_head, spec.observation_size, (config.initializer, config.activation)
+    if isinstance(head, CategoricalHead):
+        return MLP(build_actor(size, head.num_outputs, config.hidden_sizes, seed, *kind), config.activation)
+    model = build_gaussian_actor(
+        size,
+        head.num_entries,
+        config.hidden_sizes,
+        seed,
+        *kind,
+        initial_log_std=config.initial_log_std,
+        exploration=config.exploration,
+    )
+    return MLP(model, config.activation, config.exploration)
+
+
+def _built_critic(config: PPOConfig, spec: EnvironmentSpec, seed: int) -> MLP:
+    """Return a critic of dense layers with initial weights."""
+    model = build_critic(spec.observation_size, config.critic_sizes, seed, config.initializer, config.activation)
+    return MLP(model, config.activation)

@@ -1,0 +1,111 @@
+"""Keras models of the user's as networks that are trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..actors import as_rows, checked_input_shape, outputs_as_rows
+from ..environments.spec import EnvironmentSpec
+from ..process.backend import computing_on, keras, tf
+
+
+class OwnNetwork:
+    """A model of the user's, whatever its layers.
+
+    Attributes:
+        model: The model.
+        variables: What is trained of it.
+        input_shape: Of one observation as the model takes it.
+    """
+
+    def __init__(
+        self, name: str, model: keras.Model, spec: EnvironmentSpec, output_names: Sequence[str], size: int
+    ) -> None:
+        """Check the model.
+
+        Args:
+            name: What the user calls it: ``actor`` or ``critic``.
+            model: Observations, as vectors or in their own shape, to outputs.
+            spec: Of the environment.
+            output_names: Of its outputs, where it is to give a dictionary; none for a single array.
+            size: How many numbers it gives for each observation, all outputs together.
+
+        Raises:
+            TypeError: If it is no Keras model.
+            ValueError: If it takes or gives arrays of other shapes, or holds what cannot be trained.
+        """
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"{name} must be a Keras model, got {model!r}.")
+        self.model = model
+        self._names = tuple(output_names)
+        self.input_shape: tuple[int, ...] = checked_input_shape(name, model, spec, self._names, size)
+        self.variables: list[keras.Variable] = model.trainable_variables
+        _check_variables(name, model, self.input_shape)
+
+    def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
+        """Return the outputs with other weights than the model's; see :class:`agent.learning.networks.Network`."""
+        outputs, _ = self.model.stateless_call(
+            weights,
+            [tf.convert_to_tensor(variable) for variable in self.model.non_trainable_variables],
+            as_rows(observations, self.input_shape),
+            training=True,
+        )
+        return outputs_as_rows(outputs, self._names)
+
+    def __call__(self, observations: tf.Tensor) -> tf.Tensor:
+        """Return what the model gives now, shape (B, P), float32, for observations of shape (B, D)."""
+        return outputs_as_rows(self.model(as_rows(observations, self.input_shape), training=False), self._names)
+
+
+def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...]) -> None:
+    """Check that a model can be trained from a compiled graph.
+
+    Raises:
+        ValueError: If there is nothing to train, or a layer has variables or losses that would be lost.
+    """
+    if not model.trainable_variables:
+        raise ValueError(f"{name} must have trainable variables, got a model without any.")
+    for variable in model.trainable_variables:
+        if variable.dtype != "float32":
+            raise ValueError(f"{name} must have variables of float32, got {variable.path} of {variable.dtype}.")
+    if model.losses:
+        raise ValueError(f"{name} must have no losses of its own, got those of {_with_losses(model)}.")
+    if changed := _changed_by_training(model, input_shape):
+        raise ValueError(
+            f"{name} must have no state that changes while it is trained, such as that of batch normalization or "
+            f"dropout, got {', '.join(changed)}."
+        )
+
+
+def _with_losses(model: keras.Model) -> str:
+    return ", ".join(layer.name for layer in model.layers if layer.losses) or model.name
+
+
+def _changed_by_training(model: keras.Model, input_shape: tuple[int, ...]) -> list[str]:
+    """Return the paths of the variables that a call changes while a model is trained."""
+    variables = model.non_trainable_variables
+    if not variables:
+        return []
+    rows = np.random.default_rng(0).normal(size=(3, *input_shape)).astype(np.float32)
+    with computing_on("cpu"):
+        before = [np.array(variable) for variable in variables]
+        _, after = model.stateless_call(model.trainable_variables, variables, rows, training=True)
+    return [
+        variable.path
+        for variable, old, new in zip(variables, before, after, strict=True)
+        if not np.array_equal(old, np.array(new))
+    ]
+
+
+def assert_nothing_is_shared(actor: keras.Model, critic: keras.Model) -> None:
+    """Check that two models have no trained variables in common: they are trained side by side.
+
+    Raises:
+        ValueError: If they have.
+    """
+    ours = {id(variable) for variable in actor.trainable_variables}
+    shared = [variable.path for variable in critic.trainable_variables if id(variable) in ours]
+    if shared:
+        raise ValueError(f"actor and critic must share no trained variables, got {', '.join(shared)} in both.")
