@@ -12,7 +12,7 @@ from fastcartpole.attributes import Physical
 from fastcartpole.batch import RESET_HIGH, RESET_LOW
 from fastcartpole.kernels import specialized
 from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter, step_state
-from fastcartpole.rendering import Renderer
+from fastcartpole.rendering import Drawn, Renderer
 from fastcartpole.spaces import action_space, observation_space
 from fastcartpole.trigonometry import warn_where_numpy_differs
 from fastcartpole.validation import checked_choice, checked_reset_options, checked_state
@@ -23,7 +23,7 @@ _BLANK = np.zeros(4, dtype=np.float32)
 _INTEGERS = frozenset({int, np.int8, np.int16, np.int32, np.int64})
 
 
-class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
+class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
     """One CartPole, bit-identical to Gymnasium's ``CartPole-v1`` and, like it, without a time limit of its own.
 
     ``gymnasium.make("fastcartpole/CartPole-v1")`` adds the limit of 500 steps. Observations are float32 of shape (4,):
@@ -181,9 +181,11 @@ class CartPoleEnv(Physical, gymnasium.Env[Any, Any]):
     @render_mode.setter
     def render_mode(self, value: str | None) -> None:
         self._render_mode = value if value is None else checked_choice("render_mode", value, _RENDER_MODES)
-        if "_renderer" in self.__dict__:
-            self._renderer.close()
+        previous = self.__dict__.get("_renderer")
         self._renderer: Renderer = Renderer(self._render_mode or "rgb_array")
+        if previous is not None:
+            previous.close()
+            self._renderer.size = previous.size
 
     def _assert_fits(self, name: str, value: Parameter) -> None:
         if isinstance(value, np.ndarray):

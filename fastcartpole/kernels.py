@@ -66,9 +66,11 @@ def kernel(
             if not function.__module__.startswith(package.name):
                 variant += f"-{function.__module__.partition('.')[0]}"
             directory = _cache_directory(package, variant)
-        previous = numba.config.CACHE_DIR
-        # Numba reads the directory while it decorates, and only then: the caller's own setting is put back at once.
-        numba.config.CACHE_DIR = directory or previous
+        # Numba reads the directory while it decorates, and only then: the caller's own settings are put back at once.
+        # Classes that are to look for other directories may not even exist.
+        config = numba.config
+        previous, config.CACHE_DIR = config.CACHE_DIR, directory or config.CACHE_DIR
+        locators, config.CACHE_LOCATOR_CLASSES = getattr(config, "CACHE_LOCATOR_CLASSES", ""), ""
         try:
             compiled: Callable[Parameters, Result] = numba.njit(
                 nogil=not brief,
@@ -79,7 +81,7 @@ def kernel(
             )(function)
             return compiled
         finally:
-            numba.config.CACHE_DIR = previous
+            config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = previous, locators
 
     return decorate
 

@@ -9,12 +9,17 @@ import numpy.typing as npt
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from fastcartpole.physics import Parameter, Quantities
+from fastcartpole.validation import checked_integer
 
 Frame = npt.NDArray[np.uint8]
 
 
 class Renderer:
-    """Draws states; Gymnasium's drawing surface is made with the first frame."""
+    """Draws states; Gymnasium's drawing surface is made with the first frame.
+
+    Attributes:
+        size: Width and height of a frame in pixels.
+    """
 
     def __init__(self, render_mode: str = "rgb_array") -> None:
         """Prepare; nothing is drawn and pygame is not imported yet.
@@ -24,6 +29,7 @@ class Renderer:
         """
         self._render_mode = render_mode
         self._artist: CartPoleEnv | None = None
+        self.size = (600, 400)
 
     def frame(self, state: npt.NDArray[np.float64], quantities: Quantities, index: int = 0) -> Frame | None:
         """Draw one state.
@@ -34,7 +40,7 @@ class Renderer:
             index: Which environment's quantities to use, where they differ.
 
         Returns:
-            The frame, shape (400, 600, 3), uint8; None when drawn into a window.
+            The frame, shape (height, width, 3), uint8; None when drawn into a window.
 
         Raises:
             gymnasium.error.DependencyNotInstalled: If pygame is not installed.
@@ -43,6 +49,7 @@ class Renderer:
             self._artist = CartPoleEnv(render_mode=self._render_mode)
         artist = self._artist
         artist.state = state
+        artist.screen_width, artist.screen_height = self.size
         artist.length = _entry(quantities["half_length"], index)
         artist.x_threshold = _entry(quantities["position_threshold"], index)
         frame: Frame | None = artist.render()  # type: ignore[no-untyped-call]
@@ -61,7 +68,7 @@ class Renderer:
             quantities: The physics.
 
         Returns:
-            Shape (rows * 400, columns * 600, 3), uint8.
+            Shape (rows * height, columns * width, 3), uint8.
         """
         frames = self.frames(states, quantities)
         columns = math.ceil(math.sqrt(len(frames)))
@@ -80,6 +87,35 @@ class Renderer:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_artist": None}
+
+
+class Drawn:
+    """What a single environment and a batch have in common: the size of their frames, by Gymnasium's names.
+
+    Attributes:
+        screen_width: In pixels.
+        screen_height: In pixels.
+    """
+
+    _renderer: Renderer
+
+    @property
+    def screen_width(self) -> int:
+        """Width of a frame in pixels."""
+        return self._renderer.size[0]
+
+    @screen_width.setter
+    def screen_width(self, value: int) -> None:
+        self._renderer.size = (checked_integer("screen_width", value, minimum=1), self.screen_height)
+
+    @property
+    def screen_height(self) -> int:
+        """Height of a frame in pixels."""
+        return self._renderer.size[1]
+
+    @screen_height.setter
+    def screen_height(self, value: int) -> None:
+        self._renderer.size = (self.screen_width, checked_integer("screen_height", value, minimum=1))
 
 
 def _entry(parameter: Parameter, index: int) -> float:

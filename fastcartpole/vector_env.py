@@ -32,7 +32,7 @@ from fastcartpole.kernels import IN_USE, OneThread, specialized
 from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from fastcartpole.physics import INTEGRATORS, CartPoleParameters, Parameter
 from fastcartpole.random_streams import give_state, new_generator, seed_streams_from_integers, take_state
-from fastcartpole.rendering import Renderer
+from fastcartpole.rendering import Drawn, Renderer
 from fastcartpole.rollout import Policy, Trajectories, roll_out
 from fastcartpole.spaces import action_space, observation_space
 from fastcartpole.stepping import (
@@ -73,7 +73,7 @@ StepResult = tuple[
 ]
 
 
-class CartPoleVectorEnv(Physical, VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]):
+class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]):
     """N CartPole environments, bit-identical to Gymnasium's ``CartPole-v1``.
 
     With ``seeding="independent"`` (default) every observation, reward, flag and info equals that of

@@ -41,8 +41,10 @@ def test_json_is_one_object_with_every_return_the_same_in_both_environments(acto
     assert outputs[0]["mean"] == np.mean(outputs[0]["returns"])
 
 
-def test_any_keras_model_with_4_inputs_and_2_outputs_is_evaluated(tmp_path):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2)])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+def test_any_keras_model_with_4_inputs_and_2_outputs_is_evaluated(tmp_path, dtype):
+    layers = [keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2, dtype=dtype)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
     model.save(tmp_path / "mine.keras")
     result = invoke("eval", tmp_path / "mine.keras", "--episodes", 2)
     assert result.exit_code == 0, result.output

@@ -25,6 +25,7 @@ def harsh(tmp_path):
         "KERAS_HOME": str(tmp_path / "keras"),
         "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "NUMBA_CACHE_LOCATOR_CLASSES": "Nonsense",
         "NUMBA_NUM_THREADS": "0",
         "PYTHONIOENCODING": "latin-1",
         "PYTHONWARNINGS": "error",

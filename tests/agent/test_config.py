@@ -151,6 +151,7 @@ def test_numbers_of_numpy_are_numbers():
         reset_each_epoch=np.bool_(True),
         target_return=np.int16(300),
         max_episode_steps=None,
+        env_kwargs={"sutton_barto_reward": np.bool_(True), "sizes": [np.int64(3), np.float32(0.5)]},
     )
     plain = adapted_preset(
         "fast",
@@ -163,6 +164,7 @@ def test_numbers_of_numpy_are_numbers():
         reset_each_epoch=True,
         target_return=300,
         max_episode_steps=None,
+        env_kwargs={"sutton_barto_reward": True, "sizes": [3, 0.5]},
     )
     assert config == plain
     assert json.dumps(config.as_dict()) == json.dumps(plain.as_dict())

@@ -27,6 +27,33 @@ def test_a_frame_of_the_single_environment_is_gymnasiums():
     environment.close()
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_frames_have_the_size_that_is_set(is_late):
+    frames = []
+    for name in ("CartPole-v1", "fastcartpole/CartPole-v1"):
+        environment = gymnasium.make(name, render_mode="rgb_array").unwrapped
+        environment.reset(seed=3)
+        if is_late:
+            environment.render()
+        environment.screen_width, environment.screen_height = 300, 200
+        assert (environment.screen_width, environment.screen_height) == (300, 200)
+        environment.step(1)
+        frames.append(environment.render())
+        environment.close()
+    assert np.array_equal(*frames)
+    batch = CartPoleVectorEnv(2, render_mode="rgb_array")
+    batch.reset(seed=3)
+    batch.screen_width = 30
+    assert batch.render()[1].shape == (400, 30, 3)
+    batch.close()
+
+
+@pytest.mark.parametrize("size", [0, 1.5, None])
+def test_a_size_of_frames_that_cannot_be_is_refused(size):
+    with pytest.raises((TypeError, ValueError), match="screen_height must be"):
+        CartPoleEnv().screen_height = size
+
+
 def test_a_batch_renders_a_tuple_of_frames_or_one_grid():
     environments = CartPoleVectorEnv(5, render_mode="rgb_array")
     environments.reset(seed=0)
