@@ -37,22 +37,27 @@ class Moments(NamedTuple):
         return cls(np.zeros(()), np.zeros(size), np.zeros(size))
 
     def including(self, rows: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_]) -> Moments:
-        """Return the moments of these rows and others together (Chan et al. 1979, equation 2.1).
+        """Return the moments of these rows and others together.
 
         Args:
             rows: Shape (B, D).
             valid: Which of them count, shape (B,).
         """
-        count, means, squares = moments_of(rows, valid)
-        total = self.num_rows + count
-        if not count:
+        num_rows, means, squares = moments_of(rows, valid)
+        return self.merged(Moments(np.array(num_rows), means, squares))
+
+    def merged(self, others: Moments) -> Moments:
+        """Return the moments of these rows and others together (Chan et al. 1979, equation 2.1)."""
+        if not others.num_rows:
             return self
-        distances = means - self.means
+        total = self.num_rows + others.num_rows
+        distances = others.means - self.means
         # Each share is at most 1: nothing overflows, however many rows there are.
+        share = others.num_rows / total
         return Moments(
             np.array(total),
-            self.means + distances * (count / total),
-            self.squares + squares + distances**2 * (self.num_rows * (count / total)),
+            self.means + distances * share,
+            self.squares + others.squares + distances**2 * (self.num_rows * share),
         )
 
     @property

@@ -90,12 +90,12 @@ def _changed_by_training(model: keras.Model, input_shape: tuple[int, ...]) -> li
         return []
     rows = np.random.default_rng(0).normal(size=(3, *input_shape)).astype(np.float32)
     with computing_on("cpu"):
-        before = [np.array(variable) for variable in variables]
+        before = [variable.numpy() for variable in variables]
         _, after = model.stateless_call(model.trainable_variables, variables, rows, training=True)
     return [
         variable.path
         for variable, old, new in zip(variables, before, after, strict=True)
-        if not np.array_equal(old, np.array(new))
+        if not np.array_equal(old, np.asarray(new))
     ]
 
 

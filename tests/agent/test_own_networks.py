@@ -1,0 +1,230 @@
+"""Keras models of the user's: trained as those that are built, in the shapes they take, or refused by name."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from agents import new_agent
+from gymnasium.spaces import Box
+from probes import Probe, RewardByForces
+
+from agent import PPO, PPOConfig, evaluate, load
+from agent.actors import copy_of
+from agent.errors import UnsupportedSpaceError
+from agent.process.backend import keras
+from agent.runs.directory import RunDirectory
+
+SYNC = PPOConfig(
+    num_envs=4,
+    steps_per_epoch=64,
+    minibatch_size=32,
+    epochs=100,
+    hidden_sizes=(64, 64),
+    seed=3,
+    target_return=None,
+    vectorization="sync",
+)
+FORCES = SYNC.replace(env_id=None, vectorization="auto")
+
+
+def dense(num_outputs, *, inputs=4, normalized=False):
+    layers = [keras.layers.LayerNormalization()] if normalized else []
+    hidden = keras.layers.Dense(16, activation="tanh")
+    return keras.Sequential([keras.Input((inputs,)), *layers, hidden, keras.layers.Dense(num_outputs)])
+
+
+def gaussian(num_entries, inputs=1):
+    observations = keras.Input((inputs,))
+    hidden = keras.layers.Dense(16, activation="tanh")(observations)
+    outputs = {name: keras.layers.Dense(num_entries, name=name)(hidden) for name in ("log_std", "mean")}
+    return keras.Model(observations, outputs)
+
+
+@pytest.mark.parametrize("is_normalized", [False, True])
+def test_models_like_those_that_are_built_are_trained_alike(is_normalized):
+    config = SYNC.replace(normalize_observations=is_normalized, normalize_rewards=is_normalized)
+    with PPO(config) as built:
+        actor, critic = (copy_of(network.model) for network in (built._networks.actor, built._networks.critic))
+        with PPO(config, actor=actor, critic=critic) as ours:
+            for agent in (built, ours):
+                for _ in range(2):
+                    agent.train_epoch()
+            before, after = built.get_state(), ours.get_state()
+            assert before.keys() == after.keys()
+            for name in before:
+                if name.startswith(("actor", "critic", "statistics")):
+                    np.testing.assert_allclose(after[name], before[name], rtol=2e-3, atol=2e-4, err_msg=name)
+            assert is_normalized or ours.actor is actor
+
+
+def test_a_continuous_model_is_asked_for_its_outputs():
+    with PPO(FORCES, actor=gaussian(4), critic=dense(1, inputs=1), make_env=lambda: RewardByForces(5)) as ppo:
+        before = ppo.actor.get_weights()
+        rollout = ppo.collect()
+        outputs = ppo.actor(rollout.observations.reshape(-1, 1))
+        assert ppo.predict(np.zeros(1)).shape == (2, 2)
+        ppo.train_epoch()
+        assert any((now != then).any() for now, then in zip(ppo.actor.get_weights(), before, strict=True))
+    deviations = (rollout.actions.reshape(-1, 4) - outputs["mean"]) / np.exp(outputs["log_std"])
+    assert 0.8 < np.std(deviations) < 1.2
+
+
+class Shade(Probe):
+    """An image, bright or dark; the action that says which is rewarded."""
+
+    observation_space = Box(0, 255, (6, 6, 2), np.uint8)
+
+    def observation(self):
+        if self.step_number == 0:
+            self.is_bright = int(self.np_random.integers(2))
+        return self.np_random.integers(0, 100, (6, 6, 2)).astype(np.uint8) + np.uint8(100 * self.is_bright)
+
+    def reward(self):
+        return float(self.action == self.is_bright)
+
+
+def convolutional(num_outputs):
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(num_outputs),
+        ]
+    )
+
+
+@pytest.mark.parametrize("is_normalized", [False, True])
+def test_images_reach_a_model_in_their_own_shape_and_are_learned_from(tmp_path, is_normalized):
+    config = FORCES.replace(
+        policy_learning_rate=1e-2,
+        value_learning_rate=1e-2,
+        policy_update_epochs=4,
+        normalize_observations=is_normalized,
+    )
+    networks = {"actor": convolutional(2), "critic": convolutional(1)}
+    with PPO(config, **networks, make_env=lambda: Shade(1)) as ppo:
+        for _ in range(25):
+            ppo.train_epoch()
+        assert ppo.evaluate().mean > 0.9
+        image = np.full((6, 6, 2), 180, dtype=np.uint8)
+        assert ppo.predict(image.reshape(-1)) == 1
+        assert evaluate(ppo.actor, make_env=lambda: Shade(1), episodes=20).mean > 0.7
+        run = RunDirectory(tmp_path / "run")
+        run.create()
+        run.write_config(ppo.config)
+        run.write_checkpoint(ppo.get_state())
+        again = {"actor": convolutional(2), "critic": convolutional(1)}
+        with load(tmp_path / "run", **again, make_env=lambda: Shade(1)) as loaded, copy.deepcopy(ppo) as copied:
+            for other in (loaded, copied):
+                assert all(
+                    np.array_equal(one, two)
+                    for one, two in zip(ppo.actor.get_weights(), other.actor.get_weights(), strict=True)
+                )
+            copied.train_epoch()
+            assert not np.array_equal(ppo.actor.get_weights()[-1], copied.actor.get_weights()[-1])
+
+
+def test_images_need_a_model():
+    with pytest.raises(UnsupportedSpaceError, match=r"by the networks that are built .* may take it: PPO"):
+        PPO(FORCES, make_env=Shade)
+    with pytest.raises(UnsupportedSpaceError, match="is not supported by the networks that are built"):
+        PPO(FORCES, actor=convolutional(2), make_env=Shade)
+
+
+def test_layer_normalization_is_trained():
+    with PPO(SYNC, actor=dense(2, normalized=True), critic=dense(1, normalized=True)) as ppo:
+        before = ppo.actor.get_weights()
+        ppo.train_epoch()
+        assert all((now != then).any() for now, then in zip(ppo.actor.get_weights(), before, strict=True))
+
+
+def with_dropout():
+    layers = [keras.layers.Dropout(0.5, name="drop"), keras.layers.Dense(2)]
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def with_batch_normalization():
+    layers = [keras.layers.BatchNormalization(name="batch"), keras.layers.Dense(2)]
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def with_losses():
+    layer = keras.layers.Dense(2, kernel_regularizer="l2", name="penalized")
+    return keras.Sequential([keras.Input((4,)), layer])
+
+
+def frozen():
+    model = dense(2)
+    model.trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("actor", "message"),
+    [
+        (lambda: dense(3), "actor must map shape (None, 4) to (None, 2), not (None, 4) to (None, 3)."),
+        (lambda: dense(2, inputs=5), "actor must map shape (None, 4) to (None, 2), not (None, 5) to (None, 2)."),
+        (
+            lambda: gaussian(2, 4),
+            "actor must map shape (None, 4) to (None, 2): one array of logits, not a dict",
+        ),
+        (
+            with_dropout,
+            "actor must have no state that changes while it is trained, such as that of batch",
+        ),
+        (with_batch_normalization, "/batch/moving_variance."),
+        (with_losses, "actor must have no losses of its own, got those of penalized."),
+        (frozen, "actor must have trainable variables, got a model without any."),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_refused_by_name(actor, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        PPO(SYNC, actor=actor())
+
+
+def test_a_continuous_actor_of_another_shape_is_refused_with_both_shapes():
+    for model in (dense(4, inputs=1), gaussian(3)):
+        with pytest.raises(ValueError, match=re.escape("to {'mean': (None, 4), 'log_std': (None, 4)}")):
+            PPO(FORCES, actor=model, make_env=RewardByForces)
+
+
+def test_variables_that_both_networks_train_are_refused_by_name():
+    observations = keras.Input((4,))
+    shared = keras.layers.Dense(8, name="shared")(observations)
+    actor, critic = (keras.Model(observations, keras.layers.Dense(size)(shared)) for size in (2, 1))
+    with pytest.raises(ValueError, match="must share no trained variables, got shared/kernel, shared/bias in both"):
+        PPO(SYNC, actor=actor, critic=critic)
+
+
+def test_preprocessing_may_be_shared():
+    scaling = keras.layers.Normalization(mean=0.1, variance=2.0)
+    actor, critic = (keras.Sequential([keras.Input((4,)), scaling, keras.layers.Dense(size)]) for size in (2, 1))
+    with PPO(SYNC, actor=actor, critic=critic) as ppo:
+        ppo.train_epoch()
+
+
+@pytest.mark.parametrize("model", [3, "actor.keras", keras.layers.Dense(2)])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(TypeError, match="actor must be a Keras model, got "):
+        PPO(SYNC, actor=model)
+
+
+def test_settings_of_networks_that_are_not_built_are_refused():
+    networks = {"actor": dense(2), "critic": dense(1)}
+    for changes in ({"hidden_sizes": (8,)}, {"critic_hidden_sizes": (8,)}, {"activation": "relu"}):
+        ((name, value),) = changes.items()
+        message = f"with networks of yours, which it has no effect on, got {value!r}"
+        with pytest.raises(ValueError, match=f"^{name} must be .* {re.escape(message)}"):
+            PPO(SYNC.replace(**changes), **networks)
+    # The critic is built.
+    with PPO(SYNC.replace(hidden_sizes=(8,)), actor=networks["actor"]) as ppo:
+        assert ppo.critic.get_weights()[0].shape == (4, 8)
+
+
+def test_an_agent_with_models_of_the_users_cannot_be_restarted():
+    with PPO(SYNC, actor=dense(2)) as ppo, pytest.raises(ValueError, match="whose networks were handed to it"):
+        ppo.restart(SYNC.replace(seed=4))
+    assert new_agent(SYNC.replace(hidden_sizes=(4,))) is not None
