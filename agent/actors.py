@@ -115,6 +115,10 @@ def copy_of(model: keras.Model) -> keras.Model:
     with computing_on("cpu"):
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
+        for layer in copy._flatten_layers():
+            if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+                # It computes with what it has made of its weights.
+                layer.finalize_state()
     return copy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Unpack
 
 from .config import PPOConfig, Settings
@@ -86,8 +87,55 @@ TUNED: dict[str, Settings] = {
         "entropy_coefficient": 0.01,
         "minibatch_size": 256,
     },
+    "LunarLanderContinuous-v3": {
+        "num_envs": 16,
+        "epochs": 122,
+        "steps_per_epoch": 8192,
+        "target_return": 260.0,
+        "gamma": 0.999,
+        "gae_lambda": 0.98,
+        "policy_learning_rate": 1e-3,
+        "value_learning_rate": 1e-3,
+        "learning_rate_schedule": "linear",
+        "minibatch_size": 256,
+    },
+    "Pendulum-v1": {
+        "num_envs": 4,
+        "epochs": 48,
+        "steps_per_epoch": 4096,
+        "gamma": 0.9,
+        "policy_learning_rate": 1e-3,
+        "value_learning_rate": 1e-3,
+        "learning_rate_schedule": "linear",
+    },
+    # The flag is out of reach of noise that is independent from step to step.
+    "MountainCarContinuous-v0": {
+        "num_envs": 16,
+        "epochs": 122,
+        "steps_per_epoch": 4096,
+        "exploration": "state_dependent",
+        "initial_log_std": -1.0,
+        "gamma": 0.9999,
+        "policy_learning_rate": 3e-4,
+        "value_learning_rate": 1e-3,
+        "learning_rate_schedule": "linear",
+    },
+    "BipedalWalker-v3": {
+        "num_envs": 32,
+        "epochs": 305,
+        "steps_per_epoch": 16384,
+        "gamma": 0.999,
+        "clip_ratio": 0.18,
+        "policy_learning_rate": 1e-3,
+        "value_learning_rate": 1e-3,
+        "learning_rate_schedule": "linear",
+        "minibatch_size": 256,
+    },
 }
 """Preset ``fast`` for environments beside CartPole, as differences from preset ``standard``."""
+
+# Ids for which keyword arguments make another environment, and what that is called.
+_BY_KEYWORDS = {("LunarLander-v3", "continuous"): "LunarLanderContinuous-v3"}
 
 # With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
 # of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
@@ -112,12 +160,16 @@ def preset_config(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
     """
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
-    return _preset_for(name, changes.get("env_id", PPOConfig.env_id)).replace(**changes)
+    env_kwargs = changes.get("env_kwargs", {})
+    return _preset_for(name, changes.get("env_id", PPOConfig.env_id), env_kwargs).replace(**changes)
 
 
-def _preset_for(name: str, env_id: str | None) -> PPOConfig:
+def _preset_for(name: str, env_id: str | None, env_kwargs: object) -> PPOConfig:
     """Return a preset as it is for an environment."""
     registered = _without_module(env_id)
+    if isinstance(env_kwargs, Mapping):
+        for (plain, keyword), other in _BY_KEYWORDS.items():
+            registered = other if registered == plain and env_kwargs.get(keyword) else registered
     if name != "fast" or registered in CARTPOLE_IDS:
         return PRESETS[name]
     if registered in TUNED:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from probes import MODES, Counting, Probe, vector_of
 
 from agent import PPO, PPOConfig, evaluate, load
+from agent.actors import copy_of
 from agent.errors import DivergenceError
 from agent.kernels.normalizing import LIMIT, Moments, discounted_returns, normalized_rows
 from agent.learning.statistics import RunningStatistics
@@ -175,6 +176,16 @@ def test_the_actor_that_is_handed_out_plays_as_the_kernel_does():
     kernels, keras_own = ppo.evaluate(), evaluate(ppo.actor, seed=ppo.evaluation_seed)
     assert keras_own.mean == pytest.approx(kernels.mean, rel=0.2)
     assert not hasattr(type(ppo).actor, "fset") or type(ppo).actor.fset is None
+
+
+def test_a_copied_actor_keeps_the_statistics_of_its_time():
+    ppo = new_agent(CARTPOLE)
+    observations = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    ppo.train_epoch()
+    copied, expected = copy_of(ppo.actor), np.asarray(ppo.actor(observations))
+    ppo.train_epoch()
+    assert np.array_equal(copied(observations), expected)
+    assert not np.array_equal(ppo.actor(observations), expected)
 
 
 def test_keras_own_predict_follows_the_statistics():
