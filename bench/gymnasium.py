@@ -7,36 +7,48 @@ from agent.presets import PRESETS
 from bench.harness import SETTLING_S, Case, Entrant
 from bench.tasks import Session, Task, tasks_of
 
-NUM_ENVS = 16
+# Sizes of the batches in the RL Zoo.
+_SIZES = {"Acrobot-v1": 16, "LunarLander-v3": 16, "LunarLanderContinuous-v3": 16, "Pendulum-v1": 4}
 # More than any number of rounds takes.
 _MANY_EPOCHS = 100_000
 _TORCH = ("stable_baselines3", "torch")
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: training in Acrobot-v1 and LunarLander-v3 with the settings of the RL Zoo."""
-    sizes = session.num_envs or (NUM_ENVS,)
-    return tasks_of([case_of(env_id, size) for size in sizes for env_id in ("Acrobot-v1", "LunarLander-v3")], session)
+    """Return what to measure: training with the settings of the RL Zoo, with discrete and with continuous actions."""
+    cases = [case_of(env_id, size) for env_id, usual in _SIZES.items() for size in session.num_envs or (usual,)]
+    return tasks_of(cases, session)
 
 
 def zoo_config(env_id: str, num_envs: int) -> PPOConfig:
-    """Return the RL Zoo's hyperparameters for an environment, without its normalization of observations.
+    """Return the RL Zoo's hyperparameters for an environment, without normalization and state-dependent exploration.
 
     Args:
-        env_id: ``Acrobot-v1`` or ``LunarLander-v3``.
-        num_envs: Size of the batch; the Zoo's is 16.
+        env_id: One of those measured here.
+        num_envs: Size of the batch.
     """
     common = PRESETS["standard"].replace(
         env_id=env_id,
         num_envs=num_envs,
         epochs=_MANY_EPOCHS,
         target_return=None,
+        normalize_observations=False,
+        normalize_rewards=False,
         policy_update_epochs=4,
         value_update_epochs=4,
     )
     if env_id == "Acrobot-v1":
         return common.replace(steps_per_epoch=256 * num_envs, gae_lambda=0.94)
-    return common.replace(steps_per_epoch=1024 * num_envs, gamma=0.999, gae_lambda=0.98, entropy_coefficient=0.01)
+    longer = common.replace(steps_per_epoch=1024 * num_envs)
+    if env_id == "Pendulum-v1":
+        return longer.replace(
+            gamma=0.9,
+            policy_learning_rate=1e-3,
+            value_learning_rate=1e-3,
+            policy_update_epochs=10,
+            value_update_epochs=10,
+        )
+    return longer.replace(gamma=0.999, gae_lambda=0.98, entropy_coefficient=0.01)
 
 
 def case_of(env_id: str, num_envs: int) -> Case:
@@ -61,6 +73,24 @@ def case_of(env_id: str, num_envs: int) -> Case:
             most_rounds=3,
         ),
         Entrant(
+            "the environments alone, random actions",
+            "limit",
+            f"{workloads}.random_steps:RandomSteps",
+            (env_id, num_envs, config.num_steps),
+            "steps",
+            needs_box2d,
+        ),
+    ]
+    if env_id in ("Acrobot-v1", "LunarLander-v3"):
+        entrants += _with_discrete_actions(env_id, config, needs_box2d)
+    return Case("gymnasium", f"training, {env_id}", num_envs, "steps", tuple(entrants), settling_s=SETTLING_S)
+
+
+def _with_discrete_actions(env_id: str, config: PPOConfig, needs_box2d: tuple[str, ...]) -> list[Entrant]:
+    """Return those that take discrete actions only here."""
+    workloads = "bench.workloads"
+    return [
+        Entrant(
             "a loop as CleanRL's, the same settings",
             "peer",
             f"{workloads}.torch_ppo:TorchPPO",
@@ -68,14 +98,6 @@ def case_of(env_id: str, num_envs: int) -> Case:
             "torch",
             ("torch", *needs_box2d),
             most_rounds=3,
-        ),
-        Entrant(
-            "the environments alone, random actions",
-            "limit",
-            f"{workloads}.random_steps:RandomSteps",
-            (env_id, num_envs, config.num_steps),
-            "steps",
-            needs_box2d,
         ),
         Entrant(
             "fastppo, EnvPool's batch",
@@ -89,12 +111,11 @@ def case_of(env_id: str, num_envs: int) -> Case:
             "EnvPool's batch alone, random actions",
             "limit",
             f"{workloads}.random_steps:RandomStepsInEnvPool",
-            (env_id, num_envs, config.num_steps),
+            (env_id, config.num_envs, config.num_steps),
             "envpool steps",
             ("envpool",),
         ),
     ]
-    return Case("gymnasium", f"training, {env_id}", num_envs, "steps", tuple(entrants), settling_s=SETTLING_S)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""How well preset ``fast`` learns beside CartPole: ``python -m bench.learning``."""
+"""How well preset ``fast`` learns: ``python -m bench.learning``."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -18,11 +20,39 @@ from agent.sweeps.statistics import Estimate, estimate, interquartile_mean
 if TYPE_CHECKING:
     from agent import PPO, EpochMetrics
 
-# Mean returns to reach: the RL Zoo's own results, or a little below where those are of one run.
-TARGETS = {"Acrobot-v1": -80.0, "MountainCar-v0": -115.0, "LunarLander-v3": 230.0}
-ZOO = {"Acrobot-v1": "-73.5 (1 M steps)", "MountainCar-v0": "-110.4 (1 M)", "LunarLander-v3": "242.1 (v2, 1 M)"}
-# A landing that counts as solved, and the steps whose time alone a training may take 1.5 times to get there.
+
+@dataclass(frozen=True)
+class Published:
+    """What is known of PPO in an environment.
+
+    Attributes:
+        target: Mean return to reach: the RL Zoo's, or a little below where that is of one run.
+        zoo: What the RL Zoo publishes.
+        cleanrl: What CleanRL's documentation does.
+        seeds: How many trainings there are at most, where one takes very long.
+    """
+
+    target: float
+    zoo: str
+    cleanrl: str = "-"
+    seeds: int | None = None
+
+
+ENVIRONMENTS = {
+    "CartPole-v1": Published(475.0, "500.0 (100 k steps)", "492.4"),
+    "Acrobot-v1": Published(-80.0, "-73.5 (1 M)", "-89.9"),
+    "MountainCar-v0": Published(-115.0, "-110.4 (1 M)", "-200.0"),
+    "LunarLander-v3": Published(230.0, "242.1 (v2, 1 M)"),
+    "Pendulum-v1": Published(-180.0, "-172.2 (100 k)"),
+    "MountainCarContinuous-v0": Published(88.0, "88.3 (20 k)"),
+    "LunarLanderContinuous-v3": Published(250.0, "270.9 (v2, 1 M)"),
+    "BipedalWalker-v3": Published(213.0, "213.3 (5 M)", seeds=3),
+}
+# A landing that counts as solved there, and the steps whose time alone a training may take 1.5 times to get there.
+_LANDING = "LunarLander-v3"
 _LANDED = 200.0
+# Below this greedy mean return, the flag of the mountain car was never found.
+_NO_FLAG = {"MountainCar-v0": -199.0, "MountainCarContinuous-v0": 0.0}
 _COMPARED_STEPS = 800_000
 # The greedy policy is looked at every few epochs once the sampled one is near.
 _LOOK_EVERY, _NEAR = 4, 0.9
@@ -93,7 +123,7 @@ def trainings_of(env_id: str, seeds: Sequence[int]) -> list[Training]:
     """
     from agent import PPO
 
-    looks_for = _LANDED if env_id.startswith("LunarLander") else math.nan
+    looks_for = _LANDED if env_id == _LANDING else math.nan
     trainings: list[Training] = []
     ppo: PPO | None = None
     for seed in seeds:
@@ -113,44 +143,55 @@ def trainings_of(env_id: str, seeds: Sequence[int]) -> list[Training]:
 def as_markdown(results: dict[str, list[Training]], machine: str) -> str:
     """Return the results as a page."""
     lines = [
-        "# Learning beside CartPole",
+        "# Learning",
         "",
-        "`fastppo train --env-id ID --no-early-stop`: mean return of 100 greedy episodes of the last policy, over the",
-        "seeds: interquartile mean with a 95% bootstrap interval (Agarwal et al. 2021), lowest and highest.",
-        "Beside it stands what the RL Baselines3 Zoo publishes of PPO, one run each.",
+        "`fastppo train --env-id ID --no-early-stop`: mean return of 100 greedy episodes of the last policy, over",
+        "the seeds: interquartile mean with a 95% bootstrap interval (Agarwal et al. 2021), and the lowest and the",
+        "highest. Beside it stands what is published of PPO: by the RL Baselines3 Zoo, of one run each, and in",
+        "CleanRL's documentation, after 500,000 steps.",
         "",
-        "| environment | seeds | interquartile mean | range | RL Zoo | steps | seconds (median) |",
-        "|---|---|---|---|---|---|---|",
+        "| environment | seeds | interquartile mean | range | RL Zoo | CleanRL | steps | seconds (median) |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for env_id, trainings in results.items():
         returns = np.array([training.final_return for training in trainings])
         seconds = np.median([training.train_s for training in trainings])
+        published = ENVIRONMENTS[env_id]
         lines.append(
             f"| {env_id} | {len(trainings)} | {_shown(estimate(returns, interquartile_mean))} "
-            f"| {returns.min():.1f} to {returns.max():.1f} | {ZOO[env_id]} | {trainings[0].env_steps:,} "
-            f"| {seconds:.0f} |"
+            f"| {returns.min():.1f} to {returns.max():.1f} | {published.zoo} | {published.cleanrl} "
+            f"| {trainings[0].env_steps:,} | {seconds:.0f} |"
         )
-    lines += ["", *_landing(results), "", "![Learning curves](learning.png)", "", machine, ""]
+    lines += ["", *_flags(results), *_landing(results), "![Learning curves](learning.png)", "", machine, ""]
     lines += ["Made by `python -m bench.learning`.", ""]
     return "\n".join(lines)
 
 
+def _flags(results: dict[str, list[Training]]) -> list[str]:
+    """Return how many trainings never found the flag of a mountain car."""
+    sentences = []
+    for env_id, lowest in _NO_FLAG.items():
+        if trainings := results.get(env_id):
+            without = sum(training.final_return < lowest for training in trainings)
+            sentences += [f"In {env_id}, {without} of {len(trainings)} trainings never found the flag.", ""]
+    return sentences
+
+
 def _landing(results: dict[str, list[Training]]) -> list[str]:
     """Return how long LunarLander took to a greedy mean return of 200, against its environments alone."""
-    sentences = []
-    for env_id, trainings in results.items():
-        times = [training.landed_s for training in trainings if not math.isnan(training.landed_s)]
-        if not env_id.startswith("LunarLander") or not times:
-            continue
-        ratios = [training.landed_s * training.steps_per_s_alone / _COMPARED_STEPS for training in trainings]
-        # A training that was never seen there took longer than any other.
-        median = np.median(np.nan_to_num(ratios, nan=math.inf))
-        sentences.append(
-            f"A greedy mean return of {_LANDED:.0f} in {env_id} was first seen after {np.median(times):.0f} s of "
-            f"training (median; {len(times)} of {len(trainings)} seeds): {median:.2f} times as long as the "
-            f"environments alone take for {_COMPARED_STEPS:,} steps with random actions, measured in the same run."
-        )
-    return sentences
+    trainings = results.get(_LANDING, [])
+    times = [training.landed_s for training in trainings if not math.isnan(training.landed_s)]
+    if not times:
+        return []
+    ratios = [training.landed_s * training.steps_per_s_alone / _COMPARED_STEPS for training in trainings]
+    # A training that was never seen there took longer than any other.
+    median = np.median(np.nan_to_num(ratios, nan=math.inf))
+    return [
+        f"A greedy mean return of {_LANDED:.0f} in {_LANDING} was first seen after {np.median(times):.0f} s of "
+        f"training (median; {len(times)} of {len(trainings)} seeds): {median:.2f} times as long as the "
+        f"environments alone take for {_COMPARED_STEPS:,} steps with random actions, measured in the same run.",
+        "",
+    ]
 
 
 def _shown(found: Estimate) -> str:
@@ -162,12 +203,16 @@ def plot(results: dict[str, list[Training]], path: Path) -> None:
     from agent.views.figures import Figure, own_settings
 
     with own_settings():
-        figure = Figure(figsize=(4 * len(results), 3.6), layout="constrained")
-        panels = figure.subplots(1, len(results), squeeze=False)[0]
-        for axes, (env_id, trainings) in zip(panels, results.items(), strict=True):
+        columns = min(len(results), 4)
+        rows = -(-len(results) // columns)
+        figure = Figure(figsize=(4 * columns, 3.6 * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels[len(results) :]:
+            axes.remove()
+        for axes, (env_id, trainings) in zip(panels, results.items(), strict=False):
             for training in trainings:
-                axes.plot(*np.array(training.curve).T, color="tab:blue", alpha=0.5, linewidth=1.0)
-            axes.axhline(TARGETS[env_id], color="grey", linestyle="--", linewidth=1.0)
+                axes.plot(*np.array(training.curve).reshape(-1, 2).T, color="tab:blue", alpha=0.5, linewidth=1.0)
+            axes.axhline(ENVIRONMENTS[env_id].target, color="grey", linestyle="--", linewidth=1.0)
             axes.set(title=env_id, xlabel="environment steps", ylabel="mean return of the last 100 episodes")
             axes.xaxis.set_major_formatter("{x:,.0f}")
             axes.tick_params(axis="x", labelrotation=30)
@@ -175,21 +220,46 @@ def plot(results: dict[str, list[Training]], path: Path) -> None:
         figure.savefig(path, dpi=110)
 
 
+def kept(folder: Path) -> dict[str, list[Training]]:
+    """Return the trainings whose files are in a folder, in the order of the environments."""
+    results = {}
+    for env_id in ENVIRONMENTS:
+        path = folder / f"{env_id}.json"
+        if path.exists():
+            entries = json.loads(path.read_text(encoding="utf-8"))
+            results[env_id] = [Training(**{**entry, "landed_s": entry["landed_s"] or math.nan}) for entry in entries]
+    return results
+
+
+def _without_nan(fields: dict[str, Any]) -> dict[str, Any]:
+    curve = [(steps, mean) for steps, mean in fields["curve"] if not math.isnan(mean)]
+    return {**fields, "curve": curve, "landed_s": None if math.isnan(fields["landed_s"]) else fields["landed_s"]}
+
+
 @click.command()
 @click.option(
     "--seeds", type=click.IntRange(min=2), default=10, show_default=True, help="Trainings in each environment."
 )
-@click.option("--env-id", "env_ids", type=click.Choice(list(TARGETS)), multiple=True, help="Only in these.")
+@click.option("--env-id", "env_ids", type=click.Choice(list(ENVIRONMENTS)), multiple=True, help="Only in these.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default="docs", show_default=True, help="Where to write."
 )
 def main(seeds: int, env_ids: tuple[str, ...], out: Path) -> None:
-    """Train preset 'fast' to the end in Acrobot-v1, MountainCar-v0 and LunarLander-v3; write a table and a plot."""
+    """Train preset 'fast' to the end in eight environments; write a table and a plot.
+
+    The trainings of each environment are kept in a file, learning/ID.json, from which those that are not trained this
+    time come into the table.
+    """
     from bench.machine import describe
 
-    results = {env_id: trainings_of(env_id, range(seeds)) for env_id in env_ids or TARGETS}
-    machine = describe()
-    out.mkdir(parents=True, exist_ok=True)
+    folder = out / "learning"
+    folder.mkdir(parents=True, exist_ok=True)
+    for env_id in env_ids or ENVIRONMENTS:
+        trainings = trainings_of(env_id, range(min(seeds, ENVIRONMENTS[env_id].seeds or seeds)))
+        # JSON has no number for what was never seen.
+        content = json.dumps([_without_nan(dataclasses.asdict(training)) for training in trainings], allow_nan=False)
+        (folder / f"{env_id}.json").write_text(content + "\n", encoding="utf-8")
+    results, machine = kept(folder), describe()
     plot(results, out / "learning.png")
     text = f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['date']}."
     (out / "learning.md").write_text(as_markdown(results, text), encoding="utf-8")

@@ -26,8 +26,11 @@ class RandomSteps:
         """
         self._environments = _envpool(env_id, num_envs) if is_envpool else _gymnasium(env_id, num_envs)
         space: Any = self._environments.single_action_space
-        self._actions = np.random.default_rng(0).integers(0, space.n, (num_steps, num_envs)).astype(space.dtype)
-        self.work = float(self._actions.size)
+        space.seed(0)
+        # Where a bound is infinite, samples are normally distributed.
+        samples = [[space.sample() for _ in range(num_envs)] for _ in range(num_steps)]
+        self._actions = np.array(samples, dtype=space.dtype)
+        self.work = float(num_steps * num_envs)
         self._environments.reset()
 
     def run(self) -> None:

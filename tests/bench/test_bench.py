@@ -258,8 +258,14 @@ def test_everything_is_measured_by_default_except_what_takes_long(monkeypatch):
 
 
 def test_every_factory_exists_where_its_packages_do():
-    acrobot = gymnasium.case_of("Acrobot-v1", 16)
-    for case in (*env.cases(1), rollout.case_of_keras(), train.case_of_keras(), train.case_of_purejaxrl(256), acrobot):
+    elsewhere = [gymnasium.case_of(env_id, 16) for env_id in ("Acrobot-v1", "Pendulum-v1")]
+    for case in (
+        *env.cases(1),
+        rollout.case_of_keras(),
+        train.case_of_keras(),
+        train.case_of_purejaxrl(256),
+        *elsewhere,
+    ):
         for entrant in case.entrants:
             module, name = entrant.factory.split(":")
             if not entrant.packages:

@@ -1,5 +1,7 @@
 """What ``python -m bench.learning`` writes."""
 
+import json
+
 import pytest
 from click.testing import CliRunner
 from matplotlib.image import imread
@@ -18,7 +20,11 @@ def test_trainings_become_a_table_and_a_plot(tmp_path, monkeypatch):
     result = CliRunner().invoke(learning.main, ["--seeds", "2", "--env-id", "MountainCar-v0", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     (row,) = [line for line in (tmp_path / "learning.md").read_text().splitlines() if line.startswith("| MountainCar")]
-    assert row.startswith("| MountainCar-v0 | 2 | -200.0 [-200.0, -200.0] | -200.0 to -200.0 | -110.4 (1 M) | 128 | ")
+    assert row.startswith(
+        "| MountainCar-v0 | 2 | -200.0 [-200.0, -200.0] | -200.0 to -200.0 | -110.4 (1 M) | -200.0 | 128 | "
+    )
+    assert len(json.loads((tmp_path / "learning" / "MountainCar-v0.json").read_text())) == 2
+    assert "In MountainCar-v0, 2 of 2 trainings never found the flag." in (tmp_path / "learning.md").read_text()
     assert imread(tmp_path / "learning.png").shape[2] == 4
 
 
