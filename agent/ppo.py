@@ -73,6 +73,11 @@ def _seeds_of(config: PPOConfig) -> _Seeds:
     return _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
 
 
+def _made(network: keras.Model | Callable[[], keras.Model] | None) -> keras.Model | None:
+    """Return a model of the user's, made now where a function makes it."""
+    return network() if callable(network) and not isinstance(network, keras.layers.Layer) else network
+
+
 def _network_seeds(seeds: _Seeds) -> tuple[int, int]:
     return as_integer(seeds.actor), as_integer(seeds.critic)
 
@@ -113,8 +118,8 @@ class PPO:
         config: PPOConfig,
         environments: VectorEnv[Any, Any, Any] | None = None,
         *,
-        actor: keras.Model | None = None,
-        critic: keras.Model | None = None,
+        actor: keras.Model | Callable[[], keras.Model] | None = None,
+        critic: keras.Model | Callable[[], keras.Model] | None = None,
         make_env: Callable[[], gymnasium.Env[Any, Any]] | None = None,
         evaluation_environments: VectorEnv[Any, Any, Any] | None = None,
         autoreset_mode: AutoresetMode | str | None = None,
@@ -128,7 +133,8 @@ class PPO:
             environments: What to play instead of the environment that the configuration names.
             actor: Keras model to train in place of one that is built: observations (B, D), or in their own shape, as of
                 images, to logits (B, A) or, where actions are continuous, to a dictionary of ``"mean"`` and
-                ``"log_std"``, (B, K) each. Rollouts ask the model itself.
+                ``"log_std"``, (B, K) each. Rollouts ask the model itself. A function that makes the model is called
+                once TensorFlow has been told its threads, which is too late where a model has been made before.
             critic: Likewise, to values (B, 1).
             make_env: Makes one environment; called for each of the training, unless ``environments`` are given, and of
                 evaluations.
@@ -150,7 +156,13 @@ class PPO:
         played = played_by(config, environments, make_env, evaluation_environments, autoreset_mode)
         self._build(played.adapted(config), played, actor, critic)
 
-    def _build(self, config: PPOConfig, played: Played, actor: keras.Model | None, critic: keras.Model | None) -> None:
+    def _build(
+        self,
+        config: PPOConfig,
+        played: Played,
+        actor: keras.Model | Callable[[], keras.Model] | None,
+        critic: keras.Model | Callable[[], keras.Model] | None,
+    ) -> None:
         """Build everything."""
         spec = played.describe()
         config = resolved(config, spec)
@@ -158,7 +170,7 @@ class PPO:
         use_one_thread_per_network()
         seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
-            networks = ActorCritic(config, spec, _network_seeds(seeds), actor, critic)
+            networks = ActorCritic(config, spec, _network_seeds(seeds), _made(actor), _made(critic))
             self._networks = networks
             self._begin(config, played, spec, seeds)
             try:

@@ -29,6 +29,11 @@ def test_own_callback_ends_the_training_early(tmp_path):
     assert int(epochs) == min(int(epoch) + 10, 100)
 
 
+@pytest.mark.slow
+def test_image_observations_are_learned_from_by_convolutions(tmp_path):
+    assert float(re.search(r"([-\d.]+)$", output_of("image_observations.py", tmp_path))[1]) > 0.5
+
+
 @pytest.mark.sb3
 def test_pytorch_ppo_learns_cartpole_without_tensorflow(tmp_path):
     lines = output_of("pytorch_ppo.py", tmp_path).splitlines()

@@ -135,7 +135,8 @@ def test_images_need_a_model():
 
 
 def test_layer_normalization_is_trained():
-    with PPO(SYNC, actor=dense(2, normalized=True), critic=dense(1, normalized=True)) as ppo:
+    # Functions that make the models may be handed over as well.
+    with PPO(SYNC, actor=lambda: dense(2, normalized=True), critic=dense(1, normalized=True)) as ppo:
         before = ppo.actor.get_weights()
         ppo.train_epoch()
         assert all((now != then).any() for now, then in zip(ppo.actor.get_weights(), before, strict=True))
