@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Unpack
 
 from .config import PPOConfig, Settings
+from .validation import checked_number
 
 _DIFFERENCES: dict[str, Settings] = {
     "fast": {},
@@ -146,12 +147,13 @@ _LEAST_MINIBATCH = 256
 _GRADIENT_STEPS = 64
 
 
-def preset_config(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
+def preset_config(name: str = "fast", *, learning_rate: float | None = None, **changes: Unpack[Settings]) -> PPOConfig:
     """Return a preset with exactly these fields changed; see :func:`adapted_preset`, too.
 
     Args:
         name: ``fast``, ``keras`` or ``standard``. Preset ``fast`` has settings for each environment in :data:`TUNED`
             and for CartPole; for any other it is preset ``standard``.
+        learning_rate: In the place of both ``policy_learning_rate`` and ``value_learning_rate``.
         changes: Fields of :class:`agent.config.PPOConfig` and their values.
 
     Raises:
@@ -160,8 +162,24 @@ def preset_config(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
     """
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
+    changes = _with_rates(changes, learning_rate)
     env_kwargs = changes.get("env_kwargs", {})
     return _preset_for(name, changes.get("env_id", PPOConfig.env_id), env_kwargs).replace(**changes)
+
+
+def _with_rates(changes: Settings, learning_rate: float | None) -> Settings:
+    """Return changes with both learning rates set, where one stands for both.
+
+    Raises:
+        ValueError: If one of the two is changed as well.
+    """
+    if learning_rate is None:
+        return changes
+    for name in ("policy_learning_rate", "value_learning_rate"):
+        if name in changes:
+            raise ValueError(f"learning_rate and {name} exclude each other.")
+    checked_number("learning_rate", learning_rate, above=0.0)
+    return {**changes, "policy_learning_rate": learning_rate, "value_learning_rate": learning_rate}
 
 
 def _preset_for(name: str, env_id: str | None, env_kwargs: object) -> PPOConfig:
@@ -181,7 +199,7 @@ def _without_module(env_id: object) -> str:
     return str(env_id).rpartition(":")[2]
 
 
-def adapted_preset(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig:
+def adapted_preset(name: str = "fast", *, learning_rate: float | None = None, **changes: Unpack[Settings]) -> PPOConfig:
     """Return a preset with some fields changed and, as ``fastppo train`` does, others adapted to them.
 
     Preset ``fast`` adapts, for CartPole, to the number of environments and to the size of the rollout: about 64
@@ -189,12 +207,14 @@ def adapted_preset(name: str = "fast", **changes: Unpack[Settings]) -> PPOConfig
 
     Args:
         name: ``fast``, ``keras`` or ``standard``.
+        learning_rate: In the place of both ``policy_learning_rate`` and ``value_learning_rate``.
         changes: Fields of :class:`PPOConfig` and their values.
 
     Raises:
         TypeError: If a field has the wrong type.
         ValueError: If there is no such preset, or a field is out of its range.
     """
+    changes = _with_rates(changes, learning_rate)
     if name != "fast" or _without_module(changes.get("env_id", PPOConfig.env_id)) not in CARTPOLE_IDS:
         return preset_config(name, **changes)
     # Without the preset's minibatches, which a rollout of another size may be too large for.

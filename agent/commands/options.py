@@ -257,6 +257,12 @@ CONTINUOUS: Decorator = cloup.option_group(
 
 OPTIMIZATION: Decorator = cloup.option_group(
     "Optimization",
+    cloup.option(
+        "--learning-rate",
+        type=float,
+        metavar="X",
+        help="Adam's learning rate for both networks, in the place of the following two.",
+    ),
     _number("--policy-learning-rate", "policy_learning_rate", "Adam's learning rate for the actor."),
     _number("--value-learning-rate", "value_learning_rate", "Adam's learning rate for the critic."),
     _number("--adam-epsilon", "adam_epsilon", "Adam's epsilon."),

@@ -200,3 +200,27 @@ def test_a_configuration_survives_json():
     loaded = json.loads(json.dumps(FAST.as_dict()))
     loaded["hidden_sizes"] = tuple(loaded["hidden_sizes"])
     assert PPOConfig(**loaded) == FAST
+
+
+@pytest.mark.parametrize("make", [preset_config, adapted_preset])
+def test_one_learning_rate_stands_for_both(make):
+    assert make("fast", learning_rate=3e-4) == make("fast", policy_learning_rate=3e-4, value_learning_rate=3e-4)
+    for name in ("policy_learning_rate", "value_learning_rate"):
+        with pytest.raises(ValueError, match=f"learning_rate and {name} exclude each other"):
+            make("fast", learning_rate=3e-4, **{name: 1e-3})
+    with pytest.raises(ValueError, match=r"learning_rate must be .*, got 0"):
+        make("fast", learning_rate=0.0)
+
+
+def test_the_tuned_settings_of_an_environment_are_found_by_its_keyword_arguments_too():
+    by_id = preset_config("fast", env_id="LunarLanderContinuous-v3")
+    by_keyword = preset_config("fast", env_id="LunarLander-v3", env_kwargs={"continuous": True})
+    assert by_keyword == by_id.replace(env_id="LunarLander-v3", env_kwargs={"continuous": True})
+    discrete = preset_config("fast", env_id="LunarLander-v3", env_kwargs={"continuous": False})
+    assert discrete.entropy_coefficient == preset_config("fast", env_id="LunarLander-v3").entropy_coefficient > 0
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_normalization_is_on_off_or_automatic(value):
+    with pytest.raises(TypeError, match=f"normalize_rewards must be True, False or 'auto', got {value!r}"):
+        PPOConfig(normalize_rewards=value)

@@ -373,3 +373,17 @@ def test_a_value_that_has_moved_too_far_in_the_right_direction_is_not_moved_furt
         loss = tf.reduce_sum(squared_errors(values, targets, old_values, 1.0))
     assert tape.gradient(loss, values).numpy().tolist() == [-1.0, 0.0, 10.0, 0.0]
     assert float(loss) == 0.25 + 4 + 25 + 4
+
+
+def test_the_kl_divergence_may_be_looked_at_after_whole_passes_only():
+    iterations = {}
+    for check in ("gradient_step", "pass"):
+        config = SMALL.replace(
+            target_kl=1e-9, target_kl_check=check, minibatch_size=SMALL.rollout_size // 4, policy_update_epochs=6
+        )
+        actor, critic = networks()
+        metrics = update_of(actor, critic, config)(batch_of(config.rollout_size, actor), np.random.default_rng(0))
+        iterations[check] = metrics.policy_iterations
+    assert 1 <= iterations["gradient_step"] < 4
+    assert iterations["pass"] % 4 == 0
+    assert 4 <= iterations["pass"] < 24
