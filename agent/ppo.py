@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from .actors import outputs_of
 from .callbacks import Callback
 from .config import HIGHEST_LOG_STD, LOWEST_LOG_STD, REGISTERED, PPOConfig
 from .environments.spaces import checked_observations
@@ -35,6 +34,7 @@ from .process.backend import (
     keras,
     use_one_thread_per_network,
 )
+from .rollouts.acting import greedily
 from .rollouts.choosing import Played, new_collector, played_by
 from .rollouts.collector import Collector, as_integer
 from .rollouts.evaluation import EvaluationResult
@@ -424,7 +424,8 @@ class PPO:
         A continuous one is the mean, clipped to the environment's bounds.
 
         Args:
-            observations: Numbers, shape (D,) or (B, D): as vectors, such as ``gymnasium.spaces.flatten`` makes.
+            observations: Numbers, shape (D,) or (B, D): as vectors, such as ``gymnasium.spaces.flatten`` makes; those
+                of a ``Box`` may have its own shape.
 
         Returns:
             The actions as the environment names them: one, or B of them in an array.
@@ -432,10 +433,11 @@ class PPO:
         Raises:
             TypeError: If the observations are not numbers.
             ValueError: If they have another shape, or are not finite in single precision.
+            DivergenceError: If continuous actions would be infinite or not a number.
         """
-        rows = checked_observations(observations, self.spec.observation_size)
+        rows = checked_observations(observations, self.spec.observation_size, self.spec.observation_shape)
         head = self.spec.action_head
-        actions = head.in_environment(head.chosen(outputs_of(self.actor, self.spec)(np.atleast_2d(rows)), None))
+        actions = head.in_environment(greedily(self._policy(), head)(np.atleast_2d(rows)))
         return actions.reshape((*rows.shape[:-1], *head.shape))
 
     def evaluate(self) -> EvaluationResult:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from ..errors import UnsupportedSpaceError
+from ..errors import DivergenceError, UnsupportedSpaceError
 from ..kernels.sampling import chosen_actions, normal_actions
 
 Outputs = npt.NDArray[np.float32]
@@ -138,7 +138,12 @@ class GaussianHead:
 
         Returns:
             Shape (N, *shape), of the environment's type.
+
+        Raises:
+            DivergenceError: If one is infinite or not a number.
         """
+        if not np.isfinite(actions).all():
+            raise DivergenceError("The policy has diverged: its actions are infinite or not a number.")
         clipped = np.clip(actions.astype(np.float64), self.low, self.high)
         whole = np.rint(clipped) if np.issubdtype(self.dtype, np.integer) else clipped
         return whole.astype(self.dtype).reshape(-1, *self.shape)

@@ -76,24 +76,29 @@ def flatten_one(space: gymnasium.Space[Any], observation: Any) -> Observations:
     return np.array(spaces.flatten(space, observation), dtype=np.float32)
 
 
-def checked_observations(observations: npt.ArrayLike, size: int) -> Observations:
+def checked_observations(observations: npt.ArrayLike, size: int, shape: tuple[int, ...] = ()) -> Observations:
     """Return observations as float32, shape (D,) or (B, D).
 
     Args:
-        observations: Numbers of that shape.
+        observations: Numbers of that shape, or with that of the environment's observations in the place of D.
         size: D.
+        shape: Of the environment's observations, where they have one.
 
     Raises:
         TypeError: If they are not numbers.
         ValueError: If they have another shape, or are not finite in single precision.
     """
     shapes = f"shape ({size},) or (B, {size})"
+    if len(shape) > 1:
+        shapes += f", or {shape} or {('B', *shape)}".replace("'", "")
     try:
         given = np.asarray(observations)
     except ValueError:
         raise ValueError(f"observations must have {shapes}, got rows of several lengths.") from None
     if given.dtype.kind not in "iuf":
         raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
+    if len(shape) > 1 and given.shape in (shape, (len(given), *shape)):
+        given = given.reshape(*given.shape[: given.ndim - len(shape)], size)
     if given.ndim not in (1, 2) or given.shape[-1] != size:
         raise ValueError(f"observations must have {shapes}, got {given.shape}.")
     with np.errstate(over="ignore", under="ignore"):

@@ -56,6 +56,19 @@ def acting(policy: PolicySnapshot, head: ActionHead, noise_interval: int | None 
     return _HeldNoise(policy.weights, policy.log_std, noise_interval)
 
 
+def greedily(policy: PolicySnapshot, head: ActionHead) -> Callable[[Row], npt.NDArray[Any]]:
+    """Return a function from observations, shape (N, D), float32, to the most probable actions, shape (N, K)."""
+    act = acting(policy, head)
+    unused = np.zeros((4, 0), dtype=np.uint64)
+
+    def actions_for(observations: Row) -> npt.NDArray[Any]:
+        actions: npt.NDArray[Any] = np.empty((len(observations), head.num_entries), dtype=head.acting_dtype)
+        act(observations, unused, True, actions, np.empty(len(observations), dtype=np.float32))
+        return actions
+
+    return actions_for
+
+
 def _options(
     sizes: npt.NDArray[np.int64],
     logits: Row,

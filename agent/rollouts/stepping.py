@@ -97,10 +97,9 @@ class Stepper:
         Args:
             actions: Options numbered from 0 of K choices, or K continuous entries, shape (N, K).
         """
+        ours = self._head.in_environment(actions).astype(self._action_dtype)
         with of_the_environment():
-            batch, rewards, terminated, truncated, infos = self.environments.step(
-                self._head.in_environment(actions).astype(self._action_dtype)
-            )
+            batch, rewards, terminated, truncated, infos = self.environments.step(ours)
         ignored = self.ignored
         terminated, truncated = np.array(terminated, dtype=np.bool_), np.array(truncated, dtype=np.bool_)
         rewards = np.array(rewards, dtype=np.float64)

@@ -16,7 +16,7 @@ from ..environments.spec import EnvironmentSpec
 from ..errors import DivergenceError, InvalidTransitionError
 from ..kernels.acting import PolicySnapshot
 from ..kernels.rollout import Rollout, new_rollout
-from .acting import acting
+from .acting import acting, greedily
 from .collector import Episodes
 from .episodes import play
 from .stepping import Step, Stepper, Vector
@@ -202,16 +202,7 @@ class VectorCollector:
             given = self._evaluation_environments
             environments = given if isinstance(given, VectorEnv) else given()
             self._evaluation = Stepper(environments, self._autoreset_mode)
-        head = self._spec.action_head
-        act = acting(policy, head)
-
-        def greedy(observations: Row) -> npt.NDArray[Any]:
-            actions: npt.NDArray[Any] = np.empty((len(observations), head.num_entries), dtype=head.acting_dtype)
-            log_probs = np.empty(len(observations), dtype=np.float32)
-            act(observations, self.action_streams, True, actions, log_probs)
-            return actions
-
-        return play(self._evaluation, greedy, seed, episodes, max_episode_steps)
+        return play(self._evaluation, greedily(policy, self._spec.action_head), seed, episodes, max_episode_steps)
 
     def close(self) -> None:
         """Close the environments that were made here."""

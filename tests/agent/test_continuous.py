@@ -267,6 +267,15 @@ def test_an_action_that_is_not_a_number_reaches_no_environment():
             ppo.train_epoch()
 
 
+def test_an_action_that_is_not_a_number_is_given_to_nobody():
+    with PPO(SMALL, make_env=lambda: NoNonsense(3)) as ppo:
+        weights = ppo.actor.get_weights()
+        ppo.actor.set_weights([weights[0] * np.nan, *weights[1:]])
+        for use in (ppo.evaluate, lambda: ppo.predict(np.ones(1))):
+            with pytest.raises(DivergenceError, match="its actions are infinite or not a number"):
+                use()
+
+
 @pytest.mark.parametrize(
     ("option", "changes"),
     [

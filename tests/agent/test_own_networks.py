@@ -110,7 +110,12 @@ def test_images_reach_a_model_in_their_own_shape_and_are_learned_from(tmp_path, 
             ppo.train_epoch()
         assert ppo.evaluate().mean > 0.9
         image = np.full((6, 6, 2), 180, dtype=np.uint8)
-        assert ppo.predict(image.reshape(-1)) == 1
+        assert ppo.predict(image) == ppo.predict(image.reshape(-1)) == 1
+        assert ppo.predict(np.stack([image, image, image // 3])).tolist() == [1, 1, 0]
+        with pytest.raises(
+            ValueError, match=re.escape("shape (72,) or (B, 72), or (6, 6, 2) or (B, 6, 6, 2), got (6, 6)")
+        ):
+            ppo.predict(image[..., 0])
         assert evaluate(ppo.actor, make_env=lambda: Shade(1), episodes=20).mean > 0.7
         run = RunDirectory(tmp_path / "run")
         run.create()
