@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import gymnasium
@@ -144,9 +145,16 @@ class GaussianHead:
         """
         if not np.isfinite(actions).all():
             raise DivergenceError("The policy has diverged: its actions are infinite or not a number.")
-        clipped = np.clip(actions.astype(np.float64), self.low, self.high)
-        whole = np.rint(clipped) if np.issubdtype(self.dtype, np.integer) else clipped
-        return whole.astype(self.dtype).reshape(-1, *self.shape)
+        low, high = self._bounds
+        clipped = actions.astype(low.dtype).clip(low, high)
+        whole = clipped if low.dtype == self.dtype else np.rint(clipped).astype(self.dtype)
+        return whole.reshape(-1, *self.shape)
+
+    @cached_property
+    def _bounds(self) -> tuple[Actions, Actions]:
+        """The bounds as arrays, shape (K,), of the environment's type where it is one of floats."""
+        dtype = self.dtype if np.issubdtype(self.dtype, np.floating) else np.float64
+        return np.array(self.low, dtype=dtype), np.array(self.high, dtype=dtype)
 
 
 ActionHead = CategoricalHead | GaussianHead
