@@ -17,7 +17,7 @@ def test_a_pendulum_is_held_upright_longer():
         assert ppo.evaluate().mean > 2 * before
 
 
-def test_a_humanoid_is_played_by_its_saved_actor(tmp_path):
+def test_a_humanoid_is_played():
     config = preset_config("standard", env_id="Humanoid-v5", num_envs=2, steps_per_epoch=256)
     with PPO(config) as ppo:
         assert ppo.spec.observation_size == 348
