@@ -166,6 +166,9 @@ def preset_config(name: str = "fast", *, learning_rate: float | None = None, **c
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
     changes = _with_rates(changes, learning_rate)
+    if changes.get("exploration") == "independent":
+        # The interval of a preset's goes with its exploration.
+        changes = {"noise_interval": None, **changes}
     env_kwargs = changes.get("env_kwargs", {})
     return _preset_for(name, changes.get("env_id", PPOConfig.env_id), env_kwargs).replace(**changes)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -96,7 +97,25 @@ def _write(actor: keras.Model, shape: Shape, path: Path, file_format: Format) ->
         (inputs,) = actor.inputs
         # Any number of rows, also where the model was built with one.
         signature = [keras.InputSpec(dtype=inputs.dtype, shape=(None, *shape), name=inputs.name)]
-        actor.export(path, format=name, verbose=False, input_signature=signature)
+        with _statistics_as_constants(actor):
+            actor.export(path, format=name, verbose=False, input_signature=signature)
+
+
+@contextmanager
+def _statistics_as_constants(model: keras.Model) -> Iterator[None]:
+    """Let normalization layers compute with arrays of NumPy's within, which become constants of what is traced.
+
+    Their own tensors are captured by it instead, and the converter to ONNX makes inputs of them.
+    """
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
+    before = [(layer.mean, layer.variance) for layer in layers]
+    for layer in layers:
+        layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    try:
+        yield
+    finally:
+        for layer, statistics in zip(layers, before, strict=True):
+            layer.mean, layer.variance = statistics
 
 
 def _keras_outputs(path: Path, spec: EnvironmentSpec, _: Shape) -> Callable[[Outputs], Outputs]:

@@ -212,6 +212,14 @@ def test_one_learning_rate_stands_for_both(make):
         make("fast", learning_rate=0.0)
 
 
+def test_the_interval_of_a_presets_noise_goes_with_its_exploration():
+    pendulum = preset_config("fast", env_id="Pendulum-v1")
+    assert (pendulum.exploration, pendulum.noise_interval) == ("state_dependent", 4)
+    assert preset_config("fast", env_id="Pendulum-v1", exploration="independent").noise_interval is None
+    with pytest.raises(ValueError, match="noise_interval must be None with independent exploration, got 4"):
+        preset_config("fast", env_id="Pendulum-v1", exploration="independent", noise_interval=4)
+
+
 def test_the_tuned_settings_of_an_environment_are_found_by_its_keyword_arguments_too():
     by_id = preset_config("fast", env_id="LunarLanderContinuous-v3")
     by_keyword = preset_config("fast", env_id="LunarLander-v3", env_kwargs={"continuous": True})

@@ -21,6 +21,7 @@ from agent.kernels.acting import LEAST_VARIANCE, act_with_noise, draw_noise
 from agent.kernels.sampling import choose_normal, normal_actions
 from agent.learning.distributions import DiagonalGaussian
 from agent.process.backend import keras, tf
+from agent.runs.exporting import export_actor
 from fastcartpole.random_streams import seed_streams
 
 SMALL = PPOConfig(
@@ -188,6 +189,25 @@ np.savez("outputs.npz", mean=outputs["mean"], log_std=outputs["log_std"], values
     saved = np.load(tmp_path / "outputs.npz")
     for name, part in (*outputs.items(), ("values", values)):
         np.testing.assert_allclose(saved[name], part, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("exploration", ["independent", "state_dependent"])
+def test_an_exported_actor_needs_observations_alone_and_names_its_outputs(tmp_path, exploration):
+    import onnxruntime
+
+    config = NORMALIZED.replace(env_id="Pendulum-v1", exploration=exploration)
+    rows = np.random.default_rng(0).normal(0, 2, (11, 3)).astype(np.float32)
+    with PPO(config) as ppo:
+        ppo.train_epoch()
+        for file_format, name in (("onnx", "actor.onnx"), ("saved_model", "actor")):
+            assert export_actor(ppo.actor, ppo.spec, tmp_path / name, file_format) < 1e-4
+        expected = {name: np.asarray(part) for name, part in ppo.actor(rows).items()}
+    session = onnxruntime.InferenceSession(tmp_path / "actor.onnx")
+    assert [given.name for given in session.get_inputs()] == ["observations"]
+    saved = tf.saved_model.load(tmp_path / "actor")
+    for name, part in expected.items():
+        np.testing.assert_allclose(session.run([name], {"observations": rows})[0], part, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(saved.serve(rows)[name], part, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("config", [SMALL, NORMALIZED, STATE_DEPENDENT], ids=["plain", "normalized", "state-dependent"])
