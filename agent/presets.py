@@ -126,7 +126,7 @@ TUNED: dict[str, Settings] = {
     },
     "BipedalWalker-v3": {
         "num_envs": 32,
-        "epochs": 305,
+        "epochs": 100,
         "steps_per_epoch": 16384,
         "gamma": 0.999,
         "clip_ratio": 0.18,
