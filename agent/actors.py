@@ -35,33 +35,62 @@ def checked_input_shape(
         ValueError: If it takes or gives something else, or numbers that are not finite.
     """
     given = getattr(model, "input_shape", None)
-    vector = (spec.observation_size,)
-    # A model that has not been called yet says nothing: it is asked for vectors.
-    shape = vector if given is None else given[1:] if isinstance(given, tuple) else ()
+    shapes = list(dict.fromkeys([(spec.observation_size,), spec.observation_shape or (spec.observation_size,)]))
+    taken = " or ".join(str((None, *shape)) for shape in shapes)
     outputs_expected: Any = {name: (None, size // len(names)) for name in names} or (None, size)
-    own = f" or {(None, *spec.observation_shape)}" if spec.observation_shape not in ((), vector) else ""
-    expected = f"shape {(None, *vector)}{own} to {outputs_expected}"
-    mismatch = f"{subject} must map {expected}, not {given} to {getattr(model, 'output_shape', None)}."
-    if shape not in (vector, spec.observation_shape):
-        raise ValueError(mismatch)
-    try:
-        with computing_on("cpu"):
-            answers = [model(np.zeros((rows, *shape), dtype=np.float32)) for rows in _CHECKED_ROWS][-1]
-    except Exception as error:
-        if given == (None, *shape):
-            raise ValueError(f"{subject} cannot be evaluated on observations: {reason_of(error)}") from None
-        raise ValueError(mismatch) from None
+    must = f"{subject} must map shape {taken} to {outputs_expected}"
+    possible = [shape for shape in reversed(shapes) if _may_take(given, shape)]
+    if not possible:
+        raise ValueError(f"{must}, not {given} to {getattr(model, 'output_shape', None)}.")
+    errors: list[Exception] = []
+    for shape in possible:
+        try:
+            with computing_on("cpu"):
+                answers = [model(np.zeros((rows, *shape), dtype=np.float32)) for rows in _CHECKED_ROWS][-1]
+        except Exception as error:
+            errors.append(error)
+            continue
+        _check_outputs(subject, must, answers, names, size, given or (None, *shape))
+        return shape
+    if given is None or given in [(None, *shape) for shape in shapes]:
+        raise ValueError(f"{subject} cannot be evaluated on observations: {reason_of(errors[0])}")
+    raise ValueError(f"{must}, not {given} to {getattr(model, 'output_shape', None)}.")
+
+
+def _may_take(given: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether a model may take one observation in a shape, by what it says of its inputs."""
+    # A model that has not been called yet says nothing.
+    if given is None:
+        return True
+    if not isinstance(given, tuple) or len(given) != len(shape) + 1:
+        return False
+    return all(size in (None, other) for size, other in zip(given[1:], shape, strict=True))
+
+
+def _check_outputs(subject: str, must: str, answers: Any, names: Sequence[str], size: int, given: Any) -> None:
+    """Check what a model gives for some rows of observations.
+
+    Raises:
+        ValueError: If it is something else than it must be, or not finite.
+    """
     try:
         outputs = outputs_as_rows(answers, names)
-    except (KeyError, TypeError, ValueError):
-        kind = "an array" if tf.is_tensor(answers) else f"a {type(answers).__name__} of outputs"
+    except (KeyError, TypeError, ValueError, tf.errors.InvalidArgumentError):
         wanted = f"a dictionary of {' and '.join(names)}" if names else "one array of logits"
-        raise ValueError(f"{subject} must map {expected}: {wanted}, not {kind}.") from None
+        raise ValueError(f"{must}: {wanted}, not {_kind_of(answers, named=bool(names))}.") from None
     if outputs.shape != (_CHECKED_ROWS[-1], size):
-        raise ValueError(mismatch)
+        raise ValueError(f"{must}, not {given} to {_kind_of(answers, named=True)}.")
     if not np.isfinite(outputs).all():
         raise ValueError(f"{subject} must give finite {' and '.join(names) or 'logits'}, which its weights do not.")
-    return shape
+
+
+def _kind_of(answers: Any, *, named: bool) -> str:
+    """Return what a model has given, for a message; with shapes where ``named``, any number of rows as None."""
+    if tf.is_tensor(answers):
+        return str((None, *answers.shape[1:])) if answers.shape.rank else "()"
+    if named and isinstance(answers, dict):
+        return str({name: (None, *getattr(part, "shape", (None,))[1:]) for name, part in answers.items()})
+    return f"a {type(answers).__name__} of outputs"
 
 
 def as_rows(observations: Any, shape: tuple[int, ...]) -> Any:

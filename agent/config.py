@@ -34,7 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": get_args(Initializer),
     "value_target": get_args(ValueTarget),
     "advantage_normalization": get_args(AdvantageNormalization),
-    "learning_rate_schedule": get_args(Schedule),
+    "learning_rate_schedule": (*get_args(Schedule), AUTO),
     "clip_ratio_schedule": get_args(Schedule),
     "target_kl_check": get_args(KlCheck),
     "exploration": get_args(Exploration),
@@ -85,13 +85,13 @@ class Settings(TypedDict, total=False):
     gae_lambda: float
     clip_ratio: float
     clip_ratio_schedule: Schedule
-    value_clip_range: float | None
+    value_clip_range: float | Auto | None
     target_kl: float | None
     target_kl_check: KlCheck
     policy_learning_rate: float
     value_learning_rate: float
     adam_epsilon: float
-    learning_rate_schedule: Schedule
+    learning_rate_schedule: Schedule | Auto
     max_gradient_norm: float | None
     entropy_coefficient: float
     advantage_normalization: AdvantageNormalization
@@ -147,14 +147,15 @@ class PPOConfig:
         clip_ratio_schedule: Whether the clip ratio stays, and the range of values with it, or falls linearly from epoch
             to epoch, towards 0 after the last.
         value_clip_range: The critic's loss of a transition is at least that of its value clipped to this distance from
-            the value before the update (Huang et al. 2022, detail 9); None clips nothing.
+            the value before the update (Huang et al. 2022, detail 9); None clips nothing; ``auto`` is 0.2 where actions
+            are continuous.
         target_kl: Policy updates stop when the estimated KL divergence exceeds 1.5 times this; None never stops them.
         target_kl_check: Whether that is looked at after each gradient step, or after each pass over the rollout.
         policy_learning_rate: Adam's learning rate for the actor.
         value_learning_rate: Adam's learning rate for the critic.
         adam_epsilon: Adam's epsilon, which keeps its steps finite where gradients vanish.
         learning_rate_schedule: Whether both learning rates stay, or fall linearly from epoch to epoch, towards 0 after
-            the last.
+            the last; with ``auto`` they fall where actions are continuous.
         max_gradient_norm: Each network's gradient is scaled down to this global norm; None leaves it as it is.
         entropy_coefficient: Weight of the policy's mean entropy in the actor's objective (Schulman et al. 2017,
             equation 9), at least 0.
@@ -193,13 +194,13 @@ class PPOConfig:
     gae_lambda: float = 0.95
     clip_ratio: float = 0.2
     clip_ratio_schedule: Schedule = "constant"
-    value_clip_range: float | None = None
+    value_clip_range: float | Auto | None = None
     target_kl: float | None = None
     target_kl_check: KlCheck = "gradient_step"
     policy_learning_rate: float = 2e-3
     value_learning_rate: float = 2e-3
     adam_epsilon: float = 1e-7
-    learning_rate_schedule: Schedule = "constant"
+    learning_rate_schedule: Schedule | Auto = "constant"
     max_gradient_norm: float | None = None
     entropy_coefficient: float = 0.0
     advantage_normalization: AdvantageNormalization = "rollout"
@@ -228,7 +229,7 @@ class PPOConfig:
         checked_integer("seed", self.seed, minimum=0, maximum=None)
         for name in ("num_envs", "epochs", "steps_per_epoch", "policy_update_epochs", "value_update_epochs"):
             checked_integer(name, getattr(self, name), minimum=1)
-        if _is_given(self.max_episode_steps):
+        if _is_given(self.max_episode_steps, REGISTERED):
             checked_integer("max_episode_steps", self.max_episode_steps, minimum=1, maximum=None)
         for name in ("minibatch_size", "noise_interval"):
             if getattr(self, name) is not None:
@@ -246,10 +247,12 @@ class PPOConfig:
         checked_number("gae_lambda", self.gae_lambda, minimum=0.0, maximum=1.0)
         for name in ("clip_ratio", "policy_learning_rate", "value_learning_rate", "adam_epsilon"):
             checked_number(name, getattr(self, name), above=0.0)
-        for name in ("target_kl", "max_gradient_norm", "value_clip_range"):
+        for name in ("target_kl", "max_gradient_norm"):
             if getattr(self, name) is not None:
                 checked_number(name, getattr(self, name), above=0.0)
-        if _is_given(self.target_return):
+        if _is_given(self.value_clip_range, AUTO):
+            checked_number("value_clip_range", self.value_clip_range, above=0.0)
+        if _is_given(self.target_return, REGISTERED):
             checked_number("target_return", self.target_return)
         checked_number("entropy_coefficient", self.entropy_coefficient, minimum=0.0)
         checked_number("initial_log_std", self.initial_log_std, minimum=LOWEST_LOG_STD, maximum=HIGHEST_LOG_STD)
@@ -369,9 +372,9 @@ def _plain(value: Any) -> Any:
     return tuple(map(plain_number, value)) if isinstance(value, tuple) else plain_number(value)
 
 
-def _is_given(value: object) -> bool:
-    """Return whether a field holds a value of its own."""
-    return value is not None and not (isinstance(value, str) and value == REGISTERED)
+def _is_given(value: object, word: str) -> bool:
+    """Return whether a field holds a value of its own: not None, nor a word that leaves it to the environment."""
+    return value is not None and not (isinstance(value, str) and value == word)
 
 
 def _number_of_numpy(value: Any) -> Any:

@@ -19,10 +19,10 @@ from .config import HIGHEST_LOG_STD, LOWEST_LOG_STD, REGISTERED, PPOConfig
 from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
 from .errors import DivergenceError, EnvironmentUseError
-from .kernels.acting import PolicySnapshot
+from .kernels.acting import LEAST_VARIANCE, PolicySnapshot
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
 from .kernels.rollout import Rollout
-from .learning.actor_critic import ActorCritic, Values
+from .learning.actor_critic import ActorCritic, Values, without_effect
 from .learning.minibatches import UpdateBatch
 from .learning.update import PPOUpdate, UpdateMetrics
 from .memory import assert_training_fits_memory
@@ -170,7 +170,9 @@ class PPO:
         use_one_thread_per_network()
         seeds = _seeds_of(config)
         with computing_on(config.device), in_single_precision():
-            networks = ActorCritic(config, spec, _network_seeds(seeds), _made(actor), _made(critic))
+            models = _made(actor), _made(critic)
+            config = without_effect(config, *models)
+            networks = ActorCritic(config, spec, _network_seeds(seeds), *models)
             self._networks = networks
             self._begin(config, played, spec, seeds)
             try:
@@ -242,7 +244,7 @@ class PPO:
     def _begin(self, config: PPOConfig, played: Played, spec: EnvironmentSpec, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
         collector = new_collector(
-            config, spec, played, seeds.environments, seeds.actions, knows_networks=self._networks.are_known
+            config, spec, played, seeds.environments, seeds.actions, knows_networks=self._networks.acts_by_kernels
         )
         self._collector: Collector = collector
         self._evaluator = Evaluator(collector, spec, seeds.evaluation, seeds.validation)
@@ -278,7 +280,7 @@ class PPO:
                 actions of other sizes.
             MemoryError: If a rollout cannot fit this machine's memory.
         """
-        if not self._networks.are_known:
+        if not self._networks.are_built:
             raise ValueError("an agent whose networks were handed to it cannot begin another training with them.")
         if self._played.environments is not None and config.max_episode_steps == self.spec.max_episode_steps:
             # What was left to the environments has been filled in.
@@ -513,7 +515,8 @@ class PPO:
             The figures of the epoch.
 
         Raises:
-            DivergenceError: If a loss is infinite or not a number. The agent is of no further use then.
+            DivergenceError: If a loss, an action or a statistic is infinite or not a number, or actions vary out of all
+                proportion. The agent is of no further use then.
             InvalidTransitionError: If an observation or a reward is.
         """
         start = time.perf_counter()
@@ -559,19 +562,21 @@ class PPO:
 
     def _check_deviations(self, rollout: Rollout) -> None:
         """Raise a DivergenceError if continuous actions vary out of all proportion: finite losses do not tell."""
-        head = self.spec.action_head
-        if not head.is_continuous:
+        if not self.spec.action_head.is_continuous:
             return
         policy = self._policy()
-        log_std = policy.log_std
-        if log_std is None and policy.outputs is not None:
-            log_std = policy.outputs(rollout.last_observations)[:, head.num_entries :]
-        assert log_std is not None
-        if not ((log_std >= LOWEST_LOG_STD) & (log_std <= HIGHEST_LOG_STD)).all():
+        lowest, log_std = LOWEST_LOG_STD, policy.log_std
+        if log_std is None:
+            assert policy.outputs is not None
+            log_std = policy.outputs(rollout.last_observations)[:, self.spec.action_head.num_entries :]
+        elif log_std.ndim == 2:
+            # Of the weights of state-dependent noise the largest count, until even they vanish beside its floor.
+            lowest = 0.5 * math.log(LEAST_VARIANCE / len(log_std))
+            log_std = log_std.max(axis=0)
+        if not ((log_std >= lowest) & (log_std <= HIGHEST_LOG_STD)).all():
             raise DivergenceError(
                 f"The training has diverged: in epoch {self._epoch + 1} a logarithm of a standard deviation is "
-                f"{log_std.ravel()[np.argmax(np.abs(log_std))]:g}, not between {LOWEST_LOG_STD:g} and "
-                f"{HIGHEST_LOG_STD:g}."
+                f"{log_std.ravel()[np.argmax(np.abs(log_std))]:g}, not between {lowest:g} and {HIGHEST_LOG_STD:g}."
             )
 
     def collect(self) -> Rollout:
@@ -584,6 +589,9 @@ class PPO:
 
     def update_batch(self, rollout: Rollout) -> UpdateBatch:
         """Return what the networks learn from a rollout: advantages, normalized, and value targets included.
+
+        Where observations or rewards are normalized, running statistics are those of the epochs so far:
+        :meth:`train_epoch` alone includes a rollout in them.
 
         Args:
             rollout: T steps of N environments, collected with the current policy and critic.

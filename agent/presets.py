@@ -28,8 +28,8 @@ _DIFFERENCES: dict[str, Settings] = {
         "minibatch_size": None,
         "value_target": "rewards_to_go",
     },
-    # What CleanRL's and Stable-Baselines3's defaults have in common; where they differ, Stable-Baselines3's, but for
-    # the number of environments.
+    # What CleanRL's and Stable-Baselines3's defaults have in common; where they differ, but for the number of
+    # environments, Stable-Baselines3's with discrete actions and CleanRL's with continuous ones.
     "standard": {
         "num_envs": 8,
         "epochs": 489,
@@ -40,6 +40,8 @@ _DIFFERENCES: dict[str, Settings] = {
         "max_gradient_norm": 0.5,
         "normalize_observations": "auto",
         "normalize_rewards": "auto",
+        "value_clip_range": "auto",
+        "learning_rate_schedule": "auto",
         "advantage_normalization": "minibatch",
         "policy_update_epochs": 10,
         "value_update_epochs": 10,
@@ -95,6 +97,7 @@ TUNED: dict[str, Settings] = {
         "target_return": 260.0,
         "gamma": 0.999,
         "gae_lambda": 0.98,
+        "value_clip_range": None,
         "policy_learning_rate": 1e-3,
         "value_learning_rate": 1e-3,
         "learning_rate_schedule": "linear",
@@ -108,6 +111,7 @@ TUNED: dict[str, Settings] = {
         "initial_log_std": -1.0,
         "noise_interval": 4,
         "gamma": 0.9,
+        "value_clip_range": None,
         "policy_learning_rate": 3e-4,
         "value_learning_rate": 1e-3,
         "learning_rate_schedule": "linear",
@@ -120,6 +124,7 @@ TUNED: dict[str, Settings] = {
         "exploration": "state_dependent",
         "initial_log_std": -1.0,
         "gamma": 0.9999,
+        "value_clip_range": None,
         "policy_learning_rate": 3e-4,
         "value_learning_rate": 1e-3,
         "learning_rate_schedule": "linear",
@@ -130,6 +135,7 @@ TUNED: dict[str, Settings] = {
         "steps_per_epoch": 16384,
         "gamma": 0.999,
         "clip_ratio": 0.18,
+        "value_clip_range": None,
         "policy_learning_rate": 1e-3,
         "value_learning_rate": 1e-3,
         "learning_rate_schedule": "linear",

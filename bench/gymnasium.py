@@ -34,6 +34,8 @@ def zoo_config(env_id: str, num_envs: int) -> PPOConfig:
         target_return=None,
         normalize_observations=False,
         normalize_rewards=False,
+        learning_rate_schedule="constant",
+        value_clip_range=None,
         policy_update_epochs=4,
         value_update_epochs=4,
     )

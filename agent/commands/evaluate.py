@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from ..errors import EnvironmentUseError, InvalidTransitionError
+from ..errors import DivergenceError, EnvironmentUseError, InvalidTransitionError
 from .environment import environment_options
 from .model import loaded_actor, model_argument, policy_options
 from .options import MOST_ENVIRONMENTS
@@ -45,8 +45,8 @@ def evaluate(
 ) -> None:
     """Play episodes with a trained actor and report their returns.
 
-    RUN is a run directory; any Keras model from the environment's observations to the logits of its actions may take
-    its place, with --env-id where it does not play CartPole.
+    RUN is a run directory; any Keras model may take its place that gives the logits of actions for observations or,
+    where actions are continuous, 'mean' and 'log_std'; with --env-id where it does not play CartPole.
     Episodes are played to their end, and short ones do not count more often.
     """
     from ..views.console import print_evaluation
@@ -65,7 +65,7 @@ def evaluate(
             env_kwargs=trained.source.env_kwargs,
             vectorization=trained.source.vectorization,
         )
-    except (InvalidTransitionError, MemoryError) as error:
+    except (DivergenceError, InvalidTransitionError, MemoryError) as error:
         raise click.ClickException(str(error)) from None
     except EnvironmentUseError as error:
         raise click.UsageError(str(error)) from None

@@ -40,8 +40,8 @@ def export(
 ) -> None:
     """Write a trained actor in the format of another library.
 
-    RUN is a run directory; any Keras model from the environment's observations to the logits of its actions may take
-    its place, with --env-id where it does not play CartPole.
+    RUN is a run directory; any Keras model may take its place that gives the logits of actions for observations or,
+    where actions are continuous, 'mean' and 'log_std'; with --env-id where it does not play CartPole.
     The exported model is read back and must give the actor's outputs on 1,000 observations.
     """
     suffix = _SUFFIXES[file_format]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import cloup
 
-from ..config import CHOICES, REGISTERED, PPOConfig
+from ..config import AUTO, CHOICES, REGISTERED, PPOConfig
 from ..presets import PRESETS
 from .environment import env_id_option, env_kwargs_option
 
@@ -212,8 +212,12 @@ ALGORITHM: Decorator = cloup.option_group(
     _number("--gae-lambda", "gae_lambda", "Lambda of generalized advantage estimation."),
     _number("--clip-ratio", "clip_ratio", "Epsilon of the clipped objective."),
     _choice("--clip-ratio-schedule", "clip_ratio_schedule", "Constant, or falling to 0 after the last epoch."),
-    _optional_number(
-        "--value-clip-range", "value_clip_range", "Distance from the old values at which the critic's loss is clipped."
+    _setting(
+        "--value-clip-range",
+        "value_clip_range",
+        "Distance from the old values at which the critic's loss is clipped; auto: 0.2 where actions are continuous.",
+        metavar=f"X|{AUTO}|{NONE}",
+        callback=or_none(lambda text: text if text == AUTO else float(text), f"a number nor '{AUTO}'"),
     ),
     _optional_number(
         "--target-kl", "target_kl", "A policy update ends when the estimated KL divergence exceeds 1.5 times this."
@@ -266,7 +270,11 @@ OPTIMIZATION: Decorator = cloup.option_group(
     _number("--policy-learning-rate", "policy_learning_rate", "Adam's learning rate for the actor."),
     _number("--value-learning-rate", "value_learning_rate", "Adam's learning rate for the critic."),
     _number("--adam-epsilon", "adam_epsilon", "Adam's epsilon."),
-    _choice("--learning-rate-schedule", "learning_rate_schedule", "Constant, or falling to 0 after the last epoch."),
+    _choice(
+        "--learning-rate-schedule",
+        "learning_rate_schedule",
+        "Constant, or falling to 0 after the last epoch; auto: falling where actions are continuous.",
+    ),
     _optional_number(
         "--max-gradient-norm", "max_gradient_norm", "Global norm that each network's gradient is clipped to."
     ),

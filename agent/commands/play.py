@@ -9,6 +9,7 @@ from typing import Any
 import click
 import cloup
 
+from ..errors import DivergenceError
 from .environment import check_drawing, environment_options, sentence_of
 from .model import loaded_actor, model_argument, policy_options
 
@@ -23,8 +24,8 @@ def play(
 ) -> None:
     """Show episodes of a trained actor in a window, in real time.
 
-    RUN is a run directory; any Keras model from the environment's observations to the logits of its actions may take
-    its place, with --env-id where it does not play CartPole.
+    RUN is a run directory; any Keras model may take its place that gives the logits of actions for observations or,
+    where actions are continuous, 'mean' and 'log_std'; with --env-id where it does not play CartPole.
     Closing the window, or Ctrl-C, ends it.
     """
     if not find_spec("pygame"):
@@ -46,5 +47,7 @@ def play(
         return
     except UnknownEnvironmentError as error:
         raise click.ClickException(sentence_of(trained.source, error)) from None
+    except DivergenceError as error:
+        raise click.ClickException(str(error)) from None
     except NoScreenError as error:
         raise click.ClickException(f"{error}; 'fastppo render' writes a file instead.") from None

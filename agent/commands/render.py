@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import cloup
 
+from ..errors import DivergenceError
 from ..runs.directory import Resumption, RunDirectory
 from .environment import check_drawing, described, environment_options, sentence_of
 from .model import environment_of, loaded_actor, model_argument, path_of_actor, policy_options
@@ -64,8 +65,8 @@ def render(
 ) -> None:
     """Draw an episode of a trained actor as an animation, as the environment draws itself.
 
-    RUN is a run directory; any Keras model from the environment's observations to the logits of its actions may take
-    its place, with --env-id where it does not play CartPole.
+    RUN is a run directory; any Keras model may take its place that gives the logits of actions for observations or,
+    where actions are continuous, 'mean' and 'log_std'; with --env-id where it does not play CartPole.
     """
     from ..views.animations import SUFFIXES, missing_packages
 
@@ -96,6 +97,8 @@ def render(
         write_output(out, lambda path: _draw(path, source, spec, actors, captions, seed, greedy))
     except UnknownEnvironmentError as error:
         raise click.ClickException(sentence_of(source, error)) from None
+    except DivergenceError as error:
+        raise click.ClickException(str(error)) from None
     click.echo(f"Saved in {out}")
 
 

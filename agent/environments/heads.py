@@ -153,8 +153,11 @@ class GaussianHead:
     @cached_property
     def _bounds(self) -> tuple[Actions, Actions]:
         """The bounds as arrays, shape (K,), of the environment's type where it is one of floats."""
-        dtype = self.dtype if np.issubdtype(self.dtype, np.floating) else np.float64
-        return np.array(self.low, dtype=dtype), np.array(self.high, dtype=dtype)
+        if np.issubdtype(self.dtype, np.floating):
+            return np.array(self.low, dtype=self.dtype), np.array(self.high, dtype=self.dtype)
+        # The highest integer of 64 bits is no double: the next one below it is.
+        highest = np.nextafter(float(np.iinfo(self.dtype).max), 0.0) if np.iinfo(self.dtype).bits == 64 else np.inf
+        return np.array(self.low), np.minimum(self.high, highest)
 
 
 ActionHead = CategoricalHead | GaussianHead

@@ -97,7 +97,8 @@ def checked_observations(observations: npt.ArrayLike, size: int, shape: tuple[in
         raise ValueError(f"observations must have {shapes}, got rows of several lengths.") from None
     if given.dtype.kind not in "iuf":
         raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
-    if len(shape) > 1 and given.shape in (shape, (len(given), *shape)):
+    is_flat_already = given.ndim in (1, 2) and given.shape[-1] == size
+    if len(shape) > 1 and not is_flat_already and shape in (given.shape, given.shape[1:]):
         given = given.reshape(*given.shape[: given.ndim - len(shape)], size)
     if given.ndim not in (1, 2) or given.shape[-1] != size:
         raise ValueError(f"observations must have {shapes}, got {given.shape}.")

@@ -8,10 +8,24 @@ from typing import Any
 import gymnasium
 from gymnasium.spaces import Box
 
-from ..config import AUTO, REGISTERED, PPOConfig
+from ..config import AUTO, REGISTERED, PPOConfig, Settings
 from ..errors import EnvironmentUseError, UnsupportedSpaceError
 from .heads import ActionHead, action_head
 from .spaces import SUPPORTED_OBSERVATIONS, is_flat, observation_size
+
+# What is left to the environment's actions: with continuous ones, as in CleanRL's ``ppo_continuous_action.py``.
+_CONTINUOUS: Settings = {
+    "normalize_observations": True,
+    "normalize_rewards": True,
+    "learning_rate_schedule": "linear",
+    "value_clip_range": 0.2,
+}
+_DISCRETE: Settings = {
+    "normalize_observations": False,
+    "normalize_rewards": False,
+    "learning_rate_schedule": "constant",
+    "value_clip_range": None,
+}
 
 
 @dataclass(frozen=True)
@@ -140,12 +154,11 @@ def resolved(config: PPOConfig, spec: EnvironmentSpec) -> PPOConfig:
                 f"{getattr(config, name)!r}."
             )
 
-    def filled(value: bool | str) -> bool:
-        return is_continuous if value == AUTO else bool(value)
-
-    return config.replace(
-        max_episode_steps=episode_limit(config, spec),
-        target_return=target_return(config, spec),
-        normalize_observations=filled(config.normalize_observations),
-        normalize_rewards=filled(config.normalize_rewards),
-    )
+    suitable: Settings = _CONTINUOUS if is_continuous else _DISCRETE
+    left_open = {name: value for name, value in suitable.items() if getattr(config, name) == AUTO}
+    changes: Settings = {
+        "max_episode_steps": episode_limit(config, spec),
+        "target_return": target_return(config, spec),
+        **left_open,  # type: ignore[typeddict-item]
+    }
+    return config.replace(**changes)

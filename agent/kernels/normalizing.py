@@ -65,7 +65,8 @@ class Moments(NamedTuple):
         """The variances, shape (D,), float32; ones where there are no rows."""
         if not self.num_rows:
             return np.ones(self.means.size, dtype=np.float32)
-        return (self.squares / self.num_rows).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return (self.squares / self.num_rows).astype(np.float32)
 
     @property
     def deviations(self) -> Array:

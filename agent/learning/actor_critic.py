@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..config import PPOConfig
+from ..config import PPOConfig, Settings
 from ..environments.heads import CategoricalHead
 from ..environments.spec import EnvironmentSpec
 from ..kernels.acting import PolicySnapshot
 from ..kernels.forward import padded_weights, state_values
-from ..presets import PRESETS
+from ..presets import PRESETS, preset_config
 from ..process.backend import computing_on, keras, tf
 from .flat_weights import WeightReader
 from .networks import MLP, Network, build_actor, build_critic, build_gaussian_actor
@@ -69,10 +69,11 @@ class ActorCritic:
 
         Raises:
             TypeError: If a model is none.
-            ValueError: If a model has another shape, or cannot be trained here, or the configuration has settings of
-                networks that are not built.
+            ValueError: If a model has another shape, or cannot be trained here, or a network would have to be built for
+                images.
         """
-        _check_settings(config, spec, actor, critic)
+        if actor is None or critic is None:
+            spec.assert_takes_vectors()
         head = spec.action_head
         self.handed_over = {"actor": actor, "critic": critic}
         self.actor: Network = (
@@ -84,9 +85,11 @@ class ActorCritic:
             _built_critic(config, spec, seeds[1]) if critic is None else OwnNetwork("critic", critic, spec, (), 1)
         )
         assert_nothing_is_shared(self.actor.model, self.critic.model)
-        self._read = WeightReader(self.actor.variables, self.critic.variables)
+        known = (network.variables if isinstance(network, MLP) else [] for network in (self.actor, self.critic))
+        self._read = WeightReader(*known)
+        signature = [tf.TensorSpec((None, spec.observation_size), tf.float32)]
         self._own_outputs: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-            name: tf.function(network.__call__, autograph=False)
+            name: tf.function(network.__call__, input_signature=signature, autograph=False)
             for name, network in (("actor", self.actor), ("critic", self.critic))
             if isinstance(network, OwnNetwork)
         }
@@ -126,9 +129,14 @@ class ActorCritic:
             return self._raw_critic.up_to_date(self.statistics.observations, self.statistics.reward_deviation)
 
     @property
-    def are_known(self) -> bool:
-        """Whether both networks were built here, of layers that the kernels know."""
+    def are_built(self) -> bool:
+        """Whether both networks were built here."""
         return not self._own_outputs
+
+    @property
+    def acts_by_kernels(self) -> bool:
+        """Whether the actor was built here, of layers that the kernels know."""
+        return isinstance(self.actor, MLP)
 
     def variables(self) -> dict[str, keras.Variable]:
         """Return all variables of both networks by name."""
@@ -184,28 +192,35 @@ class ActorCritic:
         self.statistics.set_state(state)
 
 
-def _check_settings(
-    config: PPOConfig, spec: EnvironmentSpec, actor: keras.Model | None, critic: keras.Model | None
-) -> None:
-    """Check that what is handed over and what is configured fit together.
+def without_effect(config: PPOConfig, actor: keras.Model | None, critic: keras.Model | None) -> PPOConfig:
+    """Return a configuration without the settings that have no effect on networks that are handed over.
+
+    Those that come from its preset are set to their defaults.
+
+    Args:
+        config: The configuration.
+        actor: A model of the user's; None where it is to be built.
+        critic: Likewise.
 
     Raises:
-        ValueError: If a network has to be built for images, or settings of networks have no effect.
+        ValueError: If the user has set one.
     """
-    without_effect = [
-        *(("exploration", "initial_log_std") if actor is not None else ()),
+    names = [
+        *(("exploration", "noise_interval", "initial_log_std") if actor is not None else ()),
         *(("critic_hidden_sizes",) if critic is not None else ()),
         *(("hidden_sizes", "activation", "initializer") if actor is not None and critic is not None else ()),
     ]
-    defaults = PRESETS.get(config.preset, PPOConfig())
-    for name in without_effect:
-        if getattr(config, name) != getattr(defaults, name):
+    name_of_preset = config.preset if config.preset in PRESETS else "fast"
+    preset = preset_config(name_of_preset, env_id=config.env_id, env_kwargs=config.env_kwargs)
+    for name in names:
+        value = getattr(config, name)
+        if value not in (getattr(preset, name), getattr(PPOConfig, name)):
             raise ValueError(
-                f"{name} must be {getattr(defaults, name)!r} with networks of yours, which it has no effect on, got "
-                f"{getattr(config, name)!r}."
+                f"{name} must be {getattr(PPOConfig, name)!r} with networks of yours, which it has no effect on, got "
+                f"{value!r}."
             )
-    if actor is None or critic is None:
-        spec.assert_takes_vectors()
+    changes: Settings = {name: getattr(PPOConfig, name) for name in names}  # type: ignore[assignment]
+    return config.replace(**changes)
 
 
 def _built_actor(config: PPOConfig, spec: EnvironmentSpec, seed: int) -> MLP:

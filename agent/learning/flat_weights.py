@@ -74,7 +74,11 @@ class WeightReader:
         return [_divided(vector.numpy(), shapes) for vector, shapes in zip(vectors, self._shapes, strict=True)]
 
     def _vectors(self) -> list[tf.Tensor]:
-        return [FlatWeights.flattened([tf.convert_to_tensor(v) for v in variables]) for variables in self._variables]
+        nothing = tf.zeros(0)
+        return [
+            FlatWeights.flattened([nothing, *(tf.convert_to_tensor(variable) for variable in variables)])
+            for variables in self._variables
+        ]
 
 
 def _divided(vector: npt.NDArray[np.float32], shapes: Sequence[tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:

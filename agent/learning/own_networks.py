@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..actors import as_rows, checked_input_shape, outputs_as_rows
 from ..environments.spec import EnvironmentSpec
@@ -42,16 +44,12 @@ class OwnNetwork:
         self._names = tuple(output_names)
         self.input_shape: tuple[int, ...] = checked_input_shape(name, model, spec, self._names, size)
         self.variables: list[keras.Variable] = model.trainable_variables
-        _check_variables(name, model, self.input_shape)
+        _check_variables(name, model, self.input_shape, self._names)
 
     def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
         """Return the outputs with other weights than the model's; see :class:`agent.learning.networks.Network`."""
-        outputs, _ = self.model.stateless_call(
-            weights,
-            [tf.convert_to_tensor(variable) for variable in self.model.non_trainable_variables],
-            as_rows(observations, self.input_shape),
-            training=True,
-        )
+        with keras.StatelessScope(state_mapping=list(zip(self.variables, weights, strict=True))):
+            outputs = self.model(as_rows(observations, self.input_shape), training=True)
         return outputs_as_rows(outputs, self._names)
 
     def __call__(self, observations: tf.Tensor) -> tf.Tensor:
@@ -59,7 +57,7 @@ class OwnNetwork:
         return outputs_as_rows(self.model(as_rows(observations, self.input_shape), training=False), self._names)
 
 
-def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...]) -> None:
+def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...], names: Sequence[str]) -> None:
     """Check that a model can be trained from a compiled graph.
 
     Raises:
@@ -70,33 +68,50 @@ def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...]
     for variable in model.trainable_variables:
         if variable.dtype != "float32":
             raise ValueError(f"{name} must have variables of float32, got {variable.path} of {variable.dtype}.")
+    rows = np.random.default_rng(0).normal(size=(3, *input_shape)).astype(np.float32)
     if model.losses:
         raise ValueError(f"{name} must have no losses of its own, got those of {_with_losses(model)}.")
-    if changed := _changed_by_training(model, input_shape):
+    if changed := _changed_by_training(model, rows):
         raise ValueError(
             f"{name} must have no state that changes while it is trained, such as that of batch normalization or "
             f"dropout, got {', '.join(changed)}."
         )
+    if unused := _without_gradient(model, rows, names):
+        raise ValueError(
+            f"{name} must have no trained variables that its outputs do not depend on, got {', '.join(unused)}."
+        )
+    with computing_on("cpu"):
+        given = [tf.nest.flatten(model(rows, training=training)) for training in (False, True)]
+    if not all(np.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in zip(*given, strict=True)):
+        raise ValueError(f"{name} must give the same outputs while it is trained as otherwise, which it does not.")
 
 
 def _with_losses(model: keras.Model) -> str:
     return ", ".join(layer.name for layer in model.layers if layer.losses) or model.name
 
 
-def _changed_by_training(model: keras.Model, input_shape: tuple[int, ...]) -> list[str]:
+def _changed_by_training(model: keras.Model, rows: npt.NDArray[np.float32]) -> list[str]:
     """Return the paths of the variables that a call changes while a model is trained."""
     variables = model.non_trainable_variables
     if not variables:
         return []
-    rows = np.random.default_rng(0).normal(size=(3, *input_shape)).astype(np.float32)
-    with computing_on("cpu"):
-        before = [variable.numpy() for variable in variables]
-        _, after = model.stateless_call(model.trainable_variables, variables, rows, training=True)
-    return [
-        variable.path
-        for variable, old, new in zip(variables, before, after, strict=True)
-        if not np.array_equal(old, np.asarray(new))
-    ]
+    # What is assigned within comes to the scope, and not to the variables.
+    with computing_on("cpu"), keras.StatelessScope() as scope:
+        model(rows, training=True)
+    return [variable.path for variable in variables if _is_other(scope.get_current_value(variable), variable)]
+
+
+def _without_gradient(model: keras.Model, rows: npt.NDArray[np.float32], names: Sequence[str]) -> list[str]:
+    """Return the paths of the trained variables that the outputs asked for do not depend on."""
+    with computing_on("cpu"), tf.GradientTape() as tape:
+        total = tf.reduce_sum(outputs_as_rows(model(rows, training=True), names))
+    variables = model.trainable_variables
+    gradients = tape.gradient(total, [variable.value for variable in variables])
+    return [variable.path for variable, gradient in zip(variables, gradients, strict=True) if gradient is None]
+
+
+def _is_other(value: Any, variable: keras.Variable) -> bool:
+    return value is not None and not np.array_equal(np.asarray(value), variable.numpy())
 
 
 def assert_nothing_is_shared(actor: keras.Model, critic: keras.Model) -> None:

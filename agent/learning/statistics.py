@@ -115,7 +115,7 @@ class RunningStatistics:
 
 
 def _assert_finite(what: str, moments: Moments) -> None:
-    for name, array in moments._asdict().items():
+    for name, array in {**moments._asdict(), "variances": moments.variances}.items():
         if not np.isfinite(array).all():
             entry = int(np.flatnonzero(~np.isfinite(np.atleast_1d(array)))[0])
             raise DivergenceError(

@@ -78,6 +78,7 @@ class Hyperparameters(NamedTuple):
             config: The configuration.
             remaining: Which share of the training is left, from 1 to 0, for those that fall with it.
         """
+        clip_range = None if isinstance(config.value_clip_range, str) else config.value_clip_range
         rate = remaining if config.learning_rate_schedule == "linear" else 1.0
         clip = remaining if config.clip_ratio_schedule == "linear" else 1.0
         return cls(
@@ -85,7 +86,7 @@ class Hyperparameters(NamedTuple):
             kl_threshold=config.kl_threshold,
             max_gradient_norm=math.inf if config.max_gradient_norm is None else config.max_gradient_norm,
             entropy_coefficient=config.entropy_coefficient,
-            value_clip_range=math.inf if config.value_clip_range is None else clip * config.value_clip_range,
+            value_clip_range=math.inf if clip_range is None else clip * clip_range,
             policy_learning_rate=rate * config.policy_learning_rate,
             value_learning_rate=rate * config.value_learning_rate,
             adam_epsilon=config.adam_epsilon,
@@ -233,7 +234,7 @@ class PPOUpdate:
             minibatch = with_weights_of_mean_one(self._minibatch(batch, indices, tf.minimum(iteration, last_row)))
             minibatch = minibatch._replace(advantages=self._advantages(minibatch))
             figures, gradient = mean_over_pieces(gradient_of, minibatch, [(4,), weights.vector.shape])
-            # A KL divergence that is not a number compares false and ends the loop too.
+            # A KL divergence that is not a number compares false and ends the loop too, where it is looked at.
             is_close = (figures[0] <= given.kl_threshold) | (iteration % check_interval != 0)
             goes_on = (iteration < num_iterations) & is_close
 
@@ -307,7 +308,10 @@ class PPOUpdate:
             loss = mean(
                 squared_errors(values, batch.value_targets, batch.values, given.value_clip_range), batch.weights
             )
-        return [loss, FlatWeights.flattened(tape.gradient(loss, weights))]
+        return [
+            loss,
+            FlatWeights.flattened(tape.gradient(loss, weights)),
+        ]
 
     def _minibatch(self, batch: UpdateBatch, indices: tf.Tensor, row: tf.Tensor) -> UpdateBatch:
         if self._config.gradient_batch_size == self._config.rollout_size:

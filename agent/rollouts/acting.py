@@ -42,7 +42,7 @@ def acting(policy: PolicySnapshot, head: ActionHead, noise_interval: int | None 
     Args:
         policy: The policy.
         head: What its outputs mean.
-        noise_interval: Steps after which state-dependent exploration draws other noise; None for none.
+        noise_interval: Steps after which state-dependent exploration draws other noise; None for each rollout.
     """
     if isinstance(head, CategoricalHead):
         sizes = np.array(head.sizes, dtype=np.int64)

@@ -34,7 +34,8 @@ def play(
         The episodes, those of each environment together.
 
     Raises:
-        InvalidTransitionError: If a reward is infinite or not a number.
+        InvalidTransitionError: If an observation or a reward is infinite or not a number.
+        DivergenceError: If a continuous action is.
     """
     num_envs = stepper.environments.num_envs
     shares = np.diff(np.arange(num_envs + 1) * episodes // num_envs)
@@ -44,6 +45,7 @@ def play(
     env_steps = 0
     stepper.reset(seed)
     while is_playing.any():
+        _check_observations(stepper.observations)
         counts = is_playing & ~stepper.ignored
         step = stepper.step(act(stepper.observations))
         env_steps += num_envs
@@ -61,3 +63,13 @@ def play(
     if not np.isfinite(all_returns).all():
         raise InvalidTransitionError("an environment gave a reward that is infinite or not a number in an evaluation.")
     return Episodes(all_returns, all_lengths, cut_off, env_steps)
+
+
+def _check_observations(observations: npt.NDArray[np.float32]) -> None:
+    """Raise an InvalidTransitionError that names the first environment whose observation is not finite."""
+    if np.isfinite(observations).all():
+        return
+    index = int(np.flatnonzero(~np.isfinite(observations).all(axis=1))[0])
+    raise InvalidTransitionError(
+        f"environment {index} gave an observation that is infinite or not a number in an evaluation."
+    )

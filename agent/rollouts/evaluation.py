@@ -120,7 +120,8 @@ def evaluate(
     Raises:
         TypeError: If ``episodes`` or ``seed`` is not an integer.
         ValueError: If one is too small, the environment cannot be played, or the actor does not fit it.
-        InvalidTransitionError: If a reward is infinite or not a number.
+        InvalidTransitionError: If an observation or a reward is infinite or not a number.
+        DivergenceError: If a continuous action is.
         MemoryError: If so many environments cannot fit this machine's memory.
     """
     episodes = checked_integer("episodes", episodes, minimum=1)

@@ -9,7 +9,7 @@ from agents import new_agent
 from gymnasium.spaces import Box
 from probes import Probe, RewardByForces
 
-from agent import PPO, PPOConfig, evaluate, load
+from agent import PPO, PPOConfig, evaluate, load, preset_config
 from agent.actors import copy_of
 from agent.errors import UnsupportedSpaceError
 from agent.process.backend import keras
@@ -68,6 +68,61 @@ def test_a_continuous_model_is_asked_for_its_outputs():
         assert any((now != then).any() for now, then in zip(ppo.actor.get_weights(), before, strict=True))
     deviations = (rollout.actions.reshape(-1, 4) - outputs["mean"]) / np.exp(outputs["log_std"])
     assert 0.8 < np.std(deviations) < 1.2
+
+
+def test_a_critic_alone_leaves_cartpole_to_the_kernel():
+    with PPO(SYNC.replace(vectorization="auto"), critic=dense(1)) as ppo:
+        assert ppo.is_exact
+        ppo.train_epoch()
+
+
+def layers_for_images():
+    return [keras.layers.Rescaling(0.01), keras.layers.Conv2D(4, 3)]
+
+
+class Subclassed(keras.Model):
+    """Says nothing of its inputs before it is called."""
+
+    def __init__(self, num_outputs):
+        super().__init__()
+        self.layers_in_order = [*layers_for_images(), keras.layers.Flatten(), keras.layers.Dense(num_outputs)]
+
+    def call(self, images):
+        for layer in self.layers_in_order:
+            images = layer(images)
+        return images
+
+
+def unbuilt(num_outputs):
+    return keras.Sequential([*layers_for_images(), keras.layers.Flatten(), keras.layers.Dense(num_outputs)])
+
+
+def of_any_size(num_outputs):
+    pooling = keras.layers.GlobalAveragePooling2D()
+    return keras.Sequential(
+        [keras.Input((None, None, 2)), *layers_for_images(), pooling, keras.layers.Dense(num_outputs)]
+    )
+
+
+@pytest.mark.parametrize("network", [Subclassed, unbuilt, of_any_size])
+@pytest.mark.parametrize("is_normalized", [False, True])
+def test_models_that_say_little_of_their_inputs_are_asked(network, is_normalized):
+    config = FORCES.replace(normalize_observations=is_normalized)
+    with PPO(config, actor=network(2), critic=network(1), make_env=lambda: Shade(1)) as ppo:
+        before = ppo.actor.get_weights()
+        ppo.train_epoch()
+        assert not np.array_equal(ppo.actor.get_weights()[-1], before[-1])
+        assert evaluate(ppo.actor, make_env=lambda: Shade(1), episodes=2).episodes == 2
+
+
+def test_settings_that_come_from_a_preset_make_way_for_a_model():
+    config = preset_config("fast", env_id="Pendulum-v1")
+    with PPO(config, actor=gaussian(1, 3)) as ppo:
+        assert (ppo.config.exploration, ppo.config.noise_interval, ppo.config.initial_log_std) == (
+            "independent",
+            None,
+            0.0,
+        )
 
 
 class Shade(Probe):
@@ -157,6 +212,20 @@ def with_batch_normalization():
     return keras.Sequential([keras.Input((4,)), *layers])
 
 
+class OnlyInTraining(keras.layers.Layer):
+    def call(self, inputs, training=False):
+        return inputs * (2.0 if training else 1.0)
+
+
+def only_in_training():
+    return keras.Sequential([keras.Input((4,)), OnlyInTraining(), keras.layers.Dense(2)])
+
+
+def one_row():
+    observations = keras.Input((4,))
+    return keras.Model(observations, keras.ops.mean(keras.layers.Dense(2)(observations), axis=0, keepdims=True))
+
+
 def with_losses():
     layer = keras.layers.Dense(2, kernel_regularizer="l2", name="penalized")
     return keras.Sequential([keras.Input((4,)), layer])
@@ -182,6 +251,8 @@ def frozen():
             "actor must have no state that changes while it is trained, such as that of batch",
         ),
         (with_batch_normalization, "/batch/moving_variance."),
+        (only_in_training, "actor must give the same outputs while it is trained as otherwise"),
+        (one_row, "must map shape (None, 4) to (None, 2)"),
         (with_losses, "actor must have no losses of its own, got those of penalized."),
         (frozen, "actor must have trainable variables, got a model without any."),
     ],
@@ -195,6 +266,23 @@ def test_a_continuous_actor_of_another_shape_is_refused_with_both_shapes():
     for model in (dense(4, inputs=1), gaussian(3)):
         with pytest.raises(ValueError, match=re.escape("to {'mean': (None, 4), 'log_std': (None, 4)}")):
             PPO(FORCES, actor=model, make_env=RewardByForces)
+
+
+def test_a_deviation_that_is_one_row_for_all_is_refused():
+    observations = keras.Input((1,))
+    means = keras.layers.Dense(4)(observations)
+    log_std = keras.ops.mean(keras.layers.Dense(4)(observations), axis=0, keepdims=True)
+    model = keras.Model(observations, {"mean": means, "log_std": log_std})
+    with pytest.raises(ValueError, match=re.escape("a dictionary of mean and log_std, not {")):
+        PPO(FORCES, actor=model, make_env=RewardByForces)
+
+
+def test_variables_that_would_not_be_trained_are_refused_by_name():
+    observations = keras.Input((1,))
+    hidden = keras.layers.Dense(8, activation="tanh")(observations)
+    outputs = {name: keras.layers.Dense(4, name=name)(hidden) for name in ("mean", "log_std", "other")}
+    with pytest.raises(ValueError, match="that its outputs do not depend on, got other/kernel, other/bias"):
+        PPO(FORCES, actor=keras.Model(observations, outputs), make_env=lambda: RewardByForces(5))
 
 
 def test_variables_that_both_networks_train_are_refused_by_name():

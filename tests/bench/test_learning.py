@@ -23,7 +23,7 @@ def test_trainings_become_a_table_and_a_plot(tmp_path, monkeypatch):
     assert row.startswith(
         "| MountainCar-v0 | 2 | -200.0 [-200.0, -200.0] | -200.0 to -200.0 | -110.4 (1 M) | -200.0 | 128 | "
     )
-    assert len(json.loads((tmp_path / "learning" / "MountainCar-v0.json").read_text())) == 2
+    assert len(json.loads((tmp_path / "learning" / "MountainCar-v0.json").read_text())["trainings"]) == 2
     assert "In MountainCar-v0, 2 of 2 trainings never found the flag." in (tmp_path / "learning.md").read_text()
     assert imread(tmp_path / "learning.png").shape[2] == 4
 
