@@ -167,6 +167,7 @@ def test_state_dependent_exploration_has_the_variance_that_its_density_is_taken_
     assert np.exp(2 * outputs["log_std"]).min() > 1e3 * LEAST_VARIANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [NORMALIZED, STATE_DEPENDENT.replace(normalize_observations=True)])
 def test_what_is_saved_is_plain_keras_and_takes_the_environments_own_observations(tmp_path, config):
     with PPO(config, make_env=lambda: RewardByForces(5)) as ppo:
@@ -194,6 +195,7 @@ np.savez("outputs.npz", mean=outputs["mean"], log_std=outputs["log_std"], values
         np.testing.assert_allclose(saved[name], part, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exploration", ["independent", "state_dependent"])
 def test_an_exported_actor_needs_observations_alone_and_names_its_outputs(tmp_path, exploration):
     import onnxruntime
@@ -213,7 +215,14 @@ def test_an_exported_actor_needs_observations_alone_and_names_its_outputs(tmp_pa
         np.testing.assert_allclose(saved.serve(rows)[name], part, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [SMALL, NORMALIZED, STATE_DEPENDENT], ids=["plain", "normalized", "state-dependent"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(SMALL, id="plain"),
+        pytest.param(NORMALIZED, id="normalized", marks=pytest.mark.slow),
+        pytest.param(STATE_DEPENDENT, id="state-dependent", marks=pytest.mark.slow),
+    ],
+)
 def test_forces_that_are_rewarded_are_learned(config):
     # A rollout shows little of what can be done while the noise is held.
     interval = 1 if config.exploration == "state_dependent" else None
@@ -237,13 +246,21 @@ def trained_means(ppo, config, epochs=60):
     return means
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_learned():
     config = SMALL.replace(policy_learning_rate=2e-2, value_learning_rate=1e-2, policy_update_epochs=10)
     with PPO(config, make_env=lambda: RewardByLevels(1)) as ppo:
         assert np.median(trained_means(ppo, config)) > -0.3
 
 
-@pytest.mark.parametrize("config", [SMALL, NORMALIZED, STATE_DEPENDENT], ids=["plain", "normalized", "state-dependent"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(SMALL, id="plain", marks=pytest.mark.slow),
+        pytest.param(NORMALIZED, id="normalized"),
+        pytest.param(STATE_DEPENDENT, id="state-dependent", marks=pytest.mark.slow),
+    ],
+)
 def test_a_copy_goes_on_with_the_weights_and_statistics_of_the_original(config):
     with PPO(config.replace(env_id="Pendulum-v1", gamma=0.9)) as ppo:
         ppo.train_epoch()
@@ -257,6 +274,7 @@ def test_a_copy_goes_on_with_the_weights_and_statistics_of_the_original(config):
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0].keys() - {"elapsed_s"})
 
 
+@pytest.mark.slow
 def test_a_restarted_agent_is_a_new_one():
     config = NORMALIZED.replace(env_id="Pendulum-v1")
     other = config.replace(seed=4, initial_log_std=-0.5, normalize_rewards=False, target_kl_check="pass", target_kl=0.1)
@@ -270,6 +288,7 @@ def test_a_restarted_agent_is_a_new_one():
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0].keys() - {"elapsed_s"})
 
 
+@pytest.mark.slow
 def test_noise_of_the_state_that_vanishes_is_divergence():
     with PPO(STATE_DEPENDENT.replace(policy_learning_rate=1e-9), make_env=lambda: RewardByForces(5)) as ppo:
         bias = ppo.actor.get_layer("log_std").bias
@@ -285,7 +304,7 @@ def test_noise_of_the_state_that_vanishes_is_divergence():
             ppo.train_epoch()
 
 
-@pytest.mark.parametrize("log_std", [10.5, -17.0])
+@pytest.mark.parametrize("log_std", [10.5, pytest.param(-17.0, marks=pytest.mark.slow)])
 def test_a_deviation_that_explodes_or_collapses_is_divergence(log_std):
     with PPO(SMALL.replace(policy_learning_rate=1e-9), make_env=lambda: RewardByForces(5)) as ppo:
         ppo.actor.get_layer("log_std").bias.assign([0.0, 0.0, log_std, 0.0])
@@ -357,6 +376,7 @@ def test_preset_standard_leaves_settings_to_the_actions():
             assert [getattr(ppo.config, name) for name in names] == [expected[0], False, expected[2], 3]
 
 
+@pytest.mark.slow
 def test_predictions_are_the_means_of_the_actor_within_the_bounds():
     with PPO(NORMALIZED.replace(env_id="Pendulum-v1", num_envs=10)) as ppo:
         ppo.train_epoch()

@@ -41,7 +41,7 @@ def gaussian(num_entries, inputs=1):
     return keras.Model(observations, outputs)
 
 
-@pytest.mark.parametrize("is_normalized", [False, True])
+@pytest.mark.parametrize("is_normalized", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_models_like_those_that_are_built_are_trained_alike(is_normalized):
     config = SYNC.replace(normalize_observations=is_normalized, normalize_rewards=is_normalized)
     with PPO(config) as built:
@@ -58,6 +58,7 @@ def test_models_like_those_that_are_built_are_trained_alike(is_normalized):
             assert is_normalized or ours.actor is actor
 
 
+@pytest.mark.slow
 def test_a_continuous_model_is_asked_for_its_outputs():
     with PPO(FORCES, actor=gaussian(4), critic=dense(1, inputs=1), make_env=lambda: RewardByForces(5)) as ppo:
         before = ppo.actor.get_weights()
@@ -70,6 +71,7 @@ def test_a_continuous_model_is_asked_for_its_outputs():
     assert 0.8 < np.std(deviations) < 1.2
 
 
+@pytest.mark.slow
 def test_a_critic_alone_leaves_cartpole_to_the_kernel():
     with PPO(SYNC.replace(vectorization="auto"), critic=dense(1)) as ppo:
         assert ppo.is_exact
@@ -104,6 +106,7 @@ def of_any_size(num_outputs):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [Subclassed, unbuilt, of_any_size])
 @pytest.mark.parametrize("is_normalized", [False, True])
 def test_models_that_say_little_of_their_inputs_are_asked(network, is_normalized):
@@ -151,7 +154,7 @@ def convolutional(num_outputs):
     )
 
 
-@pytest.mark.parametrize("is_normalized", [False, True])
+@pytest.mark.parametrize("is_normalized", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_images_reach_a_model_in_their_own_shape_and_are_learned_from(tmp_path, is_normalized):
     config = FORCES.replace(
         policy_learning_rate=1e-2,
@@ -194,6 +197,7 @@ def test_images_need_a_model():
         PPO(FORCES, actor=convolutional(2), make_env=Shade)
 
 
+@pytest.mark.slow
 def test_layer_normalization_is_trained():
     # Functions that make the models may be handed over as well.
     with PPO(SYNC, actor=lambda: dense(2, normalized=True), critic=dense(1, normalized=True)) as ppo:
@@ -293,6 +297,7 @@ def test_variables_that_both_networks_train_are_refused_by_name():
         PPO(SYNC, actor=actor, critic=critic)
 
 
+@pytest.mark.slow
 def test_preprocessing_may_be_shared():
     scaling = keras.layers.Normalization(mean=0.1, variance=2.0)
     actor, critic = (keras.Sequential([keras.Input((4,)), scaling, keras.layers.Dense(size)]) for size in (2, 1))
