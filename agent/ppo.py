@@ -15,14 +15,15 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from .callbacks import Callback
-from .config import HIGHEST_LOG_STD, LOWEST_LOG_STD, REGISTERED, PPOConfig
+from .config import REGISTERED, PPOConfig
 from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
-from .errors import DivergenceError, EnvironmentUseError
-from .kernels.acting import LEAST_VARIANCE, PolicySnapshot
+from .errors import EnvironmentUseError
+from .kernels.acting import PolicySnapshot
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
 from .kernels.rollout import Rollout
 from .learning.actor_critic import ActorCritic, Values, without_effect
+from .learning.divergence import assert_actions_vary, assert_losses_are_finite
 from .learning.minibatches import UpdateBatch
 from .learning.update import PPOUpdate, UpdateMetrics
 from .memory import assert_training_fits_memory
@@ -533,7 +534,10 @@ class PPO:
             networks.statistics.begin_new_episodes()
         batch, values = self._batch_and_values(rollout, critic)
         update = self.update(batch)
-        self._check_update(update, rollout)
+        assert_losses_are_finite(update, self._epoch + 1)
+        if self.spec.action_head.is_continuous:
+            observations = rollout.last_observations
+            assert_actions_vary(self._policy(), self.spec.action_head, observations, self._epoch + 1)
         networks.statistics.include_observations(rollout)
         self._env_steps += env_steps
         self.is_solved = self._is_solved()
@@ -551,33 +555,6 @@ class PPO:
             steps_per_second=env_steps / duration,
             elapsed_s=self._elapsed,
         )
-
-    def _check_update(self, update: UpdateMetrics, rollout: Rollout) -> None:
-        """Raise a DivergenceError if the networks can learn no more."""
-        for name in ("policy_loss", "value_loss", "kl", "entropy"):
-            value = getattr(update, name)
-            if not math.isfinite(value):
-                raise DivergenceError(f"The training has diverged: in epoch {self._epoch + 1} {name} is {value}.")
-        self._check_deviations(rollout)
-
-    def _check_deviations(self, rollout: Rollout) -> None:
-        """Raise a DivergenceError if continuous actions vary out of all proportion: finite losses do not tell."""
-        if not self.spec.action_head.is_continuous:
-            return
-        policy = self._policy()
-        lowest, log_std = LOWEST_LOG_STD, policy.log_std
-        if log_std is None:
-            assert policy.outputs is not None
-            log_std = policy.outputs(rollout.last_observations)[:, self.spec.action_head.num_entries :]
-        elif log_std.ndim == 2:
-            # Of the weights of state-dependent noise the largest count, until even they vanish beside its floor.
-            lowest = 0.5 * math.log(LEAST_VARIANCE / len(log_std))
-            log_std = log_std.max(axis=0)
-        if not ((log_std >= lowest) & (log_std <= HIGHEST_LOG_STD)).all():
-            raise DivergenceError(
-                f"The training has diverged: in epoch {self._epoch + 1} a logarithm of a standard deviation is "
-                f"{log_std.ravel()[np.argmax(np.abs(log_std))]:g}, not between {lowest:g} and {HIGHEST_LOG_STD:g}."
-            )
 
     def collect(self) -> Rollout:
         """Play one rollout with the current policy, from where the environments are.

@@ -1,0 +1,60 @@
+"""When a training has diverged: what its networks learn from then is of no further use."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import HIGHEST_LOG_STD, LOWEST_LOG_STD
+from ..environments.heads import ActionHead
+from ..errors import DivergenceError
+from ..kernels.acting import LEAST_VARIANCE, PolicySnapshot
+from .update import UpdateMetrics
+
+
+def assert_losses_are_finite(update: UpdateMetrics, epoch: int) -> None:
+    """Check what an update reports.
+
+    Args:
+        update: Its figures.
+        epoch: For the message.
+
+    Raises:
+        DivergenceError: If the networks can learn no more.
+    """
+    for name in ("policy_loss", "value_loss", "kl", "entropy"):
+        value = getattr(update, name)
+        if not math.isfinite(value):
+            raise DivergenceError(f"The training has diverged: in epoch {epoch} {name} is {value}.")
+
+
+def assert_actions_vary(
+    policy: PolicySnapshot, head: ActionHead, observations: npt.NDArray[np.float32], epoch: int
+) -> None:
+    """Check that continuous actions vary neither not at all nor out of all proportion: finite losses do not tell.
+
+    Args:
+        policy: The policy.
+        head: What its outputs mean.
+        observations: Some that it is asked about where its deviations are outputs, shape (N, D), float32.
+        epoch: For the message.
+
+    Raises:
+        DivergenceError: If a logarithm of a standard deviation is too low or too high.
+    """
+    lowest, log_std = LOWEST_LOG_STD, policy.log_std
+    if log_std is None:
+        assert policy.outputs is not None
+        log_std = policy.outputs(observations)[:, head.num_entries :]
+    elif log_std.ndim == 2:
+        # Of the weights of state-dependent noise the largest count, until even they vanish beside its floor.
+        lowest = 0.5 * math.log(LEAST_VARIANCE / len(log_std))
+        log_std = log_std.max(axis=0)
+    if not ((log_std >= lowest) & (log_std <= HIGHEST_LOG_STD)).all():
+        worst = log_std.ravel()[np.argmax(np.abs(log_std))]
+        raise DivergenceError(
+            f"The training has diverged: in epoch {epoch} a logarithm of a standard deviation is {worst:g}, not "
+            f"between {lowest:g} and {HIGHEST_LOG_STD:g}."
+        )
