@@ -174,7 +174,8 @@ def test_a_sweep_of_another_environment(tmp_path):
     assert "trains in MountainCar-v0, not in CartPole-v1." in said
 
 
-@pytest.mark.parametrize("command", [pytest.param("train", marks=pytest.mark.slow), "eval"])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "eval"])
 def test_the_module_of_an_id_is_found_in_the_current_folder_and_nothing_else_of_it(
     hostile_folder, trained_elsewhere, command
 ):

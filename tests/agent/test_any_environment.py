@@ -153,6 +153,7 @@ def test_returns_are_sums_of_rewards_and_lengths_are_lengths():
     assert metrics.env_steps == 40
 
 
+@pytest.mark.slow
 def test_where_no_episode_ends_there_is_no_return_and_evaluations_end_all_the_same():
     ppo = PPO(SMALL, make_env=lambda: Counting(10**9))
     metrics = ppo.train_epoch()
@@ -412,6 +413,7 @@ def test_a_copy_has_environments_of_its_own():
     assert (ppo.epoch, twin.epoch) == (1, 2)
 
 
+@pytest.mark.slow
 def test_restarting_gives_the_training_of_a_new_agent():
     ppo = new_agent(ACROBOT)
     trained_on(ppo, 1)

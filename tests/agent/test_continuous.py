@@ -257,7 +257,7 @@ def test_whole_numbers_are_learned():
     "config",
     [
         pytest.param(SMALL, id="plain", marks=pytest.mark.slow),
-        pytest.param(NORMALIZED, id="normalized"),
+        pytest.param(NORMALIZED, id="normalized", marks=pytest.mark.slow),
         pytest.param(STATE_DEPENDENT, id="state-dependent", marks=pytest.mark.slow),
     ],
 )

@@ -375,6 +375,7 @@ def test_a_value_that_has_moved_too_far_in_the_right_direction_is_not_moved_furt
     assert float(loss) == 0.25 + 4 + 25 + 4
 
 
+@pytest.mark.slow
 def test_the_kl_divergence_may_be_looked_at_after_whole_passes_only():
     iterations = {}
     for check in ("gradient_step", "pass"):

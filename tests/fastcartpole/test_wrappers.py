@@ -266,7 +266,9 @@ def test_an_environment_in_a_wrapper_does_as_gymnasiums(name):
 
 
 @pytest.mark.parametrize("autoreset_mode", ["NextStep", "SameStep"])
-@pytest.mark.parametrize("name", VECTOR)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "RecordVideo" else []) for name in VECTOR]
+)
 def test_a_batch_in_a_wrapper_does_as_gymnasiums(name, autoreset_mode):
     if name not in vector.__all__:
         pytest.skip("this Gymnasium does not have it")

@@ -136,7 +136,7 @@ def test_a_run_that_fails_is_reported_and_ends_nothing(tmp_path):
     assert len(errors) == 2
     for seed, line in enumerate(errors):
         assert line.startswith(f"Error: seed {seed}, ")
-        assert "value_learning_rate=1e+25: DivergenceError in ppo.py, line " in line
+        assert "value_learning_rate=1e+25: DivergenceError in divergence.py, line " in line
         assert ": The training has diverged: in epoch " in line
     rows = rows_of(directory)
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
@@ -418,6 +418,7 @@ def test_the_final_return_is_of_episodes_that_did_not_end_the_training(monkeypat
     assert (outcome.final_return, outcome.solved, outcome.ended_early) == (7.0, False, True)
 
 
+@pytest.mark.slow
 def test_without_a_name_sweeps_get_directories_below_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
