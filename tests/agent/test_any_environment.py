@@ -128,7 +128,8 @@ def test_the_actor_learns_the_action_that_is_rewarded(mode):
     assert (ppo.env_steps < ppo.epoch * config.rollout_size) == (mode == AutoresetMode.NEXT_STEP)
 
 
-@pytest.mark.parametrize("make_env", [RewardByChoices, pytest.param(RewardBySwitches, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("make_env", [RewardByChoices, RewardBySwitches])
 def test_the_actor_learns_every_choice_of_an_action(make_env):
     config = SMALL.replace(steps_per_epoch=256, minibatch_size=64, policy_learning_rate=1e-2, epochs=30)
     ppo = agent_in(make_env, AutoresetMode.SAME_STEP, config)
@@ -404,6 +405,7 @@ def test_a_process_that_dies_is_an_error_of_the_environment_and_leaves_none_behi
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_copy_has_environments_of_its_own():
     ppo = new_agent(ACROBOT)
     trained_on(ppo, 1)

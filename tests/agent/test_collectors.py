@@ -100,7 +100,11 @@ COLLECTORS = {"fused": fused} | {
 }
 
 
-@pytest.fixture(params=COLLECTORS)
+# Continuous actions once by default: the modes of autoreset do not know of them.
+LONG = {name for name in COLLECTORS if name.startswith(("forces", "levels"))} - {"forces-SameStep"}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in COLLECTORS])
 def made(request):
     collector, weights = COLLECTORS[request.param]()
     yield collector, weights

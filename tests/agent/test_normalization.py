@@ -148,7 +148,8 @@ def test_statistics_that_are_infinite_are_divergence():
         statistics.include_observations(rollout)
 
 
-@pytest.mark.parametrize("what", ["observations", pytest.param("discounted returns", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["observations", "discounted returns"])
 def test_numbers_whose_deviation_single_precision_cannot_hold_are_divergence(what):
     class Huge(Counting):
         def observation(self):

@@ -154,7 +154,8 @@ def convolutional(num_outputs):
     )
 
 
-@pytest.mark.parametrize("is_normalized", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("is_normalized", [False, True])
 def test_images_reach_a_model_in_their_own_shape_and_are_learned_from(tmp_path, is_normalized):
     config = FORCES.replace(
         policy_learning_rate=1e-2,
