@@ -59,7 +59,7 @@ def act(
     """
     logits = np.empty((len(observations), sizes.sum()), dtype=np.float32)
     write_outputs(weights, observations, logits)
-    choose_options(logits, sizes, action_streams, is_greedy, actions, log_probs)
+    choose_options(sizes, logits, action_streams, is_greedy, actions, log_probs)
 
 
 @kernel()

@@ -114,8 +114,8 @@ def choose_greedily(
 
 @kernel()
 def choose_options(
-    logits: npt.NDArray[np.float32],
     sizes: npt.NDArray[np.int64],
+    logits: npt.NDArray[np.float32],
     action_streams: Streams,
     is_greedy: bool,
     options: npt.NDArray[np.int64],
@@ -124,8 +124,8 @@ def choose_options(
     """Choose options for each row of logits, and write them and their log-probability.
 
     Args:
+        sizes: How many logits each of K choices has, shape (K,), int64.
         logits: Shape (N, A), float32.
-        sizes: How many of them each of K choices has, shape (K,), int64.
         action_streams: The streams that options are drawn with, shape (4, N), uint64; left alone where ``is_greedy``.
         is_greedy: Whether the most probable options are taken.
         options: Shape (N, K), int64, overwritten.

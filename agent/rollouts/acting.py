@@ -47,7 +47,7 @@ def acting(policy: PolicySnapshot, head: ActionHead, noise_interval: int | None 
     if isinstance(head, CategoricalHead):
         sizes = np.array(head.sizes, dtype=np.int64)
         if policy.weights is None:
-            return _asking(policy, partial(_options, sizes))
+            return _asking(policy, partial(choose_options, sizes))
         return partial(act, policy.weights, sizes)
     if policy.weights is None or policy.log_std is None:
         return _asking(policy, choose_normal)
@@ -67,17 +67,6 @@ def greedily(policy: PolicySnapshot, head: ActionHead) -> Callable[[Row], npt.ND
         return actions
 
     return actions_for
-
-
-def _options(
-    sizes: npt.NDArray[np.int64],
-    logits: Row,
-    action_streams: Streams,
-    is_greedy: bool,
-    actions: npt.NDArray[Any],
-    log_probs: Row,
-) -> None:
-    choose_options(logits, sizes, action_streams, is_greedy, actions, log_probs)
 
 
 def _asking(policy: PolicySnapshot, choose: Callable[..., None]) -> Act:

@@ -23,7 +23,8 @@ def load(
     Args:
         path: A run directory, as ``fastppo train`` writes it.
         environments: As of :class:`agent.PPO`, where the agent is to play something else than the run's environment.
-        handed_over: Likewise ``make_env``, ``evaluation_environments`` and ``autoreset_mode``.
+        handed_over: Likewise ``make_env``, ``evaluation_environments`` and ``autoreset_mode``; and ``actor`` and
+            ``critic`` where the run trained models of the user's, whose weights are set to the run's.
 
     Raises:
         OSError: If there is no configuration or no checkpoint, or it cannot be read.
