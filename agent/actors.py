@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,14 @@ def outputs_of(actor: keras.Model, spec: EnvironmentSpec) -> Callable[[Rows], Ro
     def compiled(observations: tf.Tensor) -> tf.Tensor:
         return outputs_as_rows(actor(as_rows(observations, shape)), head.output_names)
 
+    # A model may compute with the number of rows. The concrete functions: one of many would look up the shape.
+    @cache
+    def concrete(rows: int) -> Callable[[tf.Tensor], tf.Tensor]:
+        return compiled.get_concrete_function(tf.TensorSpec((rows, spec.observation_size), tf.float32))  # type: ignore[no-any-return]
+
     def outputs(observations: Rows) -> Rows:
         with computing_on("cpu"):
-            return np.asarray(compiled(tf.constant(observations)))
+            return np.asarray(concrete(len(observations))(tf.constant(observations)))
 
     return outputs
 

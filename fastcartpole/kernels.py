@@ -158,12 +158,20 @@ def _sources_digest(package: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def compiled_code_directory() -> Path:
+    """Return the directory under which compiled code is kept: Numba's where the user has set one, else the user's cache.
+
+    Raises:
+        RuntimeError: If the user has no home directory.
+    """
+    return Path(numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False))
+
+
 @cache
 def _cache_directory(package: Path, variant: str) -> str | None:
     """Return the directory for machine code compiled from a package's sources, or None where none can be written."""
     try:
-        base = Path(numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False))
-        sources = base / f"kernels-{package.name}-{_sources_digest(package)}"
+        sources = compiled_code_directory() / f"kernels-{package.name}-{_sources_digest(package)}"
         directory = sources / variant
         is_new = not sources.exists()
         directory.mkdir(parents=True, exist_ok=True)

@@ -9,17 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import types
+from llvmlite import binding, ir
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+
+
+def _has_wide_registers() -> bool:
+    """Return whether the processor that Numba compiles for has vector registers of 16 numbers, and 32 of them."""
+    features = binding.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return "+avx512f" in features
+
+
+# The sums of a tile must fit into the registers. A sum over inputs is the same whatever the width.
+_LANES = 16 if _has_wide_registers() else 8
+
 TILE_OUTPUTS = 4
 """Rows of a tile: units of a layer."""
-TILE_WIDTH = 32
+TILE_WIDTH = 2 * _LANES
 """Columns of a tile: environments."""
 
-_LANES = 16
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, _LANES)
 _ALIGNMENT = 4

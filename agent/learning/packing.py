@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,13 @@ class Packing:
             if dtype not in _TYPES:
                 raise TypeError(f"what an update learns from must be arrays of float32 or int32, got {dtype}.")
         self._layout = layout
-        sizes = [sum(math.prod(shape) for shape, dtype in layout if dtype == kind) for kind in _TYPES]
-        self.vectors = [tf.TensorSpec((size,), kind) for size, kind in zip(sizes, _TYPES, strict=True)]
-        self._buffers = [np.empty(size, dtype=kind) for size, kind in zip(sizes, _TYPES, strict=True)]
-        self._views = self._parts(self._buffers)
+        self._sizes = [[math.prod(shape) for shape, dtype in layout if dtype == kind] for kind in _TYPES]
+        self.vectors = [tf.TensorSpec((sum(sizes),), kind) for sizes, kind in zip(self._sizes, _TYPES, strict=True)]
+        self._buffers = [np.empty(sum(sizes), dtype=kind) for sizes, kind in zip(self._sizes, _TYPES, strict=True)]
+        parts = (
+            np.split(buffer, np.cumsum(sizes)) for buffer, sizes in zip(self._buffers, self._sizes, strict=True)
+        )
+        self._views = self._in_order(parts)
 
     def pack(self, arrays: Sequence[npt.NDArray[Any]]) -> list[tf.Tensor]:
         """Return the vectors for arrays of this layout; they do not share the arrays' memory."""
@@ -55,14 +58,12 @@ class Packing:
 
     def unpack(self, numbers: tf.Tensor, integers: tf.Tensor) -> list[tf.Tensor]:
         """Return the arrays that were packed into the vectors, in their order."""
-        parts = self._parts((numbers, integers))
-        return [tf.reshape(part, shape) for part, (shape, _) in zip(parts, self._layout, strict=True)]
+        parts = (tf.split(vector, sizes) for vector, sizes in zip((numbers, integers), self._sizes, strict=True))
+        return [
+            tf.reshape(part, shape) for part, (shape, _) in zip(self._in_order(parts), self._layout, strict=True)
+        ]
 
-    def _parts(self, vectors: Sequence[Any]) -> list[Any]:
-        """Return each array's part of its vector."""
-        rest, parts = dict(zip(_TYPES, vectors, strict=True)), []
-        for shape, dtype in self._layout:
-            size = math.prod(shape)
-            parts.append(rest[dtype][:size])
-            rest[dtype] = rest[dtype][size:]
-        return parts
+    def _in_order(self, parts: Iterable[Sequence[Any]]) -> list[Any]:
+        """Return the parts of each vector in the order of the arrays."""
+        rest = {kind: iter(of_one) for kind, of_one in zip(_TYPES, parts, strict=True)}
+        return [next(rest[dtype]) for _, dtype in self._layout]

@@ -14,6 +14,7 @@ from ..config import PPOConfig
 from ..environments.heads import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
+from ..process.graphs import graphs_at_hand
 from .distributions import distribution_of
 from .flat_weights import FlatWeights
 from .losses import clipped_objectives, clipped_to_norm, mean, squared_errors
@@ -176,7 +177,8 @@ class PPOUpdate:
         actions: npt.NDArray[Any] = np.zeros((size, *self._head.action_shape), dtype=self._head.stored_dtype)
         values = None if self._config.value_clip_range is None else zeros
         batch = UpdateBatch(observations, actions, zeros, zeros, zeros, weights, values)
-        self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
+        with graphs_at_hand():
+            self._run(batch, minibatch_indices(np.random.default_rng(0), self._config), 0, 0)
 
     def _run(
         self, batch: UpdateBatch, indices: npt.NDArray[np.int32], policy_iterations: int, value_iterations: int

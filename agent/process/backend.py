@@ -7,9 +7,11 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from ..errors import DeviceError
-from .surroundings import matplotlib_backend_left_out
+from .graphs import keep_graphs_on_disk
+from .surroundings import hidden_from_imports, imported_quickly, is_command, matplotlib_backend_left_out
 
 # Keras takes an empty name for none.
 os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
@@ -27,9 +29,13 @@ def _assert_tensorflow(backend: str) -> None:
 
 _assert_tensorflow(os.environ["KERAS_BACKEND"])
 
+# Keras imports matplotlib where it finds it, which takes half a second; no command draws with Keras.
+_around_matplotlib = partial(hidden_from_imports, "matplotlib") if is_command() else matplotlib_backend_left_out
+if is_command():
+    keep_graphs_on_disk()
+
 try:
-    # Keras imports matplotlib where it finds it.
-    with matplotlib_backend_left_out():
+    with _around_matplotlib(), imported_quickly():
         import keras
         import tensorflow as tf
 except ImportError:

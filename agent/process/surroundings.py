@@ -6,6 +6,7 @@ Imports the standard library only.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import warnings
@@ -41,6 +42,11 @@ def prepare_process() -> None:
     os.environ.pop(_BACKEND, None)
     os.environ["MATPLOTLIBRC"] = os.devnull
     os.environ[_SAFE_PATH] = "1"
+
+
+def is_command() -> bool:
+    """Return whether this process does nothing but a command of this project's."""
+    return _IS_COMMAND
 
 
 def _leave_warnings_warnings() -> None:
@@ -118,10 +124,40 @@ def matplotlib_backend_left_out() -> Iterator[None]:
 
 
 @contextmanager
+def imported_quickly() -> Iterator[None]:
+    """Import many modules, which live as long as the process, without looking for garbage among them again and again.
+
+    What a command imports is not looked at later either.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_command():
+            gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def hidden_from_imports(module: str) -> Iterator[None]:
+    """Let a module be missing within, for libraries that import it only where they find it."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+@contextmanager
 def _away_from_configuration_files() -> Iterator[None]:
     """Leave the current folder, whose ``matplotlibrc`` comes first, where the process is a command's own."""
     try:
-        here = Path.cwd() if _IS_COMMAND else None
+        here = Path.cwd() if is_command() else None
     except OSError:
         here = None
     if here is None:
