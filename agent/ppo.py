@@ -540,7 +540,7 @@ class PPO:
             assert_actions_vary(self._policy(), self.spec.action_head, observations, self._epoch + 1)
         networks.statistics.include_observations(rollout)
         self._env_steps += env_steps
-        self.is_solved = self._is_solved()
+        self.is_solved = self._is_solved(rollout)
         duration = time.perf_counter() - start
         self._epoch += 1
         self._elapsed += duration
@@ -619,16 +619,22 @@ class PPO:
         """Return the policy as it is now."""
         return self._networks.snapshot().policy
 
-    def _is_solved(self) -> bool:
-        """Return whether the last episodes reached the target return and the greedy policy does so now."""
-        target = target_return(self.config, self.spec)
-        if target is None or len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
+    def _is_solved(self, rollout: Rollout) -> bool:
+        """Return whether the greedy policy reaches the target return now, after an epoch with this rollout.
+
+        Where its episodes cost next to nothing, it is asked whenever it may; elsewhere when the last episodes of the
+        training have reached the target.
+        """
+        target, evaluator = target_return(self.config, self.spec), self._evaluator
+        if target is None:
             return False
-        evaluator = self._evaluator
         if evaluator.is_free:
-            result: EvaluationResult | None = self.validate()
-        else:
-            result = evaluator.play_within(evaluator.solving, self._policy(), "validation", self._progress())
+            return evaluator.is_promising(rollout, target) and evaluator.confirms(
+                self._policy(), target, self._epoch + 1
+            )
+        if len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
+            return False
+        result = evaluator.play_within(evaluator.solving, self._policy(), "validation", self._progress())
         if result is None:
             return False
         # That of the epoch which is about to be completed.

@@ -150,10 +150,10 @@ _BY_KEYWORDS = {("LunarLander-v3", "continuous"): "LunarLanderContinuous-v3"}
 # With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
 # of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
 # gradient steps an update takes more time than it saves.
-_LEAST_NUM_STEPS = 32
-_LEAST_ROLLOUT = 2048
-_LEAST_MINIBATCH = 256
-_GRADIENT_STEPS = 64
+_LEAST_NUM_STEPS = 16
+_LEAST_ROLLOUT = 1024
+_LEAST_MINIBATCH = 64
+_GRADIENT_STEPS = 32
 
 
 def preset_config(name: str = "fast", *, learning_rate: float | None = None, **changes: Unpack[Settings]) -> PPOConfig:
@@ -214,8 +214,8 @@ def _without_module(env_id: object) -> str:
 def adapted_preset(name: str = "fast", *, learning_rate: float | None = None, **changes: Unpack[Settings]) -> PPOConfig:
     """Return a preset with some fields changed and, as ``fastppo train`` does, others adapted to them.
 
-    Preset ``fast`` adapts, for CartPole, to the number of environments and to the size of the rollout: about 64
-    gradient steps an update, in minibatches of at least 256 transitions. What is given stays as given.
+    Preset ``fast`` adapts, for CartPole, to the number of environments and to the size of the rollout: about 32
+    gradient steps an update, in minibatches of at least 64 transitions. What is given stays as given.
 
     Args:
         name: ``fast``, ``keras`` or ``standard``.

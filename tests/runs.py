@@ -26,7 +26,7 @@ def invoke(*arguments):
         return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def _prepared_agent(config):
+def _prepared_agent(config, *_):
     agent = new_agent(config)
     agent.compile()
     return agent

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from ..environments.spec import EnvironmentSpec
     from ..ppo import PPO
     from ..state import State
+    from ..rollouts.warm_up import RolloutCompilation
+    from ..views.display import Display
+    from ..views.drawing import CurveDrawing
 
 # When the Keras example shows its policy.
 _EXAMPLE_GIF_EPOCHS = (0, 8, 20)
@@ -371,7 +374,7 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
         display = stack.enter_context(
             new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns)
         )
-        ppo = stack.enter_context(_prepared_agent(config))
+        ppo, drawing = _prepared(config, display, stack)
         if is_resumed:
             _restore(ppo, run, state)
             if ppo.epoch and not ppo.is_exact:
@@ -390,10 +393,13 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
                     # The checkpoint first: from it alone, what is missing can be made again.
                     run.write_checkpoint(ppo.get_state())
                     run.save_models(ppo)
-        _draw_learning_curve(run)
-        if ppo.epoch < config.epochs and not ppo.is_solved:
+        drawing.begin(run)
+        is_completed = ppo.epoch >= config.epochs or ppo.is_solved
+        if is_completed:
+            display.message(_evaluated(ppo, run, best))
+        drawing.finish(run)
+        if not is_completed:
             return False
-        display.message(_evaluated(ppo, run, best))
         display.message(f"Saved in {run.path}")
         return True
 
@@ -450,34 +456,38 @@ def _evaluated(ppo: PPO, run: RunDirectory, best: BestPolicy) -> str:
     return format_evaluation(result, ppo.spec.name)
 
 
-def _draw_learning_curve(run: RunDirectory) -> None:
-    """Draw the learning curve; whatever prevents the drawing library from it is no reason to lose the evaluation."""
-    try:
-        from ..views.plots import has_returns, plot_learning_curves
+def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PPO, CurveDrawing]:
+    """Import TensorFlow and Numba, build the agent and compile everything, side by side where it can be.
 
-        if has_returns(run):
-            run.write_learning_curve(lambda path: plot_learning_curves([run], path))
-    except OSError:
-        raise
-    except Exception as error:
-        show_warning(f"no learning curve was drawn: {reason_of(error)}")
-
-
-def _prepared_agent(config: PPOConfig) -> PPO:
-    """Import TensorFlow and Numba, build the agent and compile everything, side by side where it can be."""
-    from ..process.quiet import standard_error_held_back
-
+    Returns:
+        The agent, closed with the stack, and what draws the learning curve in the end.
+    """
     with interrupt_not_lost():
+        display.waiting_for("importing TensorFlow")
         from ..rollouts.warm_up import RolloutCompilation
+        from ..views.drawing import CurveDrawing
 
         with RolloutCompilation(config) as compilation:
-            with standard_error_held_back():
-                from ..ppo import PPO
-                from ..process.backend import hide_gpus
-            if config.device == "cpu":
-                hide_gpus()
-            ppo = PPO(config)
-            ppo.compile_update()
-            compilation.wait()
-            ppo.compile()
+            drawing = stack.enter_context(CurveDrawing(beside=not compilation.is_needed))
+            ppo = stack.enter_context(_prepared_agent(config, display, compilation))
+    return ppo, drawing
+
+
+def _prepared_agent(config: PPOConfig, display: Display, compilation: RolloutCompilation) -> PPO:
+    """Import TensorFlow, build the agent and compile what another process does not."""
+    from ..process.quiet import standard_error_held_back
+
+    with standard_error_held_back():
+        from ..ppo import PPO
+        from ..process.backend import hide_gpus
+        from ..process.graphs import some_are_on_disk
+    if config.device == "cpu":
+        hide_gpus()
+    display.waiting_for("building the agent")
+    ppo = PPO(config)
+    is_first = compilation.is_needed or not some_are_on_disk()
+    display.waiting_for("compiling (only the first time)" if is_first else "loading what has been compiled")
+    ppo.compile_update()
+    compilation.wait()
+    ppo.compile()
     return ppo

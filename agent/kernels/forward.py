@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,15 +96,26 @@ def padded_weights(
     Returns:
         The padded weights.
     """
-    shapes = [tuple(size + -size % TILE_OUTPUTS for size in array.shape) for array in weights]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    values = np.zeros(ends[-1], dtype=np.float32)
-    for array, shape, end in zip(weights, shapes, ends, strict=True):
-        padded = values[end - math.prod(shape) : end].reshape(shape)
-        padded[tuple(map(slice, array.shape))] = array
-    sizes = [shapes[0][0]] + [size for (size,) in shapes[1::2]]
+    sizes, places, num_values = _padded_layout(tuple(array.shape for array in weights))
+    values = np.zeros(num_values, dtype=np.float32)
+    values[places] = np.concatenate([array.reshape(-1) for array in weights])
     means, deviations = normalization or (_NOTHING, _NOTHING)
-    return MLPWeights(np.array(sizes, dtype=np.int64), values, _ACTIVATIONS[activation], means, deviations)
+    return MLPWeights(sizes, values, _ACTIVATIONS[activation], means, deviations)
+
+
+@cache
+def _padded_layout(
+    shapes: tuple[tuple[int, ...], ...],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """Return padded units of each layer, where each weight stands among the padded ones, and how many these are."""
+    padded = [tuple(size + -size % TILE_OUTPUTS for size in shape) for shape in shapes]
+    ends = np.cumsum([math.prod(shape) for shape in padded])
+    places = [
+        np.arange(end - math.prod(shape), end).reshape(shape)[tuple(map(slice, given))].reshape(-1)
+        for shape, given, end in zip(padded, shapes, ends, strict=True)
+    ]
+    sizes = np.array([padded[0][0]] + [size for (size,) in padded[1::2]], dtype=np.int64)
+    return sizes, np.concatenate(places), int(ends[-1])
 
 
 @kernel()

@@ -46,6 +46,11 @@ class GraphStore:
         """
         self._store, self._directory = store, directory
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been kept."""
+        return not _newest_first(self._store)
+
     def lay_out(self) -> None:
         """Copy the graphs to where TensorFlow finds them; remove those that are damaged, or too many."""
         size = 0
@@ -103,6 +108,11 @@ def keep_graphs_on_disk() -> None:
         if shutil.disk_usage(directory).free >= _LEAST_FREE_BYTES:
             _STORE = GraphStore(store, directory)
             os.environ[_FLAGS] = f"--tf_xla_persistent_cache_directory={directory}"
+
+
+def some_are_on_disk() -> bool:
+    """Return whether :func:`keep_graphs_on_disk` has found graphs."""
+    return _STORE is not None and not _STORE.is_empty
 
 
 @contextmanager

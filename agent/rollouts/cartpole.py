@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,17 @@ from fastcartpole.threads import in_ranges, usable_threads
 
 from ..environments.making import EnvironmentSource
 from ..kernels.acting import PolicySnapshot
-from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations, num_chunks
+from ..kernels.forward import CHUNK, MLPWeights, chunk_outputs, new_activations
 from ..kernels.rollout import Rollout, new_rollout
 from ..kernels.sampling import sample_of_two
+from ..kernels.tiles import TILE_WIDTH
 from ..presets import CARTPOLE_IDS
 from .collector import Episodes, one_seed_each
 
 OBSERVATION_SIZE = 4
+
+# Steps after which an evaluation looks which episodes have ended.
+_EVALUATION_STEPS = 100
 
 _ENTRY_POINTS = frozenset({"gymnasium.envs.classic_control.cartpole:CartPoleEnv", "fastcartpole.env:CartPoleEnv"})
 
@@ -86,6 +91,7 @@ def _collect_chunk(
 def _collect(
     first: int,
     stop: int,
+    chunk_size: int,
     weights: MLPWeights,
     state: BatchState,
     action_streams: Streams,
@@ -96,8 +102,8 @@ def _collect(
 ) -> None:
     """Play T steps in the environments of the chunks ``first`` to ``stop - 1``, chunk after chunk."""
     for chunk in range(first, stop):
-        end = min((chunk + 1) * CHUNK, rollout.actions.shape[1])
-        _collect_chunk(chunk * CHUNK, end, weights, state, action_streams, is_greedy, constants, rules, rollout)
+        end = min((chunk + 1) * chunk_size, rollout.actions.shape[1])
+        _collect_chunk(chunk * chunk_size, end, weights, state, action_streams, is_greedy, constants, rules, rollout)
 
 
 def rollout_kernel_is_on_disk() -> bool:
@@ -139,6 +145,7 @@ class CartPoleCollector:
         environment_seeds: npt.NDArray[np.uint64],
         action_seeds: npt.NDArray[np.uint64],
         num_threads: int | None = None,
+        chunk_size: int = CHUNK,
     ) -> None:
         """Make and reset the environments.
 
@@ -149,8 +156,10 @@ class CartPoleCollector:
             environment_seeds: Seeds of the resets, shape (N,), uint64.
             action_seeds: Seeds of the action sampling, shape (N,), uint64.
             num_threads: Threads that share a rollout; None for what pays off.
+            chunk_size: How many environments a thread plays side by side.
         """
-        self.num_threads = usable_threads(None, num_envs, CHUNK) if num_threads is None else num_threads
+        self.num_threads = usable_threads(None, num_envs, chunk_size) if num_threads is None else num_threads
+        self._chunk_size = chunk_size
         self.num_envs = num_envs
         self.num_steps = num_steps
         self._rules = step_rules(max_episode_steps=max_episode_steps)
@@ -206,15 +215,21 @@ class CartPoleCollector:
         rollout = new_rollout(self.num_steps, self.num_envs, OBSERVATION_SIZE, most_truncations)
         assert policy.weights is not None
         played = (policy.weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout)
-        in_ranges(self.num_threads, num_chunks(self.num_envs), _collect, *played)
+        # Each environment's steps are the same in chunks of any size.
+        chunks = -(-self.num_envs // self._chunk_size)
+        in_ranges(self.num_threads, chunks, _collect, self._chunk_size, *played)
         return rollout
 
     def play_episodes(
-        self, policy: PolicySnapshot, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+        self,
+        policy: PolicySnapshot,
+        seed: np.random.SeedSequence,
+        episodes: int,
+        max_episode_steps: int,
+        least_mean: float = -math.inf,
     ) -> Episodes:
         """Play whole episodes in environments of their own, always taking the more probable action."""
-        seeds = one_seed_each(seed, episodes)
-        lengths = greedy_episode_lengths(policy, seeds, max_episode_steps, self.num_threads)
+        lengths = greedy_episode_lengths(policy, one_seed_each(seed, episodes), max_episode_steps, least_mean)
         cut_off = np.zeros(episodes, dtype=np.bool_)
         return Episodes(lengths.astype(np.float64), lengths.astype(np.int64), cut_off, int(lengths.sum()))
 
@@ -226,6 +241,7 @@ def greedy_episode_lengths(
     policy: PolicySnapshot,
     environment_seeds: npt.NDArray[np.uint64],
     max_episode_steps: int,
+    least_mean: float = -math.inf,
     num_threads: int | None = None,
 ) -> npt.NDArray[np.int32]:
     """Play one episode for each seed, always taking the more probable action.
@@ -234,19 +250,32 @@ def greedy_episode_lengths(
         policy: The policy, whose layers the kernel knows.
         environment_seeds: Seeds of the initial states, shape (E,), uint64.
         max_episode_steps: Length at which episodes are truncated.
-        num_threads: As for a :class:`CartPoleCollector`.
+        least_mean: Mean length that is asked for: once it is out of reach, no episode is played to its end.
+        num_threads: Threads that share the episodes; None for what pays off.
 
     Returns:
-        The lengths of the episodes, shape (E,), int32.
+        The lengths of the episodes, shape (E,), int32; ``max_episode_steps`` for those that were not played to their
+        end.
     """
+    episodes = environment_seeds.size
+    threads = usable_threads(None, episodes, TILE_WIDTH) if num_threads is None else num_threads
+    # Each thread its share, in whole tiles.
+    chunk_size = min(CHUNK, -(-episodes // (threads * TILE_WIDTH)) * TILE_WIDTH)
     collector = CartPoleCollector(
-        environment_seeds.size,
-        max_episode_steps,
+        episodes,
+        min(max_episode_steps, _EVALUATION_STEPS),
         max_episode_steps,
         environment_seeds,
         environment_seeds,
-        num_threads,
+        threads,
+        chunk_size,
     )
-    lengths = collector.collect(policy, is_greedy=True).episode_lengths
-    first_ends = np.argmax(lengths > 0, axis=0)
-    return np.asarray(lengths[first_ends, np.arange(environment_seeds.size)], dtype=np.int32)
+    lengths = np.full(episodes, max_episode_steps, dtype=np.int32)
+    is_running = np.ones(episodes, dtype=np.bool_)
+    while is_running.any() and lengths.mean() >= least_mean:
+        played = collector.collect(policy, is_greedy=True).episode_lengths
+        first_ends = played[np.argmax(played > 0, axis=0), np.arange(episodes)]
+        has_ended = is_running & (first_ends > 0)
+        lengths[has_ended] = first_ends[has_ended]
+        is_running &= ~has_ended
+    return lengths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -64,7 +65,12 @@ class Collector(Protocol):
         """Play one rollout with the given policy, from where the environments are, in fresh arrays."""
 
     def play_episodes(
-        self, policy: PolicySnapshot, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+        self,
+        policy: PolicySnapshot,
+        seed: np.random.SeedSequence,
+        episodes: int,
+        max_episode_steps: int,
+        least_mean: float = -math.inf,
     ) -> Episodes:
         """Play whole episodes with the greedy policy, in environments of their own.
 
@@ -73,6 +79,8 @@ class Collector(Protocol):
             seed: Fixes the episodes.
             episodes: How many.
             max_episode_steps: Length at which they are cut off, if the environments have not ended them.
+            least_mean: Mean return that is asked for. Where it is known that they cannot reach it any more, they need
+                not be played to their end: the figures of those that have not ended are the most they could be.
         """
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:

@@ -10,11 +10,18 @@ import numpy.typing as npt
 
 from ..environments.spec import EnvironmentSpec
 from ..kernels.acting import PolicySnapshot
+from ..kernels.rollout import Rollout
 from .budget import LONGEST_EPISODE, Allowance, EvaluationBudget
 from .collector import Collector, Episodes
 from .evaluation import EvaluationResult
 
 _EPISODES = 100
+# Where episodes cost next to nothing: those that tell whether the target is reached, a few of them first.
+_CONFIRMING_EPISODES = (32, 64)
+# How sure that is: standard deviations of the difference between their mean return and that of an evaluation.
+_CONFIDENCE = 3.0
+# It is worth asking where the actions that are sampled earn this share of the target from one fall to the next.
+_PROMISING = 0.6
 
 
 class Progress(NamedTuple):
@@ -79,6 +86,33 @@ class Evaluator:
         """
         allowance = Allowance(_EPISODES, self._limit or LONGEST_EPISODE)
         return _result(self._collector.play_episodes(policy, self._seeds[kind], *allowance))
+
+    def is_promising(self, rollout: Rollout, target: float) -> bool:
+        """Return whether the greedy policy may reach a target, by what the sampled one has just done."""
+        return float(rollout.rewards.sum()) >= _PROMISING * target * max(1, int(rollout.terminated.sum()))
+
+    def confirms(self, policy: PolicySnapshot, target: float, epoch: int) -> bool:
+        """Return whether the greedy policy reaches a target, where its episodes cost next to nothing.
+
+        They are used for nothing else, and each epoch has its own. Their mean return is so far above the target that
+        one evaluation in a thousand, at most, would miss it; what is out of reach is not played to its end.
+
+        Args:
+            policy: The policy.
+            target: Mean return to reach.
+            epoch: After which this is.
+        """
+        ours = self._seeds["validation"]
+        parent = np.random.SeedSequence(ours.entropy, spawn_key=(*ours.spawn_key, epoch))
+        returns = np.empty(0)
+        for seed, episodes in zip(parent.spawn(len(_CONFIRMING_EPISODES)), _CONFIRMING_EPISODES, strict=True):
+            limit = self._limit or LONGEST_EPISODE
+            played = self._collector.play_episodes(policy, seed, episodes, limit, least_mean=target)
+            returns = np.append(returns, played.returns)
+            if played.returns.mean() < target:
+                return False
+        variance_of_difference = returns.var() * (1.0 / returns.size + 1.0 / _EPISODES)
+        return bool(returns.mean() - _CONFIDENCE * np.sqrt(variance_of_difference) >= target)
 
     def play_within(
         self, budget: EvaluationBudget, policy: PolicySnapshot, kind: str, progress: Progress, *, parts: int = 1

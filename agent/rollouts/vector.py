@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -195,9 +196,14 @@ class VectorCollector:
         return are_finite
 
     def play_episodes(
-        self, policy: PolicySnapshot, seed: np.random.SeedSequence, episodes: int, max_episode_steps: int
+        self,
+        policy: PolicySnapshot,
+        seed: np.random.SeedSequence,
+        episodes: int,
+        max_episode_steps: int,
+        least_mean: float = -math.inf,
     ) -> Episodes:
-        """Play whole episodes with the greedy policy, in environments of their own."""
+        """Play whole episodes with the greedy policy, in environments of their own: all, for rewards are not known."""
         if self._evaluation is None:
             given = self._evaluation_environments
             environments = given if isinstance(given, VectorEnv) else given()

@@ -84,6 +84,9 @@ class RolloutCompilation:
 
     It takes about as long as TensorFlow takes to be imported and to compile the update; threads would wait for each
     other, for both are mostly Python. Nothing is started where the kernel is on disk already, or cannot be kept there.
+
+    Attributes:
+        is_needed: Whether there was something to compile.
     """
 
     def __init__(self, config: PPOConfig) -> None:
@@ -93,8 +96,8 @@ class RolloutCompilation:
             config: Of the training that is to come.
         """
         self._process: subprocess.Popen[bytes] | None = None
-        is_needed = plays_on_the_kernel(config, played_by(config))
-        if is_needed and not rollout_kernel_is_on_disk():
+        self.is_needed = plays_on_the_kernel(config, played_by(config)) and not rollout_kernel_is_on_disk()
+        if self.is_needed:
             # -P: with -c, Python looks for modules in the current folder first.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), __name__],

@@ -14,6 +14,7 @@ import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.spinner import Spinner
 from rich.table import Table
 
 from ..callbacks import Callback
@@ -51,6 +52,9 @@ class Display(Callback):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Leave the terminal as it was."""
+
+    def waiting_for(self, what: str) -> None:
+        """Show what takes its time before the training begins."""
 
     def message(self, text: str) -> None:
         """Show a line about the run."""
@@ -124,7 +128,8 @@ class LiveDisplay(Display):
             TextColumn("left at most"),
             console=console,
         )
-        self._task = self._progress.add_task("preparing", total=total_steps)
+        self._task = self._progress.add_task("training", total=total_steps)
+        self._waiting: Spinner | None = Spinner("dots")
         self._returns = list(past_returns)
         self._latest: EpochMetrics | None = None
         self._solved: str | None = None
@@ -143,13 +148,19 @@ class LiveDisplay(Display):
         """Stop to show."""
         self._live.stop()
 
+    def waiting_for(self, what: str) -> None:
+        """Show a spinner and what it stands for."""
+        if self._waiting is not None:
+            self._waiting.update(text=what)
+
     def message(self, text: str) -> None:
         """Print a line, never wrapped: above what is shown, or below its last state."""
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def on_train_begin(self, ppo: PPO) -> None:
         """Everything is compiled: the time left is counted from now."""
-        self._progress.reset(self._task, description="training", completed=ppo.env_steps)
+        self._waiting = None
+        self._progress.reset(self._task, completed=ppo.env_steps)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Remember the figures, for whenever the display is refreshed."""
@@ -164,12 +175,16 @@ class LiveDisplay(Display):
     def on_train_end(self, ppo: PPO) -> None:
         """Leave the last state on the terminal."""
         self._progress.columns = self._progress.columns[:_COLUMNS_WITHOUT_TIME]
-        self._progress.update(self._task, description="trained")
+        # What was solved needs no more steps.
+        total = ppo.env_steps if ppo.is_solved else None
+        self._progress.update(self._task, description="trained", total=total)
         self._live.stop()
         if self._solved:
             self.message(self._solved)
 
     def _renderable(self) -> Group:
+        if self._waiting is not None:
+            return Group(self._waiting)
         parts: list[Progress | Table] = [self._progress]
         if self._latest is not None:
             parts += [_learning_curve(self._returns), _figures(self._latest)]
@@ -215,9 +230,13 @@ def format_epoch_as_in_the_example(metrics: EpochMetrics) -> str:
 
 def format_solved(ppo: PPO, metrics: EpochMetrics) -> str:
     """Return why the training ended, as one sentence."""
+    target = f"{ppo.config.target_return:g}"
+    solved = f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s:"
+    if ppo.is_exact:
+        return f"{solved} the greedy policy reaches a mean return of {target} in episodes it is not trained on."
     return (
-        f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s: the last 100 episodes reached a mean "
-        f"return of {ppo.recent_mean_return:.1f} (target {ppo.config.target_return:g}), and a validation confirmed it."
+        f"{solved} the last 100 episodes reached a mean return of {ppo.recent_mean_return:.1f} (target {target}), and a "
+        "validation confirmed it."
     )
 
 

@@ -1,0 +1,109 @@
+"""Learning curves drawn by another process, which imports the drawing library meanwhile. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import reason_of
+from ..process.surroundings import show_warning
+from ..runs.directory import RunDirectory
+
+_DRAW = """
+import importlib, signal, sys
+# A terminal sends Ctrl-C to all processes: the training decides.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+_, place, name = sys.argv
+# Where this package is: last, for it may be among many others.
+sys.path.append(place)
+importlib.import_module(name).draw_when_told()
+"""
+_PLACE = Path(__file__).parents[2]
+_LONGEST_S = 60.0
+
+
+class CurveDrawing:
+    """Draws the learning curve of a run when it has ended.
+
+    Importing the drawing library takes as long as many trainings. Another process does that while this one imports and
+    compiles, where there is a processor for it.
+    """
+
+    def __init__(self, *, beside: bool) -> None:
+        """Start the process, if it is worth it.
+
+        Args:
+            beside: Whether a processor is left for it.
+        """
+        self._process: subprocess.Popen[str] | None = None
+        if beside and (os.cpu_count() or 1) > 1:
+            with suppress(OSError):
+                # -P: with -c, Python looks for modules in the current folder first.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _DRAW, str(_PLACE), __name__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    encoding="utf-8",
+                )
+
+    def __enter__(self) -> CurveDrawing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the process, if it still runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def begin(self, run: RunDirectory) -> None:
+        """Let the process draw the curve of a run as it is now, while this one does something else."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.write(f"{run.path.absolute()}\n")
+                self._process.stdin.close()
+            self._process.stdin = None
+
+    def finish(self, run: RunDirectory) -> None:
+        """Wait for the curve; where the other process has not drawn it, this one does.
+
+        Whatever prevents the drawing library from it is no reason to lose anything else: it is told in one sentence.
+
+        Raises:
+            OSError: If the image cannot be written.
+        """
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                if self._process.wait(_LONGEST_S) == 0:
+                    return
+        try:
+            _draw(run)
+        except OSError:
+            raise
+        except Exception as error:
+            show_warning(f"no learning curve was drawn: {reason_of(error)}")
+
+
+def draw_when_told() -> None:
+    """Import what draws, then draw the run whose path stands in the one line of standard input."""
+    from ..process.surroundings import prepare_process
+
+    prepare_process()
+    from . import plots  # noqa: F401
+
+    if path := sys.stdin.readline().rstrip("\n"):
+        _draw(RunDirectory(Path(path)))
+
+
+def _draw(run: RunDirectory) -> None:
+    from .plots import has_returns, plot_learning_curves
+
+    if has_returns(run):
+        run.write_learning_curve(lambda path: plot_learning_curves([run], path))
