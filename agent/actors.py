@@ -140,7 +140,8 @@ def outputs_of(actor: keras.Model, spec: EnvironmentSpec) -> Callable[[Rows], Ro
 
     def outputs(observations: Rows) -> Rows:
         with computing_on("cpu"):
-            return np.asarray(concrete(len(observations))(tf.constant(observations)))
+            # A copy: kernels are compiled for arrays that can be written to.
+            return np.array(concrete(len(observations))(tf.constant(observations)))
 
     return outputs
 

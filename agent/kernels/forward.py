@@ -234,7 +234,11 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
 def new_activations(weights: MLPWeights, num_rows: int) -> Matrix:
     """Return zeros for the activations of one layer, for so many environments."""
     width = 1 if num_rows == 1 else (num_rows + TILE_WIDTH - 1) // TILE_WIDTH * TILE_WIDTH
-    return np.zeros((weights.sizes.max(), width), dtype=np.float32)
+    # Loops, here and below: Numba takes seconds to compile its versions of some of NumPy's functions.
+    widest_layer = 0
+    for layer in range(weights.sizes.size):
+        widest_layer = max(widest_layer, weights.sizes[layer])
+    return np.zeros((widest_layer, width), dtype=np.float32)
 
 
 @kernel()
@@ -297,7 +301,8 @@ def _write_first_outputs(
         end = min(start + CHUNK, outputs.size)
         inputs = new_activations(weights, end - start)
         result = chunk_outputs(start, end, weights, observations, inputs, np.zeros_like(inputs))
-        outputs[start:end] = result[0, : end - start]
+        for i in range(start, end):
+            outputs[i] = result[0, i - start]
 
 
 def state_values(

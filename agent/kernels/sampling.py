@@ -227,22 +227,30 @@ def chosen_actions(
         Options numbered from 0, shape (B, K), int64.
     """
     options = np.empty((len(logits), len(sizes)), dtype=np.int64)
-    uniforms = np.empty(options.shape) if generator is None else generator.random(options.shape)
-    _choose(logits, np.array(sizes, dtype=np.int64), uniforms, generator is None, options)
+    if generator is None:
+        _choose_greedily(logits, np.array(sizes, dtype=np.int64), options)
+    else:
+        _choose_sampled(logits, np.array(sizes, dtype=np.int64), generator.random(options.shape), options)
     return options
 
 
+# Two kernels: most processes need one of them, and compiling takes its time.
 @kernel()
-def _choose(
+def _choose_greedily(
+    logits: npt.NDArray[np.float32], sizes: npt.NDArray[np.int64], options: npt.NDArray[np.int64]
+) -> None:
+    """Choose the most probable options for each row of logits."""
+    for i in range(len(logits)):
+        choose_greedily(logits[i], sizes, options[i])
+
+
+@kernel()
+def _choose_sampled(
     logits: npt.NDArray[np.float32],
     sizes: npt.NDArray[np.int64],
     uniforms: npt.NDArray[np.float64],
-    is_greedy: bool,
     options: npt.NDArray[np.int64],
 ) -> None:
-    """Choose for each row of logits."""
+    """Draw options for each row of logits."""
     for i in range(len(logits)):
-        if is_greedy:
-            choose_greedily(logits[i], sizes, options[i])
-        else:
-            choose_sampled(logits[i], sizes, uniforms[i], options[i])
+        choose_sampled(logits[i], sizes, uniforms[i], options[i])

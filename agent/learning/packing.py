@@ -46,7 +46,7 @@ class Packing:
         self.vectors = [tf.TensorSpec((sum(sizes),), kind) for sizes, kind in zip(self._sizes, _TYPES, strict=True)]
         self._buffers = [np.empty(sum(sizes), dtype=kind) for sizes, kind in zip(self._sizes, _TYPES, strict=True)]
         parts = (
-            np.split(buffer, np.cumsum(sizes)) for buffer, sizes in zip(self._buffers, self._sizes, strict=True)
+            np.split(buffer, np.cumsum(sizes)[:-1]) for buffer, sizes in zip(self._buffers, self._sizes, strict=True)
         )
         self._views = self._in_order(parts)
 
@@ -58,7 +58,9 @@ class Packing:
 
     def unpack(self, numbers: tf.Tensor, integers: tf.Tensor) -> list[tf.Tensor]:
         """Return the arrays that were packed into the vectors, in their order."""
-        parts = (tf.split(vector, sizes) for vector, sizes in zip((numbers, integers), self._sizes, strict=True))
+        parts = (
+            tf.split(vector, sizes) if sizes else [] for vector, sizes in zip((numbers, integers), self._sizes, strict=True)
+        )
         return [
             tf.reshape(part, shape) for part, (shape, _) in zip(self._in_order(parts), self._layout, strict=True)
         ]

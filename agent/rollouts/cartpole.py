@@ -46,48 +46,6 @@ _ENTRY_POINTS = frozenset({"gymnasium.envs.classic_control.cartpole:CartPoleEnv"
 
 
 @kernel()
-def _collect_chunk(
-    start: int,
-    stop: int,
-    weights: MLPWeights,
-    state: BatchState,
-    action_streams: Streams,
-    is_greedy: bool,
-    constants: npt.NDArray[np.float64],
-    rules: StepRules,
-    rollout: Rollout,
-) -> None:
-    """Play T steps in the environments ``start`` to ``stop - 1``, starting ended episodes anew within the step."""
-    inputs = new_activations(weights, stop - start)
-    scratch_activations = np.zeros_like(inputs)
-    scratch = new_scratch()
-    num_truncations = np.zeros(stop - start, dtype=np.int64)
-    for t in range(rollout.actions.shape[0]):
-        actions, terminated, truncated = rollout.actions[t], rollout.terminated[t], rollout.truncated[t]
-        write_observations(start, stop, state, rollout.observations[t])
-        logits = chunk_outputs(start, stop, weights, rollout.observations[t], inputs, scratch_activations)
-        for i in range(start, stop):
-            logit_0, logit_1 = logits[0, i - start], logits[1, i - start]
-            # Below any probability of action 0, or above: the number alone decides.
-            uniform = 0.0 if logit_0 >= logit_1 else 1.0
-            if not is_greedy:
-                uniform = next_double(action_streams, i)
-            actions[i], rollout.log_probs[t, i] = sample_of_two(logit_0, logit_1, uniform)
-            rollout.rewards[t, i] = 1.0
-        advance_range(start, stop, actions, state, constants, rules, terminated, truncated, scratch)
-        for i in range(start, stop):
-            if terminated[i] or truncated[i]:
-                # Every step is rewarded with 1.
-                rollout.episode_lengths[t, i] = state.elapsed_steps[i]
-                rollout.episode_returns[t, i] = state.elapsed_steps[i]
-                if not terminated[i]:
-                    write_observation(i, state, rollout.final_observations[num_truncations[i - start]])
-                    num_truncations[i - start] += 1
-                reset_environment(i, state, RESET_LOW, RESET_HIGH)
-    write_observations(start, stop, state, rollout.last_observations)
-
-
-@kernel()
 def _collect(
     first: int,
     stop: int,
@@ -100,10 +58,49 @@ def _collect(
     rules: StepRules,
     rollout: Rollout,
 ) -> None:
-    """Play T steps in the environments of the chunks ``first`` to ``stop - 1``, chunk after chunk."""
-    for chunk in range(first, stop):
-        end = min((chunk + 1) * chunk_size, rollout.actions.shape[1])
-        _collect_chunk(chunk * chunk_size, end, weights, state, action_streams, is_greedy, constants, rules, rollout)
+    """Play T steps in the environments of the chunks ``first`` to ``stop - 1``, chunk after chunk.
+
+    An episode that ends is started anew within the step.
+    """
+    num_steps, num_envs = rollout.actions.shape
+    scratch = new_scratch()
+    num_truncations = np.zeros(num_envs, dtype=np.int64)
+    for start in range(first * chunk_size, min(stop * chunk_size, num_envs), chunk_size):
+        end = min(start + chunk_size, num_envs)
+        inputs = new_activations(weights, end - start)
+        scratch_activations = np.zeros_like(inputs)
+        for t in range(num_steps):
+            actions, terminated, truncated = rollout.actions[t], rollout.terminated[t], rollout.truncated[t]
+            write_observations(start, end, state, rollout.observations[t])
+            logits = chunk_outputs(start, end, weights, rollout.observations[t], inputs, scratch_activations)
+            for i in range(start, end):
+                logit_0, logit_1 = logits[0, i - start], logits[1, i - start]
+                # Below any probability of action 0, or above: the number alone decides.
+                uniform = 0.0 if logit_0 >= logit_1 else 1.0
+                if not is_greedy:
+                    uniform = next_double(action_streams, i)
+                actions[i], rollout.log_probs[t, i] = sample_of_two(logit_0, logit_1, uniform)
+                rollout.rewards[t, i] = 1.0
+            advance_range(start, end, actions, state, constants, rules, terminated, truncated, scratch)
+            for i in range(start, end):
+                if terminated[i] or truncated[i]:
+                    # Every step is rewarded with 1.
+                    rollout.episode_lengths[t, i] = state.elapsed_steps[i]
+                    rollout.episode_returns[t, i] = state.elapsed_steps[i]
+                    if not terminated[i]:
+                        write_observation(i, state, rollout.final_observations[num_truncations[i]])
+                        num_truncations[i] += 1
+                    reset_environment(i, state, RESET_LOW, RESET_HIGH)
+        write_observations(start, end, state, rollout.last_observations)
+
+
+def compile_step() -> None:
+    """Compile what takes environments on by one step, which is a part of the kernel, by itself."""
+    rollout, state = new_rollout(1, 1, OBSERVATION_SIZE, 1), new_batch_state(1, 1)
+    rollout.actions.fill(0)
+    ends = rollout.terminated[0], rollout.truncated[0]
+    constants, rules = CartPoleParameters().constants(), step_rules(max_episode_steps=1)
+    advance_range(0, 1, rollout.actions[0], state, constants, rules, *ends, new_scratch())
 
 
 def rollout_kernel_is_on_disk() -> bool:

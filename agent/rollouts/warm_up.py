@@ -19,15 +19,15 @@ from ..kernels.forward import MLPWeights, padded_weights, state_values
 from ..kernels.normalizing import Moments, discounted_returns, moments_of, normalized_rows
 from ..kernels.rollout import new_rollout
 from .acting import acting
-from .cartpole import OBSERVATION_SIZE, CartPoleCollector, rollout_kernel_is_on_disk
+from .cartpole import OBSERVATION_SIZE, CartPoleCollector, compile_step, rollout_kernel_is_on_disk
 from .choosing import played_by, plays_on_the_kernel
 
 _COMPILE = """
 import importlib, sys
-_, place, name = sys.argv
+_, place, name, function = sys.argv
 # Where this package is: last, for it may be among many others.
 sys.path.append(place)
-importlib.import_module(name).compile_rollout_kernel()
+getattr(importlib.import_module(name), function)()
 """
 _PLACE = Path(__file__).parents[2]
 
@@ -71,6 +71,8 @@ def compile_kernels_of_updates(spec: EnvironmentSpec, *, is_normalized: bool = F
     )
     advantages, returns = advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
     normalized(advantages, rollout.valid)
+    # Evaluations choose actions by a kernel of their own.
+    head.chosen(np.zeros((1, head.num_outputs), dtype=np.float32), None)
     explained_variance(values.reshape(-1), returns.reshape(-1), rollout.valid.reshape(-1))
     if is_normalized:
         valid = rollout.valid.reshape(-1)
@@ -80,31 +82,30 @@ def compile_kernels_of_updates(spec: EnvironmentSpec, *, is_normalized: bool = F
 
 
 class RolloutCompilation:
-    """Another process that compiles the kernel of rollouts, for this one to load it from disk.
+    """Other processes that compile the kernel of rollouts, for this one to load it from disk.
 
-    It takes about as long as TensorFlow takes to be imported and to compile the update; threads would wait for each
-    other, for both are mostly Python. Nothing is started where the kernel is on disk already, or cannot be kept there.
+    They take about as long as TensorFlow takes to be imported and to compile the update; threads would wait for each
+    other, for all are mostly Python. Nothing is started where the kernel is on disk already, or cannot be kept there.
 
     Attributes:
         is_needed: Whether there was something to compile.
     """
 
     def __init__(self, config: PPOConfig) -> None:
-        """Start the process, if there is something to compile.
+        """Start the processes, if there is something to compile.
 
         Args:
             config: Of the training that is to come.
         """
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         self.is_needed = plays_on_the_kernel(config, played_by(config)) and not rollout_kernel_is_on_disk()
         if self.is_needed:
-            # -P: with -c, Python looks for modules in the current folder first.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), __name__],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            # The second compiles a part of what the first one needs last, and finds on disk then.
+            for function in (compile_rollout_kernel, compile_step):
+                # -P: with -c, Python looks for modules in the current folder first.
+                command = [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), function.__module__, function.__name__]
+                nowhere = subprocess.DEVNULL
+                self._processes.append(subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere))
 
     def __enter__(self) -> RolloutCompilation:
         return self
@@ -112,14 +113,14 @@ class RolloutCompilation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        for process in self._processes:
+            process.kill()
+            process.wait()
 
     def wait(self) -> None:
-        """Wait for the process to end; if it failed, the kernel will be compiled where it is called first."""
-        if self._process is not None:
-            self._process.wait()
+        """Wait for the processes to end; what failed will be compiled where it is called first."""
+        for process in self._processes:
+            process.wait()
 
 
 def _some_weights(observation_size: int, num_outputs: int = 2) -> MLPWeights:

@@ -74,21 +74,21 @@ def test_a_minibatch_is_never_larger_than_the_rollout():
 
 @pytest.mark.parametrize(
     ("num_envs", "num_steps", "minibatch_size", "passes"),
-    [(1, 2048, 256, 8), (8, 256, 256, 8), (64, 32, 256, 8), (256, 32, 256, 2), (1024, 32, 512, 1), (4096, 32, 2048, 1)],
+    [(1, 1024, 64, 2), (8, 128, 64, 2), (64, 16, 64, 2), (256, 16, 128, 1), (1024, 16, 512, 1), (4096, 16, 2048, 1)],
 )
-def test_preset_fast_takes_about_64_gradient_steps_with_any_number_of_environments(
+def test_preset_fast_takes_about_32_gradient_steps_with_any_number_of_environments(
     num_envs, num_steps, minibatch_size, passes
 ):
     config = adapted_preset("fast", num_envs=num_envs)
     assert (config.num_steps, config.minibatch_size) == (num_steps, minibatch_size)
     assert config.policy_update_epochs == config.value_update_epochs == passes
-    assert config.policy_iterations == 64
+    assert config.policy_iterations == 32
 
 
 def test_what_is_set_by_hand_is_not_adapted():
     config = adapted_preset("fast", num_envs=8, steps_per_epoch=4096, minibatch_size=100, value_update_epochs=7)
     assert (config.steps_per_epoch, config.minibatch_size) == (4096, 100)
-    assert (config.policy_update_epochs, config.value_update_epochs) == (4, 7)
+    assert (config.policy_update_epochs, config.value_update_epochs) == (1, 7)
     assert adapted_preset("fast") == FAST
     assert adapted_preset("keras", seed=3) == PRESETS["keras"].replace(seed=3)
     with pytest.raises(ValueError, match="preset must be one of fast, keras, standard, got 'slow'"):
