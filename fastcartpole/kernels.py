@@ -159,7 +159,7 @@ def _sources_digest(package: Path) -> str:
 
 
 def compiled_code_directory() -> Path:
-    """Return the directory under which compiled code is kept: Numba's where the user has set one, else the user's cache.
+    """Return the directory under which compiled code is kept: Numba's if the user has set one, else the user's cache.
 
     Raises:
         RuntimeError: If the user has no home directory.

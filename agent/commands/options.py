@@ -136,8 +136,8 @@ BUDGET: Decorator = cloup.option_group(
         "target_return",
         float,
         "a number",
-        "Stop once the greedy policy reaches this mean return; registered: Gymnasium's threshold for the environment, if "
-        "it has one.",
+        "Stop once the greedy policy reaches this mean return; registered: Gymnasium's threshold for the environment, "
+        "if it has one.",
         "X",
     ),
     cloup.option("--no-early-stop", is_flag=True, help="Train for all epochs; the same as --target-return none."),

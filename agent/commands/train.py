@@ -22,11 +22,10 @@ from ..errors import (
     EnvironmentUseError,
     InvalidTransitionError,
     is_of_the_environment,
-    reason_of,
 )
 from ..presets import PRESETS, adapted_preset
 from ..process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
-from ..process.surroundings import show_warning
+from ..process.surroundings import is_command, show_warning
 from ..runs.best import BestPolicy
 from ..runs.directory import Checkpoints, Resumption, RunDirectory
 from .directories import INTERRUPTED, lock_until_the_end
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from ..callbacks import Callback
     from ..environments.spec import EnvironmentSpec
     from ..ppo import PPO
-    from ..state import State
     from ..rollouts.warm_up import RolloutCompilation
+    from ..state import State
     from ..views.display import Display
     from ..views.drawing import CurveDrawing
 
@@ -468,7 +467,7 @@ def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PP
         from ..views.drawing import CurveDrawing
 
         with RolloutCompilation(config) as compilation:
-            drawing = stack.enter_context(CurveDrawing(beside=not compilation.is_needed))
+            drawing = stack.enter_context(CurveDrawing(beside=is_command() and not compilation.is_needed))
             ppo = stack.enter_context(_prepared_agent(config, display, compilation))
     return ppo, drawing
 

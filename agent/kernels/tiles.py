@@ -15,7 +15,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-
 def _has_wide_registers() -> bool:
     """Return whether the processor that Numba compiles for has vector registers of 16 numbers, and 32 of them."""
     features = binding.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES

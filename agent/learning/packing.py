@@ -59,11 +59,10 @@ class Packing:
     def unpack(self, numbers: tf.Tensor, integers: tf.Tensor) -> list[tf.Tensor]:
         """Return the arrays that were packed into the vectors, in their order."""
         parts = (
-            tf.split(vector, sizes) if sizes else [] for vector, sizes in zip((numbers, integers), self._sizes, strict=True)
+            tf.split(vector, sizes) if sizes else []
+            for vector, sizes in zip((numbers, integers), self._sizes, strict=True)
         )
-        return [
-            tf.reshape(part, shape) for part, (shape, _) in zip(self._in_order(parts), self._layout, strict=True)
-        ]
+        return [tf.reshape(part, shape) for part, (shape, _) in zip(self._in_order(parts), self._layout, strict=True)]
 
     def _in_order(self, parts: Iterable[Sequence[Any]]) -> list[Any]:
         """Return the parts of each vector in the order of the arrays."""

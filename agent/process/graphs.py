@@ -97,7 +97,9 @@ def keep_graphs_on_disk() -> None:
     TensorFlow's flags for XLA, and where no directory can be written.
     """
     global _STORE
-    if _STORE is not None or _FLAGS in os.environ or "tensorflow" in sys.modules or not sys.platform.startswith("linux"):
+    is_too_late = _STORE is not None or "tensorflow" in sys.modules
+    # Elsewhere it has not been tried.
+    if is_too_late or _FLAGS in os.environ or not sys.platform.startswith("linux"):
         return
     with suppress(OSError, RuntimeError):
         store = compiled_code_directory() / (_PREFIX + _digest_of_surroundings())

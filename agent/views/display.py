@@ -235,8 +235,8 @@ def format_solved(ppo: PPO, metrics: EpochMetrics) -> str:
     if ppo.is_exact:
         return f"{solved} the greedy policy reaches a mean return of {target} in episodes it is not trained on."
     return (
-        f"{solved} the last 100 episodes reached a mean return of {ppo.recent_mean_return:.1f} (target {target}), and a "
-        "validation confirmed it."
+        f"{solved} the last 100 episodes reached a mean return of {ppo.recent_mean_return:.1f} (target {target}), and "
+        "a validation confirmed it."
     )
 
 

@@ -4,6 +4,8 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.kernels.acting import PolicySnapshot
 from agent.kernels.forward import padded_weights
@@ -109,3 +111,18 @@ def test_greedy_episodes_are_those_played_in_gymnasium(actor, num_envs):
         expected[(expected == 0) & (terminated | truncated)] = step
     assert np.array_equal(lengths, expected)
     assert num_envs == 1 or len(set(lengths.tolist())) > 1
+
+
+@given(seed=st.integers(0, 2**32 - 1), least_mean=st.floats(1.0, 40.0), num_threads=st.sampled_from([None, 1, 2, 3]))
+@settings(max_examples=30, deadline=None)
+def test_whether_greedy_episodes_reach_a_mean_is_known_before_they_have_ended(seed, least_mean, num_threads):
+    generator = np.random.default_rng(seed)
+    shapes = ((4, 8), (8,), (8, 2), (2,))
+    policy = PolicySnapshot(padded_weights([generator.normal(0, 1, shape).astype(np.float32) for shape in shapes]))
+    seeds = generator.integers(2**63, size=40).astype(np.uint64)
+    all_played = greedy_episode_lengths(policy, seeds, 250, num_threads=1)
+    lengths = greedy_episode_lengths(policy, seeds, 250, least_mean, num_threads)
+    assert (lengths.mean() >= least_mean) == (all_played.mean() >= least_mean)
+    assert np.all(lengths >= all_played)
+    if all_played.mean() >= least_mean:
+        assert np.array_equal(lengths, all_played)

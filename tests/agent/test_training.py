@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from agents import new_agent
 
-from agent import PPO, PRESETS, EvaluationResult, adapted_preset, evaluate
+from agent import PPO, PRESETS, adapted_preset, evaluate
 from agent.callbacks import Callback
 from agent.rollouts import cartpole
 
@@ -84,79 +84,61 @@ def test_a_linear_schedule_falls_to_0_after_the_last_epoch():
         rates.append(
             [float(o.learning_rate.numpy()) for o in (ppo._update.policy_optimizer, ppo._update.value_optimizer)]
         )
-    np.testing.assert_allclose(rates, np.outer([1.0, 0.75, 0.5, 0.25], [2e-3, 8e-3]), rtol=1e-6)
+    np.testing.assert_allclose(rates, np.outer([1.0, 0.75, 0.5, 0.25], [4e-3, 8e-3]), rtol=1e-6)
     assert len(ppo._update._compiled) == 1
-
-
-def validated_with(monkeypatch, *means):
-    """Let validations come to these mean returns, one after the other; return those that are left."""
-    left = list(means)
-    monkeypatch.setattr(PPO, "validate", lambda _: EvaluationResult((left.pop(0),), (1,)))
-    return left
-
-
-def episodes_ended(ppo, recorded):
-    """Return how many episodes had ended after each epoch of a training that reports each epoch's own episodes."""
-    return np.cumsum([round(ppo.config.rollout_size / metrics.mean_length) for metrics in recorded])
 
 
 # Any policy holds the pole for 8 steps; one that hardly learns, for about 22.
 EASY = {"target_return": 8.0, "epochs": 12, "hidden_sizes": (4,), "policy_learning_rate": 1e-6}
 
 
-def test_the_target_return_ends_the_training_once_100_episodes_reach_it_and_a_validation_confirms_it(monkeypatch):
-    left = validated_with(monkeypatch, 7.9, 7.9, 8.0, 500.0)
-    seen = []
+def playing(monkeypatch, *means, spread=0.0):
+    """Let greedy episodes have these mean lengths, one batch after the other; return the seeds they were given."""
+    left, played = list(means), []
 
-    class Watcher(Callback):
-        def on_epoch_end(self, ppo, metrics):
-            seen.append((len(ppo._recent_lengths), len(left)))
+    def lengths(_, seeds, *__):
+        played.append(seeds.tolist())
+        mean = left.pop(0)
+        return np.tile([mean - spread, mean + spread], seeds.size // 2)
 
-    ppo = new_agent(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **EASY))
-    ppo.train([Watcher()])
-    # While fewer than 100 episodes have ended, nothing is validated.
-    assert 0 < seen[0][0] < 100
-    assert all(number == 100 for number, validations in seen if validations < 4)
-    assert [validations for number, validations in seen if number == 100] == [3, 2, 1]
-    assert ppo.is_solved
-    assert ppo.epoch == len(seen) < 12
-    ppo.train([Watcher()])
-    assert ppo.epoch == len(seen), "a solved training is at its end"
+    monkeypatch.setattr(cartpole, "greedy_episode_lengths", lengths)
+    return played
 
 
-def test_without_a_target_return_the_training_takes_all_its_epochs(monkeypatch):
-    left = validated_with(monkeypatch)
-    ppo, figures = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": None}))
-    assert not ppo.is_solved
-    assert len(figures) == 12
-    assert left == []
-
-
-def test_a_mean_below_the_target_return_is_not_validated(monkeypatch):
-    validated_with(monkeypatch)
-    ppo, figures = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": 1e6}))
-    assert not ppo.is_solved
-    assert len(figures) == 12
-
-
-def test_the_target_return_counts_episodes_of_earlier_epochs_where_each_epoch_starts_anew(monkeypatch):
-    validated_with(monkeypatch, 8.0)
-    config = PRESETS["keras"].replace(steps_per_epoch=700, policy_update_epochs=1, value_update_epochs=1, **EASY)
-    ppo, recorder = new_agent(config), Recorder()
+def test_the_training_ends_once_the_greedy_policy_reaches_the_target_in_episodes_that_are_used_once(monkeypatch):
+    played = playing(monkeypatch, 7.9, 7.9, 8.0, 7.9, 8.0, 8.1)
+    ppo, recorder = new_agent(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **EASY)), Recorder()
     ppo.train([recorder])
-    *before, ended = episodes_ended(ppo, recorder.metrics)
     assert ppo.is_solved
-    assert ended >= 100
-    assert all(number < 100 for number in before)
-    assert before, "the first epoch alone has fewer than 100 episodes"
+    # Where the first episodes of an epoch do not reach it, there are no others.
+    assert ppo.epoch == len(recorder.metrics) == 4
+    assert len(played) == 6
+    assert len({seed for seeds in played for seed in seeds}) == sum(map(len, played))
+    ppo.train([recorder])
+    assert ppo.epoch == 4, "a solved training is at its end"
 
 
-def test_a_target_reached_by_luck_is_not_confirmed(monkeypatch):
-    monkeypatch.setattr(cartpole, "greedy_episode_lengths", lambda *_: np.array([7, 8]))
-    ppo, figures = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **EASY))
+def test_a_target_that_others_of_the_policys_episodes_may_miss_is_not_reached(monkeypatch):
+    playing(monkeypatch, *[9.0] * 24, spread=8.0)
+    ppo, _ = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **EASY))
     assert not ppo.is_solved
-    assert len(figures) == 12
-    assert figures[-1, 2] >= 8
+    assert ppo.epoch == 12
+
+
+@pytest.mark.parametrize("target", [None, 400.0])
+def test_a_policy_that_is_not_promising_is_not_asked(target, monkeypatch):
+    played = playing(monkeypatch)
+    ppo, _ = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": target}))
+    assert not ppo.is_solved
+    assert (ppo.epoch, played) == (12, [])
+
+
+def test_the_target_ends_the_training_where_each_epoch_starts_anew(monkeypatch):
+    playing(monkeypatch, 7.0, 8.0, 8.0)
+    config = PRESETS["keras"].replace(steps_per_epoch=700, policy_update_epochs=1, value_update_epochs=1, **EASY)
+    ppo = new_agent(config)
+    ppo.train()
+    assert (ppo.is_solved, ppo.epoch) == (True, 2)
 
 
 def test_a_training_that_a_callback_has_stopped_goes_on_when_it_is_asked_to():
