@@ -120,6 +120,30 @@ def test_the_examples_lines_and_warnings_appear_above_the_live_display():
     assert text.rindex("mind the gap") < text.rindex("explained_variance")
 
 
+def test_the_live_display_names_what_it_waits_for_and_shows_no_bar_until_the_training_begins():
+    screen = io.StringIO()
+    display = LiveDisplay(Console(file=screen, force_terminal=True, width=100), total_steps=50)
+    with display:
+        for what in ("importing TensorFlow", "compiling (only the first time)"):
+            display.waiting_for(what)
+            display._live.refresh()
+            assert what in screen.getvalue()
+        assert "steps" not in screen.getvalue()
+        display.on_train_begin(FakePPO())
+        display._live.refresh()
+        assert "0/50 steps" in CONTROL_SEQUENCE.sub("", screen.getvalue())
+
+
+def test_the_bar_of_a_solved_training_ends_full():
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    with LiveDisplay(console, total_steps=50) as display:
+        display.on_train_begin(SolvedPPO())
+        display.on_epoch_end(SolvedPPO(), drawn(2, env_steps=20))
+        display.on_train_end(SolvedPPO())
+    assert "20/20 steps" in CONTROL_SEQUENCE.sub("", screen.getvalue())
+
+
 def test_the_live_display_moves_with_every_epoch():
     screen = io.StringIO()
     display = LiveDisplay(Console(file=screen, force_terminal=True, width=100), total_steps=50)
@@ -149,7 +173,14 @@ class FakePPO:
 
     epoch = env_steps = 0
     is_solved = False
+    is_exact = True
     config = SimpleNamespace(rollout_size=10, target_return=None)
+
+
+class SolvedPPO(FakePPO):
+    env_steps = 20
+    is_solved = True
+    config = SimpleNamespace(rollout_size=10, target_return=475.0)
 
 
 def test_json_is_one_object_per_epoch_and_nothing_else(tmp_path):
