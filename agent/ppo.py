@@ -109,7 +109,7 @@ class PPO:
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
             holds for one call of :meth:`train`, which takes it back at its end.
-        is_solved: Whether the target return was reached and a validation confirmed it.
+        is_solved: Whether the greedy policy has reached the target return.
         is_between_epochs: Whether the last epoch that was begun has been completed. What interrupts an epoch leaves an
             agent whose state is that of no run.
     """
@@ -453,7 +453,7 @@ class PPO:
         return self._evaluator.play(self._policy(), "evaluation")
 
     def validate(self) -> EvaluationResult:
-        """Play 100 other episodes: those by which a policy is chosen, or the training ended.
+        """Play 100 other episodes: those by which a policy is chosen.
 
         A policy that was chosen by its return in these episodes does a little better in them than in others; report
         :meth:`evaluate` instead.

@@ -40,7 +40,7 @@ def run_family(family: str) -> None:
     "--envs",
     type=click.IntRange(min=1),
     multiple=True,
-    show_default="1, 256, 4096 and 65536 for env, 256 for the others",
+    show_default="1, 256, 4096 and 65536 for env, 4, 8, 64, 256 and 1024 for solve, 256 for the others",
     metavar="N",
     help="Number of environments to measure with; may be given several times.",
 )
@@ -50,7 +50,7 @@ def run_family(family: str) -> None:
     type=click.IntRange(min=1),
     default=20,
     metavar="N",
-    help="Most trainings of 'solve'; of preset keras and of the peers a quarter of them.",
+    help="Most trainings of 'solve'; of preset keras and Stable-Baselines3 a quarter of them.",
 )
 @cloup.option(
     "--time-budget",

@@ -12,7 +12,7 @@ from bench.process import PeerError
 from bench.results import Distribution, Measurement, Skipped
 from bench.tasks import Session, Task
 
-_SIZES = (256,)
+_SIZES = (4, 8, 64, 256, 1024)
 # What is reported of the trainings: a description and the unit. Peers have the first two.
 FIGURES = (
     ("time to a policy with mean return 475", "s"),
@@ -21,13 +21,13 @@ FIGURES = (
     ("steps until the training stopped itself", "steps"),
     ("mean return in Gymnasium, 100 episodes", ""),
 )
-# Of their trainings, one in so many: they take longer.
-_PEERS_SHARE = 4
+# Of the trainings that take seconds, one in so many.
+_SHARE_OF_SLOW = 4
 
 
 def tasks(session: Session) -> list[Task]:
     """Return what to measure: trainings of preset ``fast`` at each size, of preset ``keras``, and of the peers."""
-    few = -(-session.seeds // _PEERS_SHARE)
+    few = -(-session.seeds // _SHARE_OF_SLOW)
     ours = "bench.workloads.our_agent:OurSolver"
     trainers = [
         *(
@@ -45,7 +45,7 @@ def tasks(session: Session) -> list[Task]:
                 ("jax", "gymnax", "optax"),
             ),
             4,
-            few,
+            session.seeds,
         ),
         (
             Entrant(
