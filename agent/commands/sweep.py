@@ -15,7 +15,6 @@ import cloup
 from ..config import CHOICES
 from ..presets import PRESETS
 from ..sweeps.grid import Key, Run, label_of, parsed_seeds, parsed_setting, runs_of
-from ..sweeps.worker import Failure, Outcome
 from .directories import INTERRUPTED, lock_until_the_end, refuse_beside_resume
 from .environment import ENV_ID_HINT, described, env_id_option, env_kwargs_option
 from .output import created_directory, unwritable
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from ..sweeps.engine import Backend, Workers
     from ..sweeps.statistics import Estimate, Summary
     from ..sweeps.sweeping import OnResult, Result, SweepResult
+    from ..sweeps.worker import Outcome
 
 _WIDTH_OF_A_FILE = 200
 # What --resume takes from the sweep.
@@ -267,6 +267,8 @@ def _shown(total: int, ended: int) -> Iterator[OnResult]:
 
 
 def _line(result: Result) -> str:
+    from ..sweeps.worker import Failure
+
     run, outcome = result
     head = f"seed {run.config.seed:>4}  {label_of(run)}  "
     if isinstance(outcome, Failure):
