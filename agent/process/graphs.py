@@ -12,6 +12,7 @@ import atexit
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -107,7 +108,9 @@ def keep_graphs_on_disk() -> None:
         _remove_oldest(store)
         directory = Path(tempfile.mkdtemp(prefix="fastppo-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
-        if shutil.disk_usage(directory).free >= _LEAST_FREE_BYTES:
+        # TensorFlow takes what follows a space for another flag.
+        is_one_word = not re.search(r"[\s'\"]", str(directory))
+        if is_one_word and shutil.disk_usage(directory).free >= _LEAST_FREE_BYTES:
             _STORE = GraphStore(store, directory)
             os.environ[_FLAGS] = f"--tf_xla_persistent_cache_directory={directory}"
 

@@ -39,7 +39,7 @@ class CurveDrawing:
         Args:
             beside: Whether a processor is left for it.
         """
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         if beside and (os.cpu_count() or 1) > 1:
             with suppress(OSError):
                 # -P: with -c, Python looks for modules in the current folder first.
@@ -48,8 +48,6 @@ class CurveDrawing:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    text=True,
-                    encoding="utf-8",
                 )
 
     def __enter__(self) -> CurveDrawing:
@@ -67,7 +65,7 @@ class CurveDrawing:
         """Let the process draw the curve of a run as it is now, while this one does something else."""
         if self._process is not None and self._process.stdin is not None:
             with suppress(OSError):
-                self._process.stdin.write(f"{run.path.absolute()}\n")
+                self._process.stdin.write(os.fsencode(run.path.absolute()))
                 self._process.stdin.close()
             self._process.stdin = None
 
@@ -92,14 +90,14 @@ class CurveDrawing:
 
 
 def draw_when_told() -> None:
-    """Import what draws, then draw the run whose path stands in the one line of standard input."""
+    """Import what draws, then draw the run whose path is all of standard input; nothing where that is empty."""
     from ..process.surroundings import prepare_process
 
     prepare_process()
     from . import plots  # noqa: F401
 
-    if path := sys.stdin.readline().rstrip("\n"):
-        _draw(RunDirectory(Path(path)))
+    if path := sys.stdin.buffer.read():
+        _draw(RunDirectory(Path(os.fsdecode(path))))
 
 
 def _draw(run: RunDirectory) -> None:
