@@ -309,6 +309,8 @@ class PPO:
         """Compile what an update needs; :meth:`compile` includes it."""
         with computing_on(self.config.device):
             self._update.compile(is_weighted=self._collector.ignores_actions)
+        # Reading the weights is a graph too.
+        self._policy()
         is_normalized = bool(self.config.normalize_observations or self.config.normalize_rewards)
         compile_kernels_of_updates(self.spec, is_normalized=is_normalized)
 

@@ -126,7 +126,9 @@ def test_a_training_with_graphs_of_another_process_is_the_same_and_compiles_noth
     for path in store.iterdir():
         path.write_bytes(path.read_bytes()[:1000])
     assert trained(kept, tmp_path / "damaged") == first
-    assert contents(store) == files
+    # Compiled anew, and kept in the place of the damaged ones; XLA's bytes are not the same each time.
+    assert {name.partition("-")[2] for name in contents(store)} == {name.partition("-")[2] for name in files}
+    assert len(contents(store)) == 2
     assert trained(kept, tmp_path / "flags", TF_XLA_FLAGS="--tf_xla_clustering_debug=false") == first
     # Of other instructions are other graphs.
     trained(kept, tmp_path / "other", XLA_FLAGS="--xla_cpu_max_isa=SSE4_2")
