@@ -150,8 +150,10 @@ _BY_KEYWORDS = {("LunarLander-v3", "continuous"): "LunarLanderContinuous-v3"}
 # With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
 # of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
 # gradient steps an update takes more time than it saves.
+_NUM_STEPS = 32
 _LEAST_NUM_STEPS = 16
 _LEAST_ROLLOUT = 1024
+_ROLLOUT = 2048
 _LEAST_MINIBATCH = 64
 _GRADIENT_STEPS = 32
 
@@ -240,7 +242,8 @@ def _adapted(config: PPOConfig, changes: Settings) -> Settings:
     """Return rollout, minibatch and passes of preset ``fast`` for the number of environments."""
     sized = config
     if "steps_per_epoch" not in changes:
-        sized = config.replace(steps_per_epoch=max(_LEAST_ROLLOUT, _LEAST_NUM_STEPS * config.num_envs))
+        whole = min(_ROLLOUT, _NUM_STEPS * config.num_envs)
+        sized = config.replace(steps_per_epoch=max(_LEAST_ROLLOUT, whole, _LEAST_NUM_STEPS * config.num_envs))
     passes = max(1, _GRADIENT_STEPS * _LEAST_MINIBATCH // sized.rollout_size)
     return {
         "steps_per_epoch": sized.steps_per_epoch,

@@ -55,8 +55,8 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
     required = "epoch env_steps mean_return mean_length kl policy_iterations steps_per_second elapsed_s"
     assert header.split() == required.split()
     assert set(header.split()) < set(COLUMNS)
-    assert first.split()[:2] == ["1", "1024"]
-    assert second.split()[:2] == ["2", "2048"]
+    assert first.split()[:2] == ["1", "2048"]
+    assert second.split()[:2] == ["2", "4096"]
     assert evaluation.startswith("Greedy policy in CartPole-v1, 100 episodes: mean ")
     assert all(word in evaluation for word in ("standard deviation", "min", "max"))
     assert saved == "Saved in results/first"
@@ -77,7 +77,7 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
     assert (config["preset"], config["num_envs"], config["epochs"], config["seed"]) == ("fast", 64, 2, 3)
     rows = rows_of(directory / "metrics.csv")
     assert list(rows[0]) == COLUMNS
-    assert [row["env_steps"] for row in rows] == ["1024", "2048"]
+    assert [row["env_steps"] for row in rows] == ["2048", "4096"]
     assert load_actor(directory / "actor.keras").output_shape == (None, 2)
     assert load_actor(directory / "critic.keras").output_shape == (None, 1)
 
