@@ -147,13 +147,13 @@ TUNED: dict[str, Settings] = {
 # Ids for which keyword arguments make another environment, and what that is called.
 _BY_KEYWORDS = {("LunarLander-v3", "continuous"): "LunarLanderContinuous-v3"}
 
-# With preset ``fast``: steps of one environment in a rollout, transitions of a rollout, of a minibatch, and minibatches
-# of an update. An environment's late states are seen only after many rollouts if these are short; beyond this number of
-# gradient steps an update takes more time than it saves.
-_NUM_STEPS = 32
+# With preset ``fast``: steps of one environment in a rollout of up to so many transitions, and least steps in a larger
+# one; least transitions of a rollout and of a minibatch; minibatches of an update. An environment's late states are seen
+# only after many rollouts if these are short; beyond this number of gradient steps an update takes more time than it
+# saves.
+_NUM_STEPS, _ROLLOUT = 32, 2048
 _LEAST_NUM_STEPS = 16
 _LEAST_ROLLOUT = 1024
-_ROLLOUT = 2048
 _LEAST_MINIBATCH = 64
 _GRADIENT_STEPS = 32
 
