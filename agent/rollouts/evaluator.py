@@ -21,7 +21,7 @@ _CONFIRMING_EPISODES = (32, 64)
 # How sure that is: standard deviations of the difference between their mean return and that of an evaluation.
 _CONFIDENCE = 3.0
 # It is worth asking where the actions that are sampled earn this share of the target from one fall to the next.
-_PROMISING = 0.6
+_PROMISING = 0.5
 
 
 class Progress(NamedTuple):
