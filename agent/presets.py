@@ -148,9 +148,9 @@ TUNED: dict[str, Settings] = {
 _BY_KEYWORDS = {("LunarLander-v3", "continuous"): "LunarLanderContinuous-v3"}
 
 # With preset ``fast``: steps of one environment in a rollout of up to so many transitions, and least steps in a larger
-# one; least transitions of a rollout and of a minibatch; minibatches of an update. An environment's late states are seen
-# only after many rollouts if these are short; beyond this number of gradient steps an update takes more time than it
-# saves.
+# one; least transitions of a rollout and of a minibatch; minibatches of an update. An environment's late states are
+# seen only after many rollouts if these are short; beyond this number of gradient steps an update takes more time than
+# it saves.
 _NUM_STEPS, _ROLLOUT = 32, 2048
 _LEAST_NUM_STEPS = 16
 _LEAST_ROLLOUT = 1024

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..callbacks import Callback
     from ..environments.spec import EnvironmentSpec
     from ..ppo import PPO
+    from ..rollouts.evaluation import EvaluationResult
     from ..rollouts.warm_up import RolloutCompilation
     from ..state import State
     from ..views.display import Display
@@ -394,11 +395,12 @@ def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _
                     run.save_models(ppo)
         drawing.begin(run)
         is_completed = ppo.epoch >= config.epochs or ppo.is_solved
-        if is_completed:
-            display.message(_evaluated(ppo, run, best))
+        evaluation = _evaluation_of(ppo) if is_completed else None
+        # Before the evaluation is kept: a run without its curve is not complete, and can be resumed.
         drawing.finish(run)
-        if not is_completed:
+        if evaluation is None:
             return False
+        display.message(_kept_evaluation(evaluation, ppo, run, best))
         display.message(f"Saved in {run.path}")
         return True
 
@@ -441,18 +443,22 @@ def _callbacks(config: PPOConfig, run: RunDirectory, best: BestPolicy, outputs: 
     return callbacks
 
 
-def _evaluated(ppo: PPO, run: RunDirectory, best: BestPolicy) -> str:
-    """Evaluate the trained policy, write the result, and return it as a sentence."""
+def _evaluation_of(ppo: PPO) -> EvaluationResult:
+    """Evaluate the trained policy: on CartPole, which the kernel has played so far, in Gymnasium's own environment."""
     from ..rollouts.evaluation import evaluate
+
+    if not ppo.is_exact:
+        return ppo.evaluate()
+    return evaluate(ppo.actor, seed=ppo.evaluation_seed, env_id=str(ppo.config.env_id))
+
+
+def _kept_evaluation(evaluation: EvaluationResult, ppo: PPO, run: RunDirectory, best: BestPolicy) -> str:
+    """Write an evaluation, and return it as a sentence."""
     from ..views.console import format_evaluation
 
-    # CartPole has been played by the kernel so far: what is reported is Gymnasium's own word.
-    result = (
-        evaluate(ppo.actor, seed=ppo.evaluation_seed, env_id=str(ppo.config.env_id)) if ppo.is_exact else ppo.evaluate()
-    )
-    best.complete(ppo, result)
-    run.write_evaluation(result.as_dict())
-    return format_evaluation(result, ppo.spec.name)
+    best.complete(ppo, evaluation)
+    run.write_evaluation(evaluation.as_dict())
+    return format_evaluation(evaluation, ppo.spec.name)
 
 
 def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PPO, CurveDrawing]:
