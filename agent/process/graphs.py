@@ -27,6 +27,7 @@ _FLAGS = "TF_XLA_FLAGS"
 # Builds of TensorFlow go by several names.
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "tf-nightly", "keras")
 _PREFIX = "graphs-"
+_FILES = "*-*.pb"
 # Those of other versions and processors: a home folder may be that of several machines.
 _MOST_STORES = 4
 # A training's graphs take less than one MiB.
@@ -50,7 +51,7 @@ class GraphStore:
     @property
     def is_empty(self) -> bool:
         """Whether nothing has been kept."""
-        return not _newest_first(self._store)
+        return not any(self._store.glob(_FILES))
 
     def lay_out(self) -> None:
         """Copy the graphs to where TensorFlow finds them; remove those that are damaged, or too many."""
@@ -154,7 +155,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:_DIGITS]
 
 
-def _newest_first(directory: Path, pattern: str = "*-*.pb") -> list[Path]:
+def _newest_first(directory: Path, pattern: str = _FILES) -> list[Path]:
     return sorted(directory.glob(pattern), key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 

@@ -88,7 +88,12 @@ class Evaluator:
         return _result(self._collector.play_episodes(policy, self._seeds[kind], *allowance))
 
     def is_promising(self, rollout: Rollout, target: float) -> bool:
-        """Return whether the greedy policy may reach a target, by what the sampled one has just done."""
+        """Return whether the greedy policy may reach a target, by what the sampled one has just done.
+
+        Args:
+            rollout: T steps of N environments, of the last epoch.
+            target: Mean return to reach.
+        """
         return float(rollout.rewards.sum()) >= _PROMISING * target * max(1, int(rollout.terminated.sum()))
 
     def confirms(self, policy: PolicySnapshot, target: float, epoch: int) -> bool:
