@@ -202,3 +202,30 @@ def test_processes_started_within_do_not_look_into_the_current_folder(monkeypatc
         with surroundings.children_with_safe_path():
             assert os.environ["PYTHONSAFEPATH"] == "1"
         assert os.environ.get("PYTHONSAFEPATH") == before
+
+
+@pytest.mark.parametrize("what", ["interrupt", "mistake"])
+def test_ctrl_c_inside_a_callback_of_a_weak_reference_is_raised_later_without_a_traceback(tmp_path, what):
+    code = f"""if True:
+        import signal, weakref
+        from agent.process.interrupts import interrupt_not_lost
+        from agent.process.surroundings import prepare_process
+
+        class Module: pass
+        def interrupt(_): signal.raise_signal(signal.SIGINT)
+        def mistake(_): 1 / 0
+
+        prepare_process()
+        module = Module()
+        reference = weakref.ref(module, {what})
+        try:
+            with interrupt_not_lost():
+                del module
+                print("imported")
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    completed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert completed.stdout.split() == {"interrupt": ["imported", "interrupted"], "mistake": ["imported"]}[what]
+    assert ("ZeroDivisionError" in completed.stderr) == (what == "mistake")
+    assert "KeyboardInterrupt" not in completed.stderr

@@ -27,7 +27,8 @@ def prepare_process() -> None:
     """Make the process of a command safe, before anything else is imported.
 
     Standard streams that are closed lead nowhere, and those that cannot encode a character write its number instead.
-    Warnings are no errors. Processes that this one starts import nothing from the current folder.
+    Warnings are no errors. Processes that this one starts import nothing from the current folder. Ctrl-C prints no
+    traceback where Python cannot raise its exception.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         _open_if_closed(descriptor, name)
@@ -36,6 +37,7 @@ def prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
     _leave_warnings_warnings()
     _drop_wrong_number_of_threads()
+    sys.unraisablehook = _report_unraisable
     # A command draws with settings of its own; those of a user, or a notebook, may not even be readable.
     global _IS_COMMAND
     _IS_COMMAND = True
@@ -47,6 +49,16 @@ def prepare_process() -> None:
 def is_command() -> bool:
     """Return whether this process does nothing but a command of this project's."""
     return _IS_COMMAND
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Report an exception that cannot be raised, unless Ctrl-C caused it.
+
+    Python runs the handler of Ctrl-C between any two instructions, also within callbacks of weak references, as imports
+    use them, and finalizers: :func:`~agent.process.interrupts.interrupt_not_lost` raises that exception later.
+    """
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 def _leave_warnings_warnings() -> None:
