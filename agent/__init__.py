@@ -15,9 +15,9 @@ from .metrics import EpochMetrics
 from .presets import PRESETS, adapted_preset, preset_config
 
 if TYPE_CHECKING:
+    from .loading import load
     from .ppo import PPO
     from .rollouts.evaluation import EvaluationResult, evaluate
-    from .runs.loading import load
     from .sweeps.sweeping import SweepResult, sweep
 
 __all__ = [
@@ -39,7 +39,7 @@ _MODULES = {
     "PPO": ".ppo",
     "EvaluationResult": ".rollouts.evaluation",
     "evaluate": ".rollouts.evaluation",
-    "load": ".runs.loading",
+    "load": ".loading",
     "SweepResult": ".sweeps.sweeping",
     "sweep": ".sweeps.sweeping",
 }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from .ppo import PPO
+
+OnEpochEnd = Callable[["PPO", EpochMetrics], object]
 
 
 class Callback:
@@ -17,10 +21,55 @@ class Callback:
     """
 
     def on_train_begin(self, ppo: PPO) -> None:
-        """Be told that the first epoch is about to begin."""
+        """Called once before the first epoch."""
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Be told the figures of the epoch that has just ended."""
+        """Called after every epoch with its figures."""
 
     def on_train_end(self, ppo: PPO) -> None:
-        """Be told that the last epoch has ended."""
+        """Called once after the last epoch; not where an exception ended the training."""
+
+
+Callbacks = Iterable[Callback | OnEpochEnd] | Callback | OnEpochEnd
+
+
+class _FunctionCallback(Callback):
+    """Calls a function after every epoch."""
+
+    def __init__(self, function: OnEpochEnd) -> None:
+        self._function = function
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Call the function."""
+        self._function(ppo, metrics)
+
+
+def as_callbacks(given: Callbacks) -> list[Callback]:
+    """Return callbacks as objects.
+
+    Args:
+        given: Objects of :class:`Callback`, functions of an agent and the figures of an epoch, or a single one.
+
+    Raises:
+        TypeError: If one is neither.
+    """
+    if isinstance(given, Callback) or callable(given):
+        return [_as_callback(given)]
+    if not isinstance(given, Iterable):
+        raise TypeError(f"callbacks must be a list of agent.Callback objects or functions, got {given!r}.")
+    return [_as_callback(callback) for callback in given]
+
+
+def _as_callback(given: object) -> Callback:
+    if isinstance(given, Callback):
+        return given
+    if isinstance(given, type) or not callable(given):
+        raise TypeError(f"callbacks must hold agent.Callback objects or functions, got {given!r}.")
+    try:
+        inspect.signature(given).bind(None, None)
+    except TypeError:
+        raise TypeError(f"callbacks must hold functions that take an agent and its metrics, got {given!r}.") from None
+    except ValueError:
+        # A function of a compiled module does not tell what it takes.
+        pass
+    return _FunctionCallback(given)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
-from .validation import checked_integer, checked_number, plain_number
+from .validation import checked_integer, checked_number, plain_number, unknown_name
 
 ValueTarget = Literal["rewards_to_go", "lambda_returns"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
@@ -220,6 +220,9 @@ class PPOConfig:
         """
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+        for name in ("hidden_sizes", "critic_hidden_sizes"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, _plain(tuple(getattr(self, name))))
         if not isinstance(self.preset, str):
             raise TypeError(f"preset must be a string, got {self.preset!r}.")
         if not isinstance(self.reset_each_epoch, bool):
@@ -339,8 +342,24 @@ class PPOConfig:
         """Estimated KL divergence beyond which the policy is not updated further."""
         return math.inf if self.target_kl is None else 1.5 * self.target_kl
 
+    def __repr__(self) -> str:
+        """Return the fields that differ from their defaults, so that Python reads them as this configuration."""
+        default = PPOConfig()
+        fields = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        return (
+            f"PPOConfig({', '.join(f'{name}={value!r}' for name, value in fields if value != getattr(default, name))})"
+        )
+
     def replace(self, **changes: Unpack[Settings]) -> PPOConfig:
-        """Return a copy with exactly these fields changed, checked anew."""
+        """Return a copy with exactly these fields changed, checked anew.
+
+        Raises:
+            TypeError: If there is no such field, or one has the wrong type.
+            ValueError: If a field is out of its range.
+        """
+        for name in changes:
+            if name not in _FIELDS:
+                raise TypeError(unknown_name("setting", name, _FIELDS))
         return dataclasses.replace(self, **changes)
 
     @classmethod
@@ -354,10 +373,9 @@ class PPOConfig:
             TypeError: If a field has the wrong type.
             ValueError: If a field is missing, unknown or out of its range.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
-        if missing := [name for name in names if name not in fields and name not in _NOT_IN_OLDER_RUNS]:
+        if missing := [name for name in _FIELDS if name not in fields and name not in _NOT_IN_OLDER_RUNS]:
             raise ValueError(f"the configuration lacks {', '.join(missing)}.")
-        if unknown := [name for name in fields if name not in names]:
+        if unknown := [name for name in fields if name not in _FIELDS]:
             raise ValueError(f"the configuration holds {', '.join(unknown)}, which this version does not know.")
         # JSON has lists for tuples.
         values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
@@ -366,6 +384,9 @@ class PPOConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serializable values."""
         return dataclasses.asdict(self)
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(PPOConfig))
 
 
 def _plain(value: Any) -> Any:

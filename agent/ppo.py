@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from .callbacks import Callback
+from .callbacks import Callbacks, as_callbacks
 from .config import REGISTERED, PPOConfig
 from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
@@ -35,7 +36,7 @@ from .process.backend import (
     keras,
     use_one_thread_per_network,
 )
-from .rollouts.acting import greedily
+from .rollouts.acting import choosing
 from .rollouts.choosing import Played, new_collector, played_by
 from .rollouts.collector import Collector, as_integer
 from .rollouts.evaluation import EvaluationResult
@@ -68,6 +69,7 @@ class _Seeds(NamedTuple):
     minibatches: np.random.SeedSequence
     evaluation: np.random.SeedSequence
     validation: np.random.SeedSequence
+    prediction: np.random.SeedSequence
 
 
 def _seeds_of(config: PPOConfig) -> _Seeds:
@@ -154,6 +156,8 @@ class PPO:
             RuntimeError: If the process was forked from one that has computed with TensorFlow here.
         """
         assert_not_forked()
+        if not isinstance(config, PPOConfig):
+            raise TypeError(f"config must be a PPOConfig, as preset_config() returns it, got {config!r}.")
         played = played_by(config, environments, make_env, evaluation_environments, autoreset_mode)
         self._build(played.adapted(config), played, actor, critic)
 
@@ -203,6 +207,12 @@ class PPO:
         """
         return self._networks.raw_critic
 
+    def __repr__(self) -> str:
+        return (
+            f"<PPO on {self.spec.name}: preset {self.config.preset!r}, seed {self.config.seed}, epoch {self._epoch} of "
+            f"{self.config.epochs}{', solved' if self.is_solved else ''}>"
+        )
+
     def __enter__(self) -> PPO:
         return self
 
@@ -241,6 +251,7 @@ class PPO:
         vars(self).update(attributes)
         vars(self).update({name: getattr(self, network) for name, network in content["aliases"].items()})
         self.set_state(content["state"])
+        self._history.extend(attributes["_history"])
 
     def _begin(self, config: PPOConfig, played: Played, spec: EnvironmentSpec, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
@@ -256,6 +267,8 @@ class PPO:
         self._seeds = seeds
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
         self._last_validation: tuple[int, EvaluationResult] | None = None
+        self._prediction_generator = np.random.default_rng(seeds.prediction)
+        self._history: list[EpochMetrics] = []
         self._recent_returns: deque[float] = deque(maxlen=_EPISODE_WINDOW)
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
         self.stop_training = False
@@ -331,6 +344,17 @@ class PPO:
         return _mean(self._recent_returns)
 
     @property
+    def history(self) -> tuple[EpochMetrics, ...]:
+        """The figures of all epochs so far, in order; empty after :meth:`set_state`, until :meth:`set_history`."""
+        return tuple(self._history)
+
+    @property
+    def handed_over(self) -> tuple[str, ...]:
+        """Names of the arguments that were handed to this agent and that no configuration can hold."""
+        networks = (name for name, model in self._networks.handed_over.items() if model is not None)
+        return (*networks, *self._played.handed_over)
+
+    @property
     def epoch(self) -> int:
         """How many epochs have been trained."""
         return self._epoch
@@ -395,9 +419,23 @@ class PPO:
         self._env_steps = int(state["env_steps"])
         self._evaluator.set_state(state["evaluation_steps"])
         self._last_validation = None
+        self._history = []
         self._elapsed = float(state["elapsed_s"])
         self.is_solved = bool(state["is_solved"])
         self.begin_new_episodes()
+
+    def set_history(self, history: Sequence[EpochMetrics]) -> None:
+        """Note the figures of the epochs so far, which are not part of the state.
+
+        Args:
+            history: One for each epoch, in order.
+
+        Raises:
+            ValueError: If there are more or fewer than epochs.
+        """
+        if len(history) != self._epoch:
+            raise ValueError(f"history must hold the figures of {self._epoch} epochs, got {len(history)}.")
+        self._history = list(history)
 
     def begin_new_episodes(self) -> None:
         """Let environments whose state cannot be kept begin as they do where a run is resumed after this epoch.
@@ -423,14 +461,14 @@ class PPO:
             for index, variable in enumerate(optimizer.variables)
         }
 
-    def predict(self, observations: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Return the most probable action for each observation, as the greedy policy takes it.
-
-        A continuous one is the mean, clipped to the environment's bounds.
+    def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[Any]:
+        """Return an action for each observation.
 
         Args:
             observations: Numbers, shape (D,) or (B, D): as vectors, such as ``gymnasium.spaces.flatten`` makes; those
                 of a ``Box`` may have its own shape.
+            deterministic: Whether to take the most probable action, which of continuous ones is the mean, or to draw
+                actions with the policy's probabilities. Continuous actions are clipped to the environment's bounds.
 
         Returns:
             The actions as the environment names them: one, or B of them in an array.
@@ -442,7 +480,8 @@ class PPO:
         """
         rows = checked_observations(observations, self.spec.observation_size, self.spec.observation_shape)
         head = self.spec.action_head
-        actions = head.in_environment(greedily(self._policy(), head)(np.atleast_2d(rows)))
+        generator = None if deterministic else self._prediction_generator
+        actions = head.in_environment(choosing(self._policy(), head, generator)(np.atleast_2d(rows)))
         return actions.reshape((*rows.shape[:-1], *head.shape))
 
     def evaluate(self) -> EvaluationResult:
@@ -491,25 +530,67 @@ class PPO:
     def _progress(self) -> Progress:
         return Progress(self._env_steps, self._recent_lengths)
 
-    def train(self, callbacks: Sequence[Callback] = ()) -> None:
+    def train(
+        self, callbacks: Callbacks = (), *, progress: bool = False, run: str | PathLike[str] | None = None
+    ) -> None:
         """Train until the environment is solved, for as many epochs as are left, or until ``stop_training`` is set.
 
-        A training that was stopped goes on when this is called again.
+        Call it again to continue a training that was stopped. With a run directory, everything is as with
+        ``fastppo train --out``: figures, checkpoints and the best policy are written as the training proceeds, and
+        networks, learning curve and evaluation at its end. The commands of ``fastppo`` take the directory afterwards,
+        and :func:`fastppo.load` returns the agent. Ctrl-C ends such a training after the current epoch, saves it, and
+        then raises KeyboardInterrupt.
 
         Args:
-            callbacks: Each is told of the beginning, of every epoch and, unless an exception comes first, of the end.
+            callbacks: Objects of :class:`agent.Callback`, or functions that are called with the agent and the figures
+                after every epoch; a list of them, or one.
+            progress: Whether to show what ``fastppo train`` shows.
+            run: Directory to keep the run in: new or empty, or that of this agent's training so far. None keeps
+                nothing.
+
+        Raises:
+            TypeError: If a callback is neither.
+            ValueError: If the run directory holds another training.
+            FileExistsError: If it holds something else.
+            BlockingIOError: If another process is working in it.
+            OSError: If it cannot be written.
         """
+        watching = as_callbacks(callbacks)
+        if progress or run is not None:
+            from .recording import train_from_python
+
+            train_from_python(self, watching, run, progress)
+            return
         try:
-            for callback in callbacks:
+            for callback in watching:
                 callback.on_train_begin(self)
             while self._epoch < self.config.epochs and not self.stop_training and not self.is_solved:
                 metrics = self.train_epoch()
-                for callback in callbacks:
+                for callback in watching:
                     callback.on_epoch_end(self, metrics)
-            for callback in callbacks:
+            for callback in watching:
                 callback.on_train_end(self)
         finally:
             self.stop_training = False
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a run directory with the agent as it is, which :func:`fastppo.load` and the commands take.
+
+        It holds the configuration, the figures of every epoch, a checkpoint and both networks.
+
+        Args:
+            path: The directory: new or empty, unless ``overwrite``.
+            overwrite: Whether the files of a run that is there are replaced; others stay.
+
+        Raises:
+            FileExistsError: If the directory is not empty, and not a run that may be replaced.
+            BlockingIOError: If another process is working in it.
+            ValueError: If the figures of some epochs are not known, as after :meth:`set_state`.
+            OSError: If it cannot be written.
+        """
+        from .recording import save
+
+        save(self, path, overwrite)
 
     def train_epoch(self) -> EpochMetrics:
         """Collect one rollout and update both networks from it.
@@ -521,7 +602,13 @@ class PPO:
             DivergenceError: If a loss, an action or a statistic is infinite or not a number, or actions vary out of all
                 proportion. The agent is of no further use then.
             InvalidTransitionError: If an observation or a reward is.
+            RuntimeError: If as many epochs as the configuration has have been trained.
         """
+        if self._epoch >= self.config.epochs:
+            raise RuntimeError(
+                f"all {self.config.epochs} epochs of the configuration have been trained; for more, set "
+                "ppo.config = ppo.config.replace(epochs=...)."
+            )
         start = time.perf_counter()
         self.is_between_epochs = False
         self._update.remaining = 1.0 - self._epoch / self.config.epochs
@@ -547,7 +634,7 @@ class PPO:
         self._epoch += 1
         self._elapsed += duration
         self.is_between_epochs = True
-        return EpochMetrics(
+        metrics = EpochMetrics(
             epoch=self._epoch,
             env_steps=self._env_steps,
             mean_return=_mean(returns),
@@ -557,6 +644,8 @@ class PPO:
             steps_per_second=env_steps / duration,
             elapsed_s=self._elapsed,
         )
+        self._history.append(metrics)
+        return metrics
 
     def collect(self) -> Rollout:
         """Play one rollout with the current policy, from where the environments are.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 # Of NumPy's kinds: bools, integers and floats, but not times.
@@ -76,3 +78,17 @@ def checked_number(
     if maximum is not None and number > maximum:
         raise ValueError(f"{name} must be at most {maximum:g}, got {number}.")
     return float(number)
+
+
+def unknown_name(kind: str, name: object, names: Iterable[str]) -> str:
+    """Return the sentence about a name that does not exist, with the nearest ones that do.
+
+    Args:
+        kind: What it is the name of, such as ``setting``.
+        name: The name.
+        names: Those that exist.
+    """
+    known = list(names)
+    if nearest := difflib.get_close_matches(str(name), known, n=3):
+        return f"unknown {kind} {name!r}. Did you mean {' or '.join(map(repr, nearest))}?"
+    return f"unknown {kind} {name!r}; there are {', '.join(known)}."

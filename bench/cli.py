@@ -14,15 +14,45 @@ import click
 import cloup
 
 from agent.commands.directories import INTERRUPTED
-from agent.commands.output import checked_output, write_output
+from agent.commands.output import checked_output, overwrite_option, write_output
 
 if TYPE_CHECKING:
     from bench.results import Measurement
     from bench.tasks import Session, Task
 
-FAMILIES = ("env", "rollout", "update", "train", "solve", "startup")
-# What takes long, and is not part of all.
-ON_REQUEST = ("gymnasium", "scaling")
+_OF_ALL = {
+    "env": "environment steps with random actions",
+    "rollout": "the policy in the loop",
+    "update": "one update of preset keras",
+    "train": "training: steps per second",
+    "solve": "training until CartPole-v1 is solved, over seeds: time and steps",
+    "startup": "the whole command: its first run and later ones, its memory",
+}
+# What takes long.
+_ON_REQUEST = {
+    "gymnasium": "training in Acrobot-v1 and LunarLander-v3",
+    "scaling": "cost against batch size and threads",
+}
+FAMILIES = tuple(_OF_ALL)
+ON_REQUEST = tuple(_ON_REQUEST)
+
+
+def _list_of(families: dict[str, str]) -> str:
+    """Return families and what they are, one in a line that help texts do not wrap."""
+    return "\b\n" + "\n".join(f"{name:<10} {what}" for name, what in families.items())
+
+
+_HELP = f"""Measure fastppo against its peers, side by side.
+
+{_list_of(_OF_ALL)}
+
+Two families take long and are not part of 'all':
+
+{_list_of(_ON_REQUEST)}
+
+Results are first compared with those of Gymnasium and Keras; a wrong one is not timed. Peers that are not installed are
+listed as such: pip install 'fastppo[bench-peers]'.
+"""
 # Of a benchmark of everything, so that it ends within three minutes.
 _BUDGET_OF_ALL_S = 155.0
 # How the families share it.
@@ -34,8 +64,8 @@ def run_family(family: str) -> None:
     bench.main(args=[family, *sys.argv[1:]], prog_name=f"python -m bench.{family}")
 
 
-@cloup.command(show_constraints=False)
-@cloup.argument("family", type=click.Choice([*FAMILIES, *ON_REQUEST, "all"]), default="all")
+@cloup.command(show_constraints=False, help=_HELP)
+@cloup.argument("family", type=click.Choice([*FAMILIES, *ON_REQUEST, "all"]), default="all", metavar="[FAMILY]")
 @cloup.option(
     "--envs",
     type=click.IntRange(min=1),
@@ -57,8 +87,8 @@ def run_family(family: str) -> None:
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     show_default=f"{_BUDGET_OF_ALL_S:.0f} for all, none for a family",
-    help="What has not begun by then is left out. What has begun takes what it needs at least: start-up, compilation "
-    "and 3 rounds.",
+    help="Skip measurements that have not started within this time. Those that have take at least start-up, "
+    "compilation and 3 rounds.",
 )
 @cloup.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures as JSON.")
 @cloup.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the tables as Markdown.")
@@ -68,6 +98,7 @@ def run_family(family: str) -> None:
     metavar="FILE",
     help="Measure 'scaling' too, and draw it: .png, .svg or .pdf.",
 )
+@overwrite_option
 def bench(
     family: str,
     envs: tuple[int, ...],
@@ -77,29 +108,16 @@ def bench(
     json_path: Path | None,
     markdown: Path | None,
     plot: Path | None,
+    overwrite: bool,
 ) -> None:
-    r"""Measure fastppo against its peers, side by side.
-
-    \b
-    env        environment steps with random actions
-    rollout    the policy in the loop
-    update     one update of preset keras
-    train      training: steps per second
-    solve      training time and steps until CartPole-v1 is solved, over seeds
-    startup    the whole command from the shell, its first run and later ones, and its memory
-    gymnasium  training in Acrobot-v1 and LunarLander-v3; not part of all
-    scaling    cost against the size of the batch, up to a million, and against threads; not part of all
-
-    What is measured is first compared with Gymnasium and Keras; a wrong result is not timed. Peers that need packages
-    which are not installed are named: pip install 'fastppo[bench-peers]'.
-    """
+    """Measure, report, and write the files asked for."""
     for path, option, suffixes in (
         (json_path, "--json", (".json",)),
         (markdown, "--markdown", (".md",)),
         (plot, "--plot", (".png", ".svg", ".pdf")),
     ):
         if path is not None:
-            checked_output(path, suffixes, option)
+            checked_output(path, suffixes, option, overwrite=overwrite)
     if time_budget is None:
         time_budget = _BUDGET_OF_ALL_S if family == "all" else math.inf
     families = FAMILIES if family == "all" else (family,)
@@ -110,7 +128,7 @@ def bench(
         _measure(families, envs, repeats, seeds, time_budget, measurements)
     finally:
         # Whatever ended the benchmark: what was measured is not lost.
-        _report(measurements, json_path, markdown, plot)
+        _report(measurements, json_path, markdown, plot, overwrite)
 
 
 def _measure(
@@ -150,7 +168,9 @@ def _tasks(family: str, session: Session) -> list[Task]:
     return [dataclasses.replace(task, weight=scale * task.weight) for task in tasks]
 
 
-def _report(measurements: list[Measurement], json_path: Path | None, markdown: Path | None, plot: Path | None) -> None:
+def _report(
+    measurements: list[Measurement], json_path: Path | None, markdown: Path | None, plot: Path | None, overwrite: bool
+) -> None:
     """Print what was measured, and write the files asked for."""
     from bench.machine import describe
     from bench.report import as_markdown, print_report
@@ -160,10 +180,14 @@ def _report(measurements: list[Measurement], json_path: Path | None, markdown: P
     print_report(measurements, machine)
     if json_path is not None:
         content = json.dumps(as_json(measurements, machine), indent=2, allow_nan=False) + "\n"
-        write_output(json_path, lambda path: path.write_text(content, encoding="utf-8"))
+        _write_text(json_path, content, overwrite)
     if markdown is not None:
-        write_output(markdown, lambda path: path.write_text(as_markdown(measurements, machine), encoding="utf-8"))
+        _write_text(markdown, as_markdown(measurements, machine), overwrite)
     if plot is not None:
         from bench.plot import plot_scaling
 
-        write_output(plot, lambda path: plot_scaling(measurements, path))
+        write_output(plot, lambda path: plot_scaling(measurements, path), overwrite=overwrite)
+
+
+def _write_text(path: Path, text: str, overwrite: bool) -> None:
+    write_output(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), overwrite=overwrite)

@@ -76,7 +76,10 @@ def test_what_cannot_be_exported_is_one_sentence_and_exit_code_2(copied_run, tmp
         ((copied_run,), "Missing option '--format'"),
         ((copied_run, "--format", "torch"), "'torch' is not one of 'keras', 'saved_model', 'onnx'."),
         ((tmp_path, "--format", "keras"), "holds no trained actor."),
-        ((copied_run, "--format", "onnx", "--out", tmp_path / "there.onnx"), "exists already."),
+        (
+            (copied_run, "--format", "onnx", "--out", tmp_path / "there.onnx"),
+            "exists already; --overwrite replaces it.",
+        ),
         ((copied_run, "--format", "onnx", "--out", tmp_path / "x.txt"), "must end in .onnx."),
         ((copied_run, "--format", "keras", "--out", tmp_path / "no" / "x.keras"), "is not a directory."),
         ((copied_run, "--format", "saved_model", "--out", "x" * 300), "cannot be written: File name too long."),

@@ -117,7 +117,7 @@ def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path)
     for arguments, message in (
         (("--out", out), "Missing argument 'RUN...'."),
         ((tmp_path / "no", "--out", out), "does not exist."),
-        ((trained, "--out", tmp_path / "there.png"), "exists already."),
+        ((trained, "--out", tmp_path / "there.png"), "exists already; --overwrite replaces it."),
         ((trained, "--out", tmp_path / "a.gif"), "must end in .png or .svg or .pdf."),
         ((trained, "--x", "epochs", "--out", out), "'epochs' is not one of 'steps', 'seconds'."),
         ((tmp_path / "empty", "--out", out), "metrics.csv' cannot be read: No such file or directory."),

@@ -16,8 +16,8 @@ from runs import LEANING, TO_THE_LEFT, TO_THE_RIGHT, invoke, let_act_by, message
 from agent import PPO
 from agent.environments.making import EnvironmentSource
 from agent.learning.networks import build_actor
+from agent.replay import actors_after
 from agent.runs.directory import RunDirectory
-from agent.runs.replay import actors_after
 from agent.views import animations, window
 from agent.views.animations import side_by_side
 
@@ -74,7 +74,7 @@ def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, m
     actors = {epoch: build_actor(4, 2, (4, 4), seed=0) for epoch in (0, 2, 4)}
     for actor, weights in zip(actors.values(), (TO_THE_LEFT, LEANING, TO_THE_RIGHT), strict=True):
         let_act_by(actor, weights)
-    monkeypatch.setattr("agent.runs.replay.actors_after", lambda *_: actors)
+    monkeypatch.setattr("agent.replay.actors_after", lambda *_: actors)
     result = invoke("render", copied_run, *epochs)
     assert result.exit_code == 0, result.output
     frames = frames_of(copied_run / "epochs_0_2_4.gif")
@@ -141,7 +141,7 @@ def test_what_cannot_be_rendered_is_one_sentence_and_exit_code_2(copied_run, tmp
     (copied_run / "actor.gif").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     for arguments, message in (
-        ((copied_run,), "exists already."),
+        ((copied_run,), "exists already; --overwrite replaces it."),
         ((copied_run, "--epoch", "5"), "5 is beyond the last epoch, 4."),
         ((copied_run, "--epoch", "x"), "'x' is not a list of whole numbers such as 0,8,20."),
         ((copied_run, "3"), "Got unexpected extra argument (3)"),

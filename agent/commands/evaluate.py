@@ -12,7 +12,7 @@ import cloup
 from ..errors import DivergenceError, EnvironmentUseError, InvalidTransitionError
 from .environment import environment_options
 from .model import loaded_actor, model_argument, policy_options
-from .options import MOST_ENVIRONMENTS
+from .options import MOST_ENVIRONMENTS, Count
 
 if TYPE_CHECKING:
     from ..rollouts.evaluation import Environment
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 @cloup.command("eval")
 @model_argument
-@cloup.option(
-    "--episodes", type=click.IntRange(1, MOST_ENVIRONMENTS), default=100, metavar="N", help="Number of episodes."
-)
+@cloup.option("--episodes", type=Count(1, MOST_ENVIRONMENTS), default=100, metavar="N", help="Number of episodes.")
 @policy_options
 @environment_options
 @cloup.option(

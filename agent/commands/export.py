@@ -10,7 +10,7 @@ import cloup
 
 from .environment import environment_options
 from .model import loaded_actor, model_argument, path_of_actor
-from .output import checked_output, write_output
+from .output import checked_output, overwrite_option, write_output
 
 if TYPE_CHECKING:
     from ..runs.exporting import Format
@@ -34,9 +34,15 @@ _SUFFIXES = {"keras": ".keras", "saved_model": "", "onnx": ".onnx"}
     show_default="exported_actor... beside the actor",
     help="File, or for a SavedModel directory, to write.",
 )
+@overwrite_option
 @environment_options
 def export(
-    path: Path, file_format: Format, out: Path | None, env_id: str | None, env_kwargs: dict[str, Any] | None
+    path: Path,
+    file_format: Format,
+    out: Path | None,
+    overwrite: bool,
+    env_id: str | None,
+    env_kwargs: dict[str, Any] | None,
 ) -> None:
     """Write a trained actor in the format of another library.
 
@@ -46,7 +52,7 @@ def export(
     """
     suffix = _SUFFIXES[file_format]
     out = out or path_of_actor(path).with_name(f"exported_actor{suffix or '_saved_model'}")
-    checked_output(out, (suffix,) if suffix else ())
+    checked_output(out, (suffix,) if suffix else (), overwrite=overwrite)
     trained = loaded_actor(path, env_id, env_kwargs)
     from ..runs.exporting import ExportError, export_actor, missing_packages
 
@@ -54,7 +60,9 @@ def export(
     if missing:
         raise click.UsageError(f"this format needs {' and '.join(missing)}: pip install 'fastppo[onnx]'.")
     try:
-        difference = write_output(out, lambda path: export_actor(trained.model, trained.spec, path, file_format))
+        difference = write_output(
+            out, lambda path: export_actor(trained.model, trained.spec, path, file_format), overwrite=overwrite
+        )
     except ExportError as error:
         raise click.ClickException(f"{error} Nothing was kept.") from None
     click.echo(f"Saved in {out}; on 1,000 observations its outputs differ from the actor's by {difference:.1e}")

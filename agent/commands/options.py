@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -19,6 +21,20 @@ NONE = "none"
 """What a user writes for a field that may be None. An option that is not given is None."""
 MOST_ENVIRONMENTS = 10**12
 """Beyond any memory; numbers that are larger still are no sizes of arrays."""
+
+
+class Count(click.IntRange):
+    """A whole number within a range, which may be written as ``1e5`` or ``100_000``, too."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return the number."""
+        if isinstance(value, str):
+            with suppress(ArithmeticError):
+                number = Decimal(value)
+                # Not what has more digits than anybody means.
+                if number.is_finite() and abs(number) < 10**30 and number == number.to_integral_value():
+                    value = int(number)
+        return super().convert(value, parameter, context)
 
 
 def integers_of_list(text: str, example: str = "64,64") -> tuple[int, ...]:
@@ -61,7 +77,7 @@ def _shown(value: Any) -> str:
 
 
 def _integer(flag: str, field: str, help_text: str, maximum: int | None = None) -> Any:
-    return _setting(flag, field, help_text, type=click.IntRange(1, maximum), metavar="N")
+    return _setting(flag, field, help_text, type=Count(1, maximum), metavar="N")
 
 
 def _number(flag: str, field: str, help_text: str) -> Any:
@@ -115,9 +131,18 @@ def or_none(parse: Parser, expected: str) -> Callable[[click.Context, click.Para
     return convert
 
 
+def _sizes_of_list(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list such as ``64,64``, or ``64x64`` as sweeps have it.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    return integers_of_list(text.replace("x", ","))
+
+
 def _sizes(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     try:
-        return None if value is None else integers_of_list(value)
+        return None if value is None else _sizes_of_list(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
 
@@ -127,7 +152,7 @@ BUDGET: Decorator = cloup.option_group(
     _integer("--epochs", "epochs", "Most rounds of collecting a rollout and updating from it."),
     cloup.option(
         "--total-steps",
-        type=click.IntRange(min=1),
+        type=Count(min=1),
         metavar="N",
         help="Most environment steps, rounded up to whole epochs; instead of --epochs.",
     ),
@@ -202,7 +227,7 @@ NETWORKS: Decorator = cloup.option_group(
         "critic_hidden_sizes",
         "Those of the critic; none: the actor's.",
         metavar="N,N,...|none",
-        callback=or_none(integers_of_list, "a list of whole numbers"),
+        callback=or_none(_sizes_of_list, "a list of whole numbers"),
     ),
     _choice("--activation", "activation", "Of the hidden layers."),
     _choice("--initializer", "initializer", "How kernels are initialized."),
@@ -265,6 +290,7 @@ OPTIMIZATION: Decorator = cloup.option_group(
     "Optimization",
     cloup.option(
         "--learning-rate",
+        "--lr",
         type=float,
         metavar="X",
         help="Adam's learning rate for both networks, in the place of the following two.",

@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
+import cloup
 
 from ..runs.files import write_atomically
 
 _Result = TypeVar("_Result")
+# What a directory with TensorFlow's SavedModel holds.
+_SAVED_MODEL = "saved_model.pb"
 
 
-def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--out") -> None:
-    """Check that a new file can be made there.
+def overwrite_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--overwrite``."""
+    return cloup.option("--overwrite", is_flag=True, help="Replace a file that exists.")(command)
+
+
+def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--out", *, overwrite: bool = False) -> None:
+    """Check that a file can be made there.
 
     Args:
         path: What the option says, or stands for.
         suffixes: How it may end; empty for anything.
         option: Its name.
+        overwrite: Whether a file that is there may be replaced, or a directory with a SavedModel.
 
     Raises:
         click.BadParameter: If it exists, ends otherwise, or cannot be made.
@@ -31,20 +40,23 @@ def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--ou
         exists, has_directory = path.exists(), path.parent.is_dir()
     except OSError as error:
         raise _bad(option, f"'{path}' cannot be written: {error.strerror}.") from None
-    if exists:
-        raise _bad(option, f"'{path}' exists already.")
+    if exists and not overwrite:
+        raise _bad(option, f"'{path}' exists already; --overwrite replaces it.")
+    if path.is_dir() and not (path / _SAVED_MODEL).is_file():
+        raise _bad(option, f"'{path}' is a directory.")
     if not has_directory:
         raise _bad(option, f"'{path.parent}' is not a directory.")
     if not os.access(path.parent, os.W_OK):
         raise _bad(option, f"nothing can be written into '{path.parent}'.")
 
 
-def write_output(path: Path, write: Callable[[Path], _Result]) -> _Result:
-    """Let ``write`` make the file, or leave nothing.
+def write_output(path: Path, write: Callable[[Path], _Result], *, overwrite: bool = False) -> _Result:
+    """Let ``write`` make the file, or leave what is there.
 
     Args:
-        path: Where it goes; nothing may be there.
+        path: Where it goes; nothing may be there unless ``overwrite``.
         write: Is given a temporary path beside it, which has the same suffix.
+        overwrite: Whether what is there is replaced.
 
     Returns:
         What ``write`` returned.
@@ -53,7 +65,7 @@ def write_output(path: Path, write: Callable[[Path], _Result]) -> _Result:
         click.ClickException: If it cannot be written.
     """
     try:
-        return write_atomically(path, write, is_new=True)
+        return write_atomically(path, write, is_new=not overwrite)
     except OSError as error:
         raise click.ClickException(unwritable(error)) from None
 

@@ -9,7 +9,7 @@ import click
 import cloup
 
 from ..runs.directory import RunDirectory
-from .output import checked_output, write_output
+from .output import checked_output, overwrite_option, write_output
 
 if TYPE_CHECKING:
     from ..views.plots import XAxis
@@ -28,6 +28,7 @@ _SUFFIXES = (".png", ".svg", ".pdf")
     metavar="FILE",
     help="Image to write: .png, .svg or .pdf.",
 )
+@overwrite_option
 @cloup.option(
     "--x",
     "x_axis",
@@ -35,13 +36,13 @@ _SUFFIXES = (".png", ".svg", ".pdf")
     default="steps",
     help="Draw over environment steps or over seconds of training.",
 )
-def plot(paths: tuple[Path, ...], out: Path, x_axis: XAxis) -> None:
+def plot(paths: tuple[Path, ...], out: Path, overwrite: bool, x_axis: XAxis) -> None:
     """Draw the learning curves of one or many runs.
 
     Runs that differ in nothing but the seed share a line: their mean, in a band of one standard deviation. A run that
     ended before others of its setting counts with its last value from there on.
     """
-    checked_output(out, _SUFFIXES)
+    checked_output(out, _SUFFIXES, overwrite=overwrite)
     from ..views.plots import has_returns, plot_learning_curves
 
     runs = [RunDirectory(path) for path in dict.fromkeys(paths)]
@@ -55,5 +56,5 @@ def plot(paths: tuple[Path, ...], out: Path, x_axis: XAxis) -> None:
         raise click.BadParameter(message, param_hint="'RUN...'") from None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'RUN...'") from None
-    write_output(out, lambda path: plot_learning_curves(runs, path, x_axis))
+    write_output(out, lambda path: plot_learning_curves(runs, path, x_axis), overwrite=overwrite)
     click.echo(f"Saved in {out}")

@@ -13,7 +13,7 @@ from ..runs.directory import Resumption, RunDirectory
 from .environment import check_drawing, described, environment_options, sentence_of
 from .model import environment_of, loaded_actor, model_argument, path_of_actor, policy_options
 from .options import integers_of_list
-from .output import checked_output, write_output
+from .output import checked_output, overwrite_option, write_output
 
 if TYPE_CHECKING:
     from ..config import PPOConfig
@@ -51,6 +51,7 @@ def _epochs(context: click.Context, parameter: click.Parameter, texts: tuple[str
     show_default="in the run directory",
     help="Animation to write: .gif or .mp4.",
 )
+@overwrite_option
 @policy_options
 @environment_options
 def render(
@@ -58,6 +59,7 @@ def render(
     epochs: list[int],
     more_epochs: list[int],
     out: Path | None,
+    overwrite: bool,
     seed: int,
     greedy: bool,
     env_id: str | None,
@@ -80,13 +82,13 @@ def render(
         raise click.UsageError(f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'.")
     if epochs:
         recorded = _recorded(path, max(epochs))
-        checked_output(out, SUFFIXES)
+        checked_output(out, SUFFIXES, overwrite=overwrite)
         source = environment_of(path, env_id, env_kwargs)
         spec = described(source)
         check_drawing(spec)
         actors = _earlier_actors(recorded, epochs)
     else:
-        checked_output(out, SUFFIXES)
+        checked_output(out, SUFFIXES, overwrite=overwrite)
         trained = loaded_actor(path, env_id, env_kwargs)
         source, spec, actors = trained.source, trained.spec, [trained.model]
     check_drawing(spec)
@@ -94,7 +96,7 @@ def render(
 
     captions = [f"after epoch {epoch}" if epoch else "before training" for epoch in epochs]
     try:
-        write_output(out, lambda path: _draw(path, source, spec, actors, captions, seed, greedy))
+        write_output(out, lambda path: _draw(path, source, spec, actors, captions, seed, greedy), overwrite=overwrite)
     except UnknownEnvironmentError as error:
         raise click.ClickException(sentence_of(source, error)) from None
     except DivergenceError as error:
@@ -115,11 +117,15 @@ def _recorded(path: Path, last: int) -> _Recorded:
     run = RunDirectory(path)
     try:
         recorded = _Recorded(run.read_config(), run.read_metrics(), run.read_resumptions())
+        names = run.read_handed_over()
     except OSError as error:
         message = f"--epoch needs a run directory: {error.filename} cannot be read: {error.strerror}."
         raise click.UsageError(message) from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if names:
+        message = f"'{path}' was trained by a program with its own {' and '.join(names)}: it cannot be trained again."
+        raise click.BadParameter(message, param_hint="'--epoch'")
     if last > len(recorded.metrics):
         raise click.BadParameter(f"{last} is beyond the last epoch, {len(recorded.metrics)}.", param_hint="'--epoch'")
     return recorded
@@ -135,7 +141,7 @@ def _earlier_actors(recorded: _Recorded, epochs: list[int]) -> list[keras.Model]
         task = progress.add_task("training again", total=max(epochs))
         with standard_error_held_back():
             from ..process.backend import hide_gpus
-            from ..runs.replay import actors_after
+            from ..replay import actors_after
         if recorded.config.device == "cpu":
             hide_gpus()
         try:

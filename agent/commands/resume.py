@@ -58,12 +58,27 @@ def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
         run.read_best_mean()
         run.read_resumptions()
         run.read_spaces()
+        _check_named(run)
         _check_consistency(run, state)
     except OSError as error:
         raise _bad(f"'{path}' is not a run directory: {error.filename} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise _bad(str(error)) from None
     return run, config, state
+
+
+def _check_named(run: RunDirectory) -> None:
+    """Check that the configuration says everything that is needed to train on.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If a program handed something to the agent.
+    """
+    if names := run.read_handed_over():
+        raise ValueError(
+            f"'{run.path}' was trained by a program with its own {' and '.join(names)}: resume it there, with "
+            "fastppo.load(...) and train(run=...)."
+        )
 
 
 def _check_consistency(run: RunDirectory, state: State | None) -> None:

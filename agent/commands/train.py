@@ -7,10 +7,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import cloup
@@ -24,20 +23,18 @@ from ..errors import (
     is_of_the_environment,
 )
 from ..presets import PRESETS, adapted_preset
-from ..process.interrupts import ignore_interrupts, interrupt_not_lost, interrupt_stops
+from ..process.interrupts import interrupt_not_lost
 from ..process.surroundings import is_command, show_warning
-from ..runs.best import BestPolicy
-from ..runs.directory import Checkpoints, Resumption, RunDirectory
+from ..runs.directory import RunDirectory
+from ..runs.outputs import EVERY, Outputs
 from .directories import INTERRUPTED, lock_until_the_end
 from .environment import ENV_ID_HINT, check_drawing, described
-from .options import NONE, changes_of, configuration_options, integers_of_list, or_none
+from .options import NONE, Count, changes_of, configuration_options, integers_of_list, or_none
 from .output import created_directory, unwritable
 
 if TYPE_CHECKING:
-    from ..callbacks import Callback
     from ..environments.spec import EnvironmentSpec
     from ..ppo import PPO
-    from ..rollouts.evaluation import EvaluationResult
     from ..rollouts.warm_up import RolloutCompilation
     from ..state import State
     from ..views.display import Display
@@ -85,17 +82,17 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
     ),
     cloup.option(
         "--checkpoint-every",
-        type=click.IntRange(min=1),
+        type=Count(min=1),
         metavar="N",
-        default=50_000,
+        default=EVERY,
         help="Write a checkpoint every N environment steps, at the end of an epoch. The end of the training, and "
         "Ctrl-C, write one always.",
     ),
     cloup.option(
         "--eval-every",
-        type=click.IntRange(min=1),
+        type=Count(min=1),
         metavar="N",
-        default=50_000,
+        default=EVERY,
         help="Validate the policy every N environment steps, at the end of an epoch, and keep the best as "
         "best_actor.keras. Beside CartPole, validations take at most 5% of the training's steps, and wait for that.",
     ),
@@ -166,12 +163,12 @@ def train(
     if run is None:
         run = created_directory(out, _default_name(config), _new_run)
         lock_until_the_end(run)
-    outputs = _Outputs(quiet, as_json, recorded_epochs, checkpoint_every, eval_every, tensorboard)
+    outputs = Outputs(checkpoint_every, eval_every, recorded_epochs, tensorboard)
     completed = False
     with _told(run):
         if resume is None:
             run.write_config(config, spec.spaces)
-        completed = _train(config, run, state, outputs, is_resumed=resume is not None)
+        completed = _train(config, run, state, _Shown(quiet, as_json), outputs, is_resumed=resume is not None)
     if not completed:
         outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
         click.echo(f"Interrupted; {outcome}.", err=True)
@@ -281,16 +278,11 @@ def _kept(run: RunDirectory) -> str:
     return "The last checkpoint is from before." if run.checkpoint_path.exists() else "Nothing was kept."
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """What is shown and kept of a training."""
+class _Shown(NamedTuple):
+    """What is shown of a training."""
 
     quiet: bool
     as_json: bool
-    gif_epochs: tuple[int, ...]
-    checkpoint_every: int
-    eval_every: int
-    tensorboard: bool
 
 
 def _changes(total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]) -> dict[str, Any]:
@@ -364,101 +356,38 @@ def _new_run(path: Path) -> RunDirectory:
     return run
 
 
-def _train(config: PPOConfig, run: RunDirectory, state: State | None, outputs: _Outputs, *, is_resumed: bool) -> bool:
+def _train(
+    config: PPOConfig, run: RunDirectory, state: State | None, shown: _Shown, outputs: Outputs, *, is_resumed: bool
+) -> bool:
     """Train, save and evaluate; return False where Ctrl-C ended the training early."""
     with interrupt_not_lost():
         from ..views.display import new_display
 
     past_returns = [metrics.mean_return for metrics in run.read_metrics()]
     with ExitStack() as stack:
-        display = stack.enter_context(
-            new_display(config, quiet=outputs.quiet, as_json=outputs.as_json, past_returns=past_returns)
-        )
+        display = stack.enter_context(new_display(config, **shown._asdict(), past_returns=past_returns))
         ppo, drawing = _prepared(config, display, stack)
+        from ..recording import train_recorded
+
         if is_resumed:
             _restore(ppo, run, state)
             if ppo.epoch and not ppo.is_exact:
                 display.message("The environments begin new episodes: their state could not be kept.")
-        best = BestPolicy(run, outputs.eval_every)
-        # The display comes last: where nobody reads it any more, the epoch is recorded all the same.
-        callbacks = [*_callbacks(config, run, best, outputs), display]
-        with interrupt_stops(ppo):
-            try:
-                ppo.train(callbacks)
-            finally:
-                # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
-                ignore_interrupts()
-                # A second Ctrl-C in the middle of an epoch leaves no state to go on from: the last checkpoint stays.
-                if ppo.is_between_epochs and run.last_epoch == ppo.epoch > 0:
-                    # The checkpoint first: from it alone, what is missing can be made again.
-                    run.write_checkpoint(ppo.get_state())
-                    run.save_models(ppo)
-        drawing.begin(run)
-        is_completed = ppo.epoch >= config.epochs or ppo.is_solved
-        evaluation = _evaluation_of(ppo) if is_completed else None
-        # Before the evaluation is kept: a run without its curve is not complete, and can be resumed.
-        drawing.finish(run)
-        if evaluation is None:
-            return False
-        display.message(_kept_evaluation(evaluation, ppo, run, best))
-        display.message(f"Saved in {run.path}")
-        return True
+        return train_recorded(ppo, run, display, drawing, outputs).is_complete
 
 
 def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
     """Put the agent and its run where the last checkpoint was, after everything has been checked."""
+    from ..recording import reopen
+
     try:
         if state is not None:
             ppo.set_state(state)
+            ppo.set_history(run.read_metrics()[: ppo.epoch])
     except ValueError as error:
         message = f"'{run.checkpoint_path}' does not belong to this configuration: {error}"
         raise click.ClickException(message) from None
-    run.reopen(ppo.epoch)
-    if run.tensorboard_path.is_dir():
-        from ..views.tensorboard import cut_events
-
-        cut_events(run.tensorboard_path, ppo.env_steps)
-    resumptions = [entry for entry in run.read_resumptions() if entry.after_epoch <= ppo.epoch]
-    # Where a run was resumed twice at the same place, its epochs until then are those of the first time.
-    if ppo.epoch and ppo.epoch not in {entry.after_epoch for entry in resumptions}:
-        resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
-    run.write_config(ppo.config, ppo.spec.spaces, resumptions)
-
-
-def _callbacks(config: PPOConfig, run: RunDirectory, best: BestPolicy, outputs: _Outputs) -> list[Callback]:
-    """Return what watches the training, in the order in which it is told."""
-    from ..environments.making import source_of
-    from ..views.rendering import GifRecorder
-
-    callbacks: list[Callback] = [
-        run,
-        GifRecorder(run, source_of(config), outputs.gif_epochs),
-        best,
-        Checkpoints(run, outputs.checkpoint_every),
-    ]
-    if outputs.tensorboard:
-        from ..views.tensorboard import TensorBoardWriter
-
-        callbacks.append(TensorBoardWriter(run.tensorboard_path))
-    return callbacks
-
-
-def _evaluation_of(ppo: PPO) -> EvaluationResult:
-    """Evaluate the trained policy: on CartPole, which the kernel has played so far, in Gymnasium's own environment."""
-    from ..rollouts.evaluation import evaluate
-
-    if not ppo.is_exact:
-        return ppo.evaluate()
-    return evaluate(ppo.actor, seed=ppo.evaluation_seed, env_id=str(ppo.config.env_id))
-
-
-def _kept_evaluation(evaluation: EvaluationResult, ppo: PPO, run: RunDirectory, best: BestPolicy) -> str:
-    """Write an evaluation, and return it as a sentence."""
-    from ..views.console import format_evaluation
-
-    best.complete(ppo, evaluation)
-    run.write_evaluation(evaluation.as_dict())
-    return format_evaluation(evaluation, ppo.spec.name)
+    reopen(run, ppo)
 
 
 def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PPO, CurveDrawing]:

@@ -37,18 +37,29 @@ def interrupt_not_lost() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+class Interrupt:
+    """Whether Ctrl-C has come.
+
+    Attributes:
+        has_come: Whether it has.
+    """
+
+    has_come = False
+
+
 @contextmanager
-def interrupt_stops(ppo: PPO) -> Iterator[None]:
-    """Let Ctrl-C end the training after the current epoch, and a second Ctrl-C at once."""
+def interrupt_stops(ppo: PPO) -> Iterator[Interrupt]:
+    """Let Ctrl-C end the training after the current epoch, and a second Ctrl-C at once; yield whether it has come."""
+    interrupt = Interrupt()
 
     def stop(*_: object) -> None:
-        if ppo.stop_training:
+        if interrupt.has_come:
             raise KeyboardInterrupt
-        ppo.stop_training = True
+        interrupt.has_come = ppo.stop_training = True
 
     previous = _install(stop)
     try:
-        yield
+        yield interrupt
     finally:
         _set(previous)
 

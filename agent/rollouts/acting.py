@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastcartpole.random_streams import Streams
+from fastcartpole.random_streams import Streams, seed_streams
 
 from ..environments.heads import ActionHead, CategoricalHead
 from ..kernels.acting import PolicySnapshot, act, act_in_box, act_with_noise, draw_noise
@@ -56,14 +56,26 @@ def acting(policy: PolicySnapshot, head: ActionHead, noise_interval: int | None 
     return _HeldNoise(policy.weights, policy.log_std, noise_interval)
 
 
-def greedily(policy: PolicySnapshot, head: ActionHead) -> Callable[[Row], npt.NDArray[Any]]:
-    """Return a function from observations, shape (N, D), float32, to the most probable actions, shape (N, K)."""
+def choosing(
+    policy: PolicySnapshot, head: ActionHead, generator: np.random.Generator | None = None
+) -> Callable[[Row], npt.NDArray[Any]]:
+    """Return a function from observations, shape (N, D), float32, to actions, shape (N, K).
+
+    Args:
+        policy: The policy.
+        head: What its outputs mean.
+        generator: Source of the random numbers that actions are drawn with; None takes the most probable.
+    """
     act = acting(policy, head)
-    unused = np.zeros((4, 0), dtype=np.uint64)
 
     def actions_for(observations: Row) -> npt.NDArray[Any]:
-        actions: npt.NDArray[Any] = np.empty((len(observations), head.num_entries), dtype=head.acting_dtype)
-        act(observations, unused, True, actions, np.empty(len(observations), dtype=np.float32))
+        number = len(observations)
+        actions: npt.NDArray[Any] = np.empty((number, head.num_entries), dtype=head.acting_dtype)
+        streams = np.zeros((4, 0), dtype=np.uint64)
+        if generator is not None:
+            streams = np.zeros((4, number), dtype=np.uint64)
+            seed_streams(generator.integers(0, 2**64, number, dtype=np.uint64), np.arange(number), streams)
+        act(observations, streams, generator is None, actions, np.empty(number, dtype=np.float32))
         return actions
 
     return actions_for

@@ -59,6 +59,16 @@ class Played:
         return spec
 
     @property
+    def handed_over(self) -> tuple[str, ...]:
+        """Names of what was handed in that makes or is an environment."""
+        given = {
+            "environments": self.environments,
+            "make_env": self.source.make_env,
+            "evaluation_environments": self.evaluation_environments,
+        }
+        return tuple(name for name, value in given.items() if value is not None)
+
+    @property
     def is_named(self) -> bool:
         """Whether the configuration names the environment, and nothing was handed in in its place."""
         return self.source.env_id is not None and self.environments is None

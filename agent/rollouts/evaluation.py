@@ -43,6 +43,12 @@ class EvaluationResult:
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return (
+            f"<EvaluationResult: mean {self.mean:.1f}, standard deviation {self.standard_deviation:.1f}, "
+            f"minimum {self.minimum:g}, maximum {self.maximum:g} of {self.episodes} episodes>"
+        )
+
     @property
     def episodes(self) -> int:
         """Number of episodes."""
@@ -118,7 +124,7 @@ def evaluate(
         Returns and lengths, and their statistics.
 
     Raises:
-        TypeError: If ``episodes`` or ``seed`` is not an integer.
+        TypeError: If ``episodes`` or ``seed`` is not an integer, or the actor is no model.
         ValueError: If one is too small, the environment cannot be played, or the actor does not fit it.
         InvalidTransitionError: If an observation or a reward is infinite or not a number.
         DivergenceError: If a continuous action is.
@@ -126,6 +132,9 @@ def evaluate(
     """
     episodes = checked_integer("episodes", episodes, minimum=1)
     seed = checked_integer("seed", seed, minimum=0, maximum=None)
+    if not callable(actor):
+        hint = ": ppo.actor is one, and ppo.evaluate() evaluates the agent" if hasattr(actor, "actor") else ""
+        raise TypeError(f"actor must be a Keras model, got {actor!r}{hint}.")
     if environment not in get_args(Environment):
         raise ValueError(f"environment must be one of {', '.join(get_args(Environment))}, got {environment!r}.")
     if make_env is not None and env_kwargs:

@@ -17,7 +17,7 @@ from ..environments.spec import EnvironmentSpec
 from ..errors import DivergenceError, InvalidTransitionError
 from ..kernels.acting import PolicySnapshot
 from ..kernels.rollout import Rollout, new_rollout
-from .acting import acting, greedily
+from .acting import acting, choosing
 from .collector import Episodes
 from .episodes import play
 from .stepping import Step, Stepper, Vector
@@ -208,7 +208,7 @@ class VectorCollector:
             given = self._evaluation_environments
             environments = given if isinstance(given, VectorEnv) else given()
             self._evaluation = Stepper(environments, self._autoreset_mode)
-        return play(self._evaluation, greedily(policy, self._spec.action_head), seed, episodes, max_episode_steps)
+        return play(self._evaluation, choosing(policy, self._spec.action_head), seed, episodes, max_episode_steps)
 
     def close(self) -> None:
         """Close the environments that were made here."""

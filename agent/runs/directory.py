@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import math
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -39,7 +40,8 @@ _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 # What config.json holds besides the configuration.
 _RESUMED = "resumptions"
 _SPACES = "spaces"
-_MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED, _SPACES})
+_HANDED_OVER = "handed_over"
+_MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED, _SPACES, _HANDED_OVER})
 # The entry of best_evaluation.json that a better policy has to exceed.
 _VALIDATION_MEAN = "validation_mean"
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
@@ -96,7 +98,7 @@ class RunDirectory(Callback):
         """
         self._new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
-            raise FileExistsError(f"{self.path} is not empty")
+            raise FileExistsError(errno.EEXIST, "It is not an empty directory", str(self.path))
         # Of two runs that come this far, only one creates the file.
         file = self.metrics_path.open("x", newline="", encoding="utf-8")
         self._is_new = True
@@ -144,7 +146,11 @@ class RunDirectory(Callback):
         write_text(self.metrics_path, "".join([csv_text([_COLUMNS]), *lines]))
 
     def write_config(
-        self, config: PPOConfig, spaces: dict[str, Any] | None = None, resumptions: Iterable[Resumption] = ()
+        self,
+        config: PPOConfig,
+        spaces: dict[str, Any] | None = None,
+        resumptions: Iterable[Resumption] = (),
+        handed_over: Sequence[str] = (),
     ) -> None:
         """Write the configuration as JSON, with what the run was made by.
 
@@ -152,11 +158,13 @@ class RunDirectory(Callback):
             config: With what it left to the environment filled in.
             spaces: ``EnvironmentSpec.spaces``, where they are known.
             resumptions: Where the run was resumed.
+            handed_over: ``PPO.handed_over``.
         """
         made_by = {
             "command_line": sys.argv,
             "versions": {name: version(name) for name in _VERSIONED},
             "python": platform.python_version(),
+            _HANDED_OVER: list(handed_over),
         }
         resumed = [resumption._asdict() for resumption in resumptions]
         write_json(self.config_path, {**config.as_dict(), **made_by, _SPACES: spaces, _RESUMED: resumed})
@@ -199,6 +207,24 @@ class RunDirectory(Callback):
         if spaces is not None and not isinstance(spaces, dict):
             raise ValueError(f"'{self.config_path}' is damaged: {_SPACES} cannot be {spaces!r}.")
         return spaces
+
+    def read_handed_over(self) -> list[str]:
+        """Return the names of what a program handed to the agent that trained the run; empty where nothing was.
+
+        Raises:
+            OSError: If they cannot be read.
+            ValueError: If they are damaged.
+        """
+        names = read_json(self.config_path).get(_HANDED_OVER, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"'{self.config_path}' is damaged: {_HANDED_OVER} cannot be {names!r}.")
+        return names
+
+    def write_metrics(self, history: Iterable[EpochMetrics]) -> None:
+        """Write the figures of all epochs so far, in place of what is there."""
+        rows = [[getattr(metrics, column) for column in _COLUMNS] for metrics in history]
+        write_text(self.metrics_path, csv_text([_COLUMNS, *rows]))
+        self.last_epoch = len(rows)
 
     def read_metrics(self) -> list[EpochMetrics]:
         """Return the figures of all epochs, in order; a last line that is not whole, where a run was killed, is none.
@@ -260,6 +286,11 @@ class RunDirectory(Callback):
     def write_evaluation(self, result: dict[str, Any]) -> None:
         """Write the result of an evaluation as JSON."""
         write_json(self.evaluation_path, result)
+
+    def remove_results(self) -> None:
+        """Remove what tells of policies: evaluation, best policy and learning curve."""
+        for path in (self.evaluation_path, self.best_evaluation_path, self.best_actor_path, self.learning_curve_path):
+            path.unlink(missing_ok=True)
 
     def write_best(self, actor: keras.Model, validation_mean: float, evaluation: dict[str, Any]) -> None:
         """Write the best actor so far, and after it its evaluation, in place of the last best one.

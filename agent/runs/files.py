@@ -42,6 +42,8 @@ def locked_directory(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if isinstance(error, BlockingIOError):
+                raise BlockingIOError(error.errno, "Another process is working in it", str(path)) from None
             if error.errno not in _NO_LOCKS_HERE:
                 raise
         yield
@@ -89,13 +91,25 @@ def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bo
             if is_new and path.exists():
                 raise FileExistsError(errno.EEXIST, "It exists by now")
             write_through(temporary)
-            os.replace(temporary, path)
+            _replace(temporary, path)
             _write_through_one(path.parent)
         finally:
             if temporary.is_dir():
                 shutil.rmtree(temporary)
             temporary.unlink(missing_ok=True)
     return result
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Rename a file or a directory to the name of another, which is gone then."""
+    if not (new.is_dir() and path.is_dir()):
+        os.replace(new, path)
+        return
+    # No system replaces a directory that is not empty.
+    old = new.with_name(f"{new.name}.old")
+    os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old)
 
 
 def append_lines(path: Path, text: str) -> None:

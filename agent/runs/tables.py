@@ -18,7 +18,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

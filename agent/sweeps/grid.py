@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config import CHOICES, PPOConfig
 from ..presets import adapted_preset
-from ..validation import plain_number
+from ..validation import plain_number, unknown_name
 
 MOST_RUNS = 1_000_000
 """Of one sweep: what is kept of each takes memory."""
@@ -24,6 +24,7 @@ OF_THE_ENVIRONMENT = ("env_id", "env_kwargs", "vectorization")
 
 _FIXED = ("preset", "seed", *OF_THE_ENVIRONMENT)
 _FIELDS = [field.name for field in dataclasses.fields(PPOConfig) if field.name not in _FIXED]
+_SIZES = ("hidden_sizes", "critic_hidden_sizes")
 # What users of other libraries write for several fields, or for one.
 _OTHER_NAMES = {
     "lr": ("policy_learning_rate", "value_learning_rate"),
@@ -72,7 +73,7 @@ def runs_of(
         TypeError: If a seed or a value has the wrong type.
         ValueError: If there is no seed, no value for a setting, no such field or preset, or a value is out of range.
     """
-    distinct = list(dict.fromkeys(map(plain_number, seeds)))
+    distinct = distinct_seeds(seeds)
     if not distinct:
         raise ValueError("seeds must hold at least one seed.")
     axes = [[(name, value) for value in plain_values(name, values)] for name, values in settings.items()]
@@ -84,6 +85,17 @@ def runs_of(
         changes = _changes(combination)
         runs += [Run(changes, adapted_preset(preset, seed=seed, **environment, **changes)) for seed in distinct]
     return runs
+
+
+def distinct_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Return seeds as Python's numbers, each once.
+
+    Raises:
+        TypeError: If they cannot be listed.
+    """
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be a list of seeds, such as range(8), got {seeds!r}.")
+    return tuple(dict.fromkeys(map(plain_number, seeds)))
 
 
 def plain_values(name: str, values: Any) -> list[Any]:
@@ -131,8 +143,10 @@ def fields_named(name: str) -> tuple[str, ...]:
     plain = name.replace("-", "_")
     if plain in _OTHER_NAMES:
         return _OTHER_NAMES[plain]
+    if plain in _FIXED:
+        raise ValueError(f"{plain} cannot be varied: all runs of a sweep share it, or it has an option of its own.")
     if plain not in _FIELDS:
-        raise ValueError(f"{name} is no setting; there are {', '.join([*_FIELDS, *_OTHER_NAMES])}.")
+        raise ValueError(unknown_name("setting", name, [*_FIELDS, *_OTHER_NAMES]))
     return (plain,)
 
 
@@ -144,9 +158,14 @@ def label_of(run: Run) -> str:
 def parsed_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds of a list such as ``0:32`` (half-open, as Python's ranges) or ``1,5,9``; parts may be mixed.
 
+    A lone number could be a seed or a number of seeds: it is neither.
+
     Raises:
         ValueError: If it is anything else, or holds no seed.
     """
+    if text.strip().isascii() and text.strip().isdecimal():
+        number = int(text)
+        raise ValueError(f"{text!r} is ambiguous: 0:{number} are {number} seeds, {number}:{number + 1} is one.")
     seeds: list[int] = []
     for part in text.split(","):
         numbers = [number.strip() for number in part.split(":")]
@@ -172,7 +191,11 @@ def parsed_setting(text: str) -> tuple[str, tuple[Any, ...]]:
     if not equals or not name or not values:
         raise ValueError(f"{text!r} is not of the form NAME=VALUE,VALUE,...")
     field = fields_named(name)[0]
-    return name, tuple(_parsed_value(field, value.strip()) for value in values.split(","))
+    parsed = tuple(_parsed_value(field, value.strip()) for value in values.split(","))
+    if len(set(parsed)) < len(parsed):
+        layers = "; the layers of one network are written 64x64" if field in _SIZES else ""
+        raise ValueError(f"{text!r} holds a value twice{layers}.")
+    return name, parsed
 
 
 def _parsed_value(field: str, text: str) -> Any:
@@ -181,7 +204,7 @@ def _parsed_value(field: str, text: str) -> Any:
         return text
     if text.lower() == _NONE:
         return None
-    if field in ("hidden_sizes", "critic_hidden_sizes"):
+    if field in _SIZES:
         return tuple(_parsed_number(size) for size in text.split("x"))
     if text.lower() in _BOOLEANS:
         return _BOOLEANS[text.lower()]

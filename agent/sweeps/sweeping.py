@@ -12,7 +12,7 @@ from ..config import Vectorization
 from ..validation import plain_number
 from .directory import Plan, SweepDirectory
 from .engine import Backend, Workers, check_workers, outcomes
-from .grid import Key, Run, label_of, plain_values, runs_of
+from .grid import Key, Run, distinct_seeds, label_of, plain_values, runs_of
 from .statistics import Summary, summarize
 from .worker import Failure, Outcome
 
@@ -36,6 +36,9 @@ class SweepResult:
     """
 
     results: tuple[Result, ...]
+
+    def __repr__(self) -> str:
+        return f"<SweepResult: {len(self.results)} runs of {len(self.groups())} settings, {len(self.failures)} failed>"
 
     @property
     def failures(self) -> list[tuple[Run, Failure]]:
@@ -103,7 +106,7 @@ def sweep(
     """
     plan = Plan(
         preset,
-        tuple(map(plain_number, seeds)),
+        distinct_seeds(seeds),
         {name: plain_values(name, values) for name, values in (settings or {}).items()},
         given_environment(env_id, env_kwargs, vectorization),
     )

@@ -107,7 +107,7 @@ def test_what_is_set_by_hand_is_not_adapted():
         ("max_episode_steps", 0, ValueError),
         ("minibatch_size", -1, ValueError),
         ("hidden_sizes", (), TypeError),
-        ("hidden_sizes", [64, 64], TypeError),
+        ("hidden_sizes", "64,64", TypeError),
         ("hidden_sizes", (64, 0), ValueError),
         ("critic_hidden_sizes", (), TypeError),
         ("critic_hidden_sizes", (0,), ValueError),

@@ -161,7 +161,7 @@ def test_the_cost_of_a_step_is_drawn(tmp_path):
         (("--envs", "0"), "0 is not in the range x>=1."),
         (("--repeats", "0"), "0 is not in the range x>=1."),
         (("--time-budget", "0"), "0.0 is not in the range x>0."),
-        (("--json", "there.json"), "Invalid value for '--json': 'there.json' exists already."),
+        (("--json", "there.json"), "Invalid value for '--json': 'there.json' exists already; --overwrite replaces it."),
         (("--markdown", "no/a.md"), "Invalid value for '--markdown': 'no' is not a directory."),
         (("--plot", "a.gif"), "Invalid value for '--plot': 'a.gif' must end in .png or .svg or .pdf."),
     ],

@@ -1,5 +1,7 @@
 """Seeds and settings as users write them."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,13 @@ from agent.sweeps.grid import as_text, fields_named, parsed_seeds, parsed_settin
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("0:4", (0, 1, 2, 3)), ("1,5,9", (1, 5, 9)), ("7", (7,)), ("0:2,9,1:3", (0, 1, 9, 2)), (" 3 : 5 , 8 ", (3, 4, 8))],
+    [
+        ("0:4", (0, 1, 2, 3)),
+        ("1,5,9", (1, 5, 9)),
+        ("7:8", (7,)),
+        ("0:2,9,1:3", (0, 1, 9, 2)),
+        (" 3 : 5 , 8 ", (3, 4, 8)),
+    ],
 )
 def test_seeds_are_half_open_ranges_and_lists(text, seeds):
     assert parsed_seeds(text) == seeds
@@ -41,8 +49,24 @@ def test_a_setting_is_a_name_and_its_values(text, expected):
 
 @pytest.mark.parametrize("text", ["gamma", "gamma=", "=3", "speed=3", "seed=1", "preset=fast"])
 def test_other_settings_are_refused(text):
-    with pytest.raises(ValueError, match=r"is not of the form NAME=VALUE|is no setting; there are num_envs, epochs, "):
+    with pytest.raises(
+        ValueError, match=r"is not of the form NAME=VALUE|unknown setting '\w+'; there|cannot be varied"
+    ):
         parsed_setting(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parsed_seeds, "4", "'4' is ambiguous: 0:4 are 4 seeds, 4:5 is one."),
+        (parsed_setting, "gama=0.9", "unknown setting 'gama'. Did you mean 'gamma'"),
+        (parsed_setting, "hidden-sizes=64,64", "holds a value twice; the layers of one network are written 64x64."),
+        (parsed_setting, "gamma=0.9,0.90", "holds a value twice."),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_refused_with_what_to_write(parse, text, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse(text)
 
 
 @given(

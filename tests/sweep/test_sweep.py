@@ -230,7 +230,7 @@ def test_two_processes_do_not_work_at_one_sweep(serial):
         (
             "sweep.json",
             '{"format": 2, "preset": "fast", "seeds": [0], "settings": {"speed": [1]}, "environment": {}}',
-            "speed is no setting",
+            "unknown setting 'speed'",
         ),
         ("results.csv", None, "is no sweep: "),
         ("results.csv", "a,b\n1,2\n", "damaged, or of another sweep: results.csv must have the columns num_envs, "),
@@ -261,7 +261,7 @@ def test_a_damaged_sweep_is_named_and_left_alone(serial, tmp_path, name, content
             "seeds and settings make 2,000,000 runs, at most 1,000,000",
         ),
         (("--seeds", "4:4"), "Invalid value for '--seeds': '4:4' holds no seed"),
-        (("--set", "speed=1"), "Invalid value for '--set': speed is no setting; there are "),
+        (("--set", "speed=1"), "Invalid value for '--set': unknown setting 'speed'; there are "),
         (("--set", "gamma=2"), "gamma must be at most 1, got 2."),
         (("--set", "gamma=0.9", "--set", "gamma=0.8"), "Invalid value for '--set': gamma is set twice."),
         (("--set", "envs=1000000000000"), "num_envs=1000000000000 would take at least 139,698 GiB of memory"),

@@ -8,9 +8,9 @@ from typing import Any
 
 from gymnasium.vector import VectorEnv
 
-from ..config import REGISTERED
-from ..ppo import PPO
-from .directory import RunDirectory
+from .config import REGISTERED
+from .ppo import PPO
+from .runs.directory import RunDirectory
 
 
 def load(
@@ -41,6 +41,10 @@ def load(
         config = config.replace(vectorization="auto", max_episode_steps=REGISTERED)
     if environments is not None or handed_over.get("make_env") is not None:
         config = config.replace(env_kwargs={})
+    if missing := [name for name in ("actor", "critic") if name in run.read_handed_over() and name not in handed_over]:
+        raise ValueError(f"{' and '.join(missing)} must be given for '{path}', which trained models of your own.")
     ppo = PPO(config, environments, **handed_over)
     ppo.set_state(state)
+    if run.metrics_path.exists():
+        ppo.set_history(run.read_metrics()[: ppo.epoch])
     return ppo

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from ..actors import copy_of
-from ..metrics import EpochMetrics
-from ..ppo import PPO
-from .directory import Resumption
+from .actors import copy_of
+from .metrics import EpochMetrics
+from .ppo import PPO
+from .runs.directory import Resumption
 
 if TYPE_CHECKING:
-    from ..config import PPOConfig
-    from ..process.backend import keras
+    from .config import PPOConfig
+    from .process.backend import keras
 
 
 def actors_after(

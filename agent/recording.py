@@ -1,0 +1,241 @@
+"""Trainings that are shown and kept in a run directory: from the command line, and from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .callbacks import Callback
+from .environments.making import source_of
+from .process.interrupts import ignore_interrupts, interrupt_stops
+from .rollouts.evaluation import EvaluationResult, evaluate
+from .runs.best import BestPolicy
+from .runs.directory import Checkpoints, Resumption, RunDirectory
+from .runs.outputs import Outputs
+from .views.console import format_evaluation
+from .views.display import Display, new_display
+from .views.drawing import CurveDrawing
+
+if TYPE_CHECKING:
+    from .ppo import PPO
+    from .state import State
+
+# Entries of a state that change where environments begin new episodes, and one that a new target changes.
+_MAY_DIFFER = ("environments/", "statistics/", "is_solved")
+# Fields that may be others when a training is resumed: those of how long it takes, and where.
+_MAY_CHANGE = ("epochs", "target_return", "device")
+
+
+class Ending(NamedTuple):
+    """How a training ended.
+
+    Attributes:
+        is_complete: Whether it came to its end; False where it was ended early.
+        is_interrupted: Whether Ctrl-C ended it.
+    """
+
+    is_complete: bool
+    is_interrupted: bool
+
+
+def train_recorded(
+    ppo: PPO,
+    run: RunDirectory,
+    display: Display,
+    drawing: CurveDrawing,
+    outputs: Outputs,
+    callbacks: Sequence[Callback] = (),
+) -> Ending:
+    """Train, save and evaluate. The first Ctrl-C ends the training after the current epoch.
+
+    Args:
+        ppo: The agent.
+        run: Its run, with the configuration written and every epoch so far recorded.
+        display: Shows the training; entered by the caller.
+        drawing: Draws the learning curve; entered by the caller.
+        outputs: What else is kept.
+        callbacks: Of the user.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        KeyboardInterrupt: With the second Ctrl-C.
+        OSError: If something cannot be written.
+    """
+    best = BestPolicy(run, outputs.eval_every)
+    # The display comes last: where nobody reads it any more, the epoch is recorded all the same.
+    watching = [*_keeping(ppo, run, best, outputs), *callbacks, display]
+    with interrupt_stops(ppo) as interrupt:
+        try:
+            ppo.train(watching)
+        finally:
+            # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
+            ignore_interrupts()
+            # A second Ctrl-C in the middle of an epoch leaves nothing to resume from: the last checkpoint stays.
+            if ppo.is_between_epochs and run.last_epoch == ppo.epoch > 0:
+                # The checkpoint first: from it alone, what is missing can be made again.
+                run.write_checkpoint(ppo.get_state())
+                run.save_models(ppo)
+    drawing.begin(run)
+    is_completed = ppo.epoch >= ppo.config.epochs or ppo.is_solved
+    evaluation = _evaluation_of(ppo) if is_completed else None
+    # Before the evaluation is kept: a run without its curve is not complete, and can be resumed.
+    drawing.finish(run)
+    if evaluation is None:
+        return Ending(False, interrupt.has_come)
+    best.complete(ppo, evaluation)
+    run.write_evaluation(evaluation.as_dict())
+    display.message(format_evaluation(evaluation, ppo.spec.name))
+    display.message(f"Saved in {run.path}")
+    return Ending(True, interrupt.has_come)
+
+
+def _keeping(ppo: PPO, run: RunDirectory, best: BestPolicy, outputs: Outputs) -> list[Callback]:
+    """Return what writes into the run directory, in the order in which it is called."""
+    callbacks: list[Callback] = [run]
+    if outputs.gif_epochs:
+        from .views.rendering import GifRecorder
+
+        callbacks.append(GifRecorder(run, source_of(ppo.config), outputs.gif_epochs))
+    callbacks += [best, Checkpoints(run, outputs.checkpoint_every)]
+    if outputs.tensorboard:
+        from .views.tensorboard import TensorBoardWriter
+
+        callbacks.append(TensorBoardWriter(run.tensorboard_path))
+    return callbacks
+
+
+def _evaluation_of(ppo: PPO) -> EvaluationResult:
+    """Evaluate the trained policy: on CartPole, which the kernel has played so far, in Gymnasium's own environment."""
+    if not ppo.is_exact:
+        return ppo.evaluate()
+    return evaluate(ppo.actor, seed=ppo.evaluation_seed, env_id=str(ppo.config.env_id))
+
+
+def reopen(run: RunDirectory, ppo: PPO) -> None:
+    """Prepare a run to be resumed by an agent that stands where it was last saved.
+
+    Raises:
+        OSError: If a file cannot be read or written.
+        ValueError: If one is damaged.
+    """
+    run.reopen(ppo.epoch)
+    if run.tensorboard_path.is_dir():
+        from .views.tensorboard import cut_events
+
+        cut_events(run.tensorboard_path, ppo.env_steps)
+    resumptions = [entry for entry in run.read_resumptions() if entry.after_epoch <= ppo.epoch]
+    # Where a run was resumed twice at the same place, its epochs until then are those of the first time.
+    if ppo.epoch and ppo.epoch not in {entry.after_epoch for entry in resumptions}:
+        resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
+    run.write_config(ppo.config, ppo.spec.spaces, resumptions, ppo.handed_over)
+
+
+def train_from_python(
+    ppo: PPO, callbacks: Sequence[Callback], path: str | PathLike[str] | None, progress: bool
+) -> None:
+    """Train as :meth:`agent.PPO.train` does with a run directory or a display; its docstring tells the rest."""
+    with ExitStack() as stack:
+        run = None if path is None else stack.enter_context(_opened(Path(path), ppo))
+        past_returns = [metrics.mean_return for metrics in ppo.history]
+        display = stack.enter_context(new_display(ppo.config, quiet=not progress, past_returns=past_returns))
+        display.waiting_for("compiling")
+        ppo.compile()
+        if run is None:
+            ppo.train([*callbacks, display])
+            return
+        drawing = stack.enter_context(CurveDrawing(beside=False))
+        if train_recorded(ppo, run, display, drawing, Outputs(), callbacks).is_interrupted:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
+    """Lock the run directory of an agent: a new one, or that of its own training so far.
+
+    Raises:
+        ValueError: If it holds another training, or the figures of some epochs are not known.
+        FileExistsError: If it holds something else.
+        BlockingIOError: If another process is working in it.
+        OSError: If it cannot be read or written.
+    """
+    run = RunDirectory(path)
+    is_there = run.config_path.exists()
+    if not is_there:
+        _assert_history(ppo)
+        run.create()
+    try:
+        with run.locked():
+            if not is_there:
+                _write_beginning(run, ppo)
+            else:
+                _assert_own(run, ppo)
+                # As a run that is resumed: environments whose state cannot be kept begin new episodes.
+                ppo.begin_new_episodes()
+                reopen(run, ppo)
+            yield run
+    finally:
+        run.discard_if_unused()
+
+
+def _assert_history(ppo: PPO) -> None:
+    """Check that the figures of all epochs so far are known.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if len(ppo.history) != ppo.epoch:
+        raise ValueError(
+            f"the figures of {ppo.epoch} epochs must be known, got {len(ppo.history)}: set_history() takes them after "
+            "set_state()."
+        )
+
+
+def _write_beginning(run: RunDirectory, ppo: PPO) -> None:
+    """Write the configuration of an agent and the figures of its epochs so far."""
+    run.write_config(ppo.config, ppo.spec.spaces, handed_over=ppo.handed_over)
+    run.write_metrics(ppo.history)
+
+
+def _assert_own(run: RunDirectory, ppo: PPO) -> None:
+    """Check that a run is that of an agent's training so far.
+
+    Raises:
+        ValueError: If it is not.
+        OSError: If it cannot be read.
+    """
+    changes = {name: getattr(ppo.config, name) for name in _MAY_CHANGE}
+    state = run.read_checkpoint()
+    is_own = state is not None and run.read_config().replace(**changes) == ppo.config
+    if not is_own or state is None or not _agree(state, ppo.get_state()):
+        raise ValueError(
+            f"run must be a new directory, or that of this agent's training so far, got '{run.path}', which holds "
+            "another training; load() resumes that one."
+        )
+
+
+def _agree(state: State, other: State) -> bool:
+    """Return whether two states are of the same training and epoch."""
+    names = [name for name in state if not name.startswith(_MAY_DIFFER)]
+    return state.keys() == other.keys() and all(np.array_equal(state[name], other[name]) for name in names)
+
+
+def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
+    """Write a run directory with an agent as it is; the docstring of :meth:`agent.PPO.save` tells the rest."""
+    run = RunDirectory(Path(path))
+    _assert_history(ppo)
+    is_replaced = overwrite and run.config_path.exists()
+    if not is_replaced:
+        run.create()
+    with run.locked():
+        if is_replaced:
+            run.remove_results()
+        _write_beginning(run, ppo)
+        run.write_checkpoint(ppo.get_state())
+        run.save_models(ppo)
