@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike
@@ -91,8 +92,10 @@ def train_recorded(
         return Ending(False, interrupt.has_come)
     best.complete(ppo, evaluation)
     run.write_evaluation(evaluation.as_dict())
-    display.message(format_evaluation(evaluation, ppo.spec.name))
+    display.message(f"{format_evaluation(evaluation, ppo.spec.name)}; mean_return above is of sampled actions")
     display.message(f"Saved in {run.path}")
+    path = shlex.quote(str(run.path))
+    display.message(f"Next: fastppo eval {path}, fastppo render {path}, or fastppo plot {path}")
     return Ending(True, interrupt.has_come)
 
 

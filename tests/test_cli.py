@@ -51,15 +51,18 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
     monkeypatch.chdir(tmp_path)
     result = invoke("train", "--envs", 64, "--epochs", 2, "--seed", 3, "--out", "results/first")
     assert (result.exit_code, result.stderr) == (0, "")
-    header, first, second, evaluation, saved = result.stdout.splitlines()
-    required = "epoch env_steps mean_return mean_length kl policy_iterations steps_per_second elapsed_s"
+    header, first, second, evaluation, saved, following = result.stdout.splitlines()
+    required = "epoch env_steps mean_return mean_length kl steps_per_second elapsed_s"
     assert header.split() == required.split()
     assert set(header.split()) < set(COLUMNS)
     assert first.split()[:2] == ["1", "2048"]
     assert second.split()[:2] == ["2", "4096"]
     assert evaluation.startswith("Greedy policy in CartPole-v1, 100 episodes: mean ")
     assert all(word in evaluation for word in ("standard deviation", "min", "max"))
+    assert evaluation.endswith("; mean_return above is of sampled actions")
     assert saved == "Saved in results/first"
+    commands = (f"fastppo {name} results/first" for name in ("eval", "render", "plot"))
+    assert following == "Next: {}, {}, or {}".format(*commands)
 
     directory = tmp_path / "results" / "first"
     assert sorted(p.name for p in directory.iterdir()) == [
@@ -206,7 +209,7 @@ def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
 def test_training_ends_once_cartpole_is_solved_and_says_so(tmp_path):
     result = invoke("train", "--envs", 64, "--out", tmp_path / "o")
     assert (result.exit_code, result.stderr) == (0, "")
-    *_, last, solved, evaluation, _ = result.stdout.splitlines()
+    *_, last, solved, evaluation, _, _ = result.stdout.splitlines()
     assert int(last.split()[0]) < 200
     assert solved.startswith(f"Solved after {int(last.split()[1]):,} steps and ")
     # That of other episodes than those that confirmed it.
@@ -281,7 +284,7 @@ def test_an_interrupt_saves_what_was_learned_and_exits_with_130(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "Interrupted; what was learned so far is saved in out.\n"
+    assert errors == "Interrupted; what was learned so far is saved. To continue: fastppo train --resume out\n"
     rows = rows_of(tmp_path / "out" / "metrics.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
     assert len(rows) >= 3
@@ -369,4 +372,5 @@ def test_an_epochs_figures_stand_in_their_columns():
         elapsed_s=1.5,
     )
     line = format_epoch(metrics)
-    assert line.split() == ["7", "28000", "123.5", "123.5", "-0.00123", "80", "1,234,567", "1.500"]
+    assert line.split() == ["7", "28000", "123.5", "123.5", "-0.0012", "1,234,567", "1.500"]
+    assert len(line) == 80

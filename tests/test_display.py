@@ -86,9 +86,10 @@ def test_a_terminal_shows_progress_the_latest_figures_and_the_curve_as_they_chan
         assert re.search(r"epoch +100 +mean_return +[\d.]+", last)
         for name in ("kl", "clip_fraction", "policy_loss", "value_loss", "entropy", "explained_variance"):
             assert re.search(rf"{name} +-?[\d.]+", last), name
-    *_, evaluation, saved, _ = last.replace("\r", "").split("\n")
+    *_, evaluation, saved, following, _ = last.replace("\r", "").split("\n")
     assert evaluation.startswith("Greedy policy in CartPole-v1, 100 episodes: mean ")
     assert saved == "Saved in o"
+    assert following.startswith("Next: fastppo eval o")
     # TensorFlow's and the drawing library's remarks, and Python's warnings.
     assert not re.search(r"oneDNN|cuda|cpu_feature|I0000|XDG|Warning", written)
 

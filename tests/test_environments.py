@@ -247,7 +247,8 @@ def test_what_an_environment_raises_ends_the_training_with_its_traceback(tmp_pat
     assert result.exit_code == 1
     assert "the simulator is gone" in result.stderr
     assert "probes.py" in result.stderr
-    assert result.stderr.endswith("Error: the environment ended the training. The last checkpoint is from before.\n")
+    kept = f"The last checkpoint is intact: fastppo train --resume {directory} continues from it."
+    assert result.stderr.endswith(f"Error: the environment ended the training. {kept}\n")
     assert len(metrics_of(directory)) == 2
     with np.load(directory / "checkpoint.npz") as state:
         assert state["epoch"] == 2

@@ -115,7 +115,7 @@ def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path)
     before = sorted(tmp_path.rglob("*"))
     out = tmp_path / "a.png"
     for arguments, message in (
-        (("--out", out), "Missing argument 'RUN...'."),
+        (("--out", out), "Missing argument 'RUN|SWEEP...'."),
         ((tmp_path / "no", "--out", out), "does not exist."),
         ((trained, "--out", tmp_path / "there.png"), "exists already; --overwrite replaces it."),
         ((trained, "--out", tmp_path / "a.gif"), "must end in .png or .svg or .pdf."),

@@ -157,7 +157,7 @@ def test_what_cannot_be_rendered_is_one_sentence_and_exit_code_2(copied_run, tmp
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_animations_that_end_keep_their_last_frame_and_rows_are_filled_up():
+def test_animations_that_end_keep_their_last_frame_faded_and_rows_are_filled_up():
     lengths = (1, 3, 2, 2)
     panels = [
         [np.full((2, 3, 3), 10 * number + step, np.uint8) for step in range(n)] for number, n in enumerate(lengths)
@@ -165,11 +165,12 @@ def test_animations_that_end_keep_their_last_frame_and_rows_are_filled_up():
     frames = list(side_by_side(panels))
     assert len(frames) == 3
     assert frames[0].shape == (4, 9, 3)
-    assert [frame[0, 0, 0] for frame in frames] == [0, 0, 0]
+    faded = [(192 + value) // 2 for value in (0, 21, 31)]
+    assert [frame[0, 0, 0] for frame in frames] == [0, faded[0], faded[0]]
     # After the grey line between panels.
     assert [frame[0, 5, 0] for frame in frames] == [10, 11, 12]
-    assert [frame[0, 8, 0] for frame in frames] == [20, 21, 21]
-    assert [frame[2, 0, 0] for frame in frames] == [30, 31, 31]
+    assert [frame[0, 8, 0] for frame in frames] == [20, 21, faded[1]]
+    assert [frame[2, 0, 0] for frame in frames] == [30, 31, faded[2]]
     assert all((frame[2:, [5, 8]] == 255).all() for frame in frames)
 
 

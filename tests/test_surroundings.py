@@ -54,7 +54,7 @@ def test_a_training_is_the_same_in_harsh_surroundings_and_leaves_nothing_there(t
     warning = "Warning: NUMBA_NUM_THREADS is not taken into account: it must be a number of at least 1, not '0'."
     assert completed.stderr.startswith(warning)
     assert "Traceback" not in completed.stderr
-    assert completed.stdout.splitlines()[-1] == r"Saved in \u904b\u884c"
+    assert completed.stdout.splitlines()[-2] == r"Saved in \u904b\u884c"
     assert_ended_alike(trained, tmp_path / "運行")
     assert (tmp_path / "運行" / "learning_curve.png").exists()
     assert (tmp_path / "運行" / "epoch_4.gif").exists()

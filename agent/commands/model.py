@@ -65,7 +65,7 @@ def path_of_actor(path: Path) -> Path:
 
 
 def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, Any] | None = None) -> TrainedActor:
-    """Return the actor that the argument names, TensorFlow's start-up remarks held back.
+    """Return the actor that the argument names.
 
     Args:
         path: The argument.
@@ -75,14 +75,12 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
     Raises:
         click.BadParameter: If there is none, it cannot be loaded, or it does not fit the environment.
     """
-    from ..process.quiet import standard_error_held_back
-
     actor_path = path_of_actor(path)
     source = environment_of(path, env_id, env_kwargs)
     spec = described(source, ENV_ID_HINT if env_id or not path.is_dir() else _HINT)
-    with standard_error_held_back():
-        from ..actors import load_actor
-        from ..process.backend import hide_gpus
+    from ..actors import load_actor
+    from ..process.backend import hide_gpus
+
     hide_gpus()
     try:
         return TrainedActor(load_actor(actor_path, spec), source, spec)

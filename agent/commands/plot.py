@@ -12,14 +12,16 @@ from ..runs.directory import RunDirectory
 from .output import checked_output, overwrite_option, write_output
 
 if TYPE_CHECKING:
-    from ..views.plots import XAxis
+    from ..views.plots import Curve, XAxis
 
 _SUFFIXES = (".png", ".svg", ".pdf")
+_METAVAR = "RUN|SWEEP..."
+_HINT = f"'{_METAVAR}'"
 
 
 @cloup.command()
 @cloup.argument(
-    "paths", type=click.Path(path_type=Path, exists=True, file_okay=False), nargs=-1, required=True, metavar="RUN..."
+    "paths", type=click.Path(path_type=Path, exists=True, file_okay=False), nargs=-1, required=True, metavar=_METAVAR
 )
 @cloup.option(
     "--out",
@@ -37,24 +39,32 @@ _SUFFIXES = (".png", ".svg", ".pdf")
     help="Draw over environment steps or over seconds of training.",
 )
 def plot(paths: tuple[Path, ...], out: Path, overwrite: bool, x_axis: XAxis) -> None:
-    """Draw the learning curves of one or many runs.
+    """Draw the learning curves of runs and of sweeps.
 
     Runs that differ in nothing but the seed share a line: their mean, in a band of one standard deviation. A run that
     ended before others of its setting counts with its last value from there on.
     """
     checked_output(out, _SUFFIXES, overwrite=overwrite)
-    from ..views.plots import has_returns, plot_learning_curves
+    from ..sweeps.directory import SweepDirectory
+    from ..sweeps.plots import curves_of_sweep
+    from ..views.plots import curves_of_runs, has_returns, plot_curves
 
-    runs = [RunDirectory(path) for path in dict.fromkeys(paths)]
+    runs: list[RunDirectory] = []
+    curves: dict[str, list[Curve]] = {}
     try:
-        for run in runs:
-            if not has_returns(run):
-                raise click.BadParameter(f"no episode has ended in '{run.path}'.", param_hint="'RUN...'")
-            run.read_config()
+        for path in dict.fromkeys(paths):
+            sweep = SweepDirectory(path)
+            if sweep.plan_path.exists():
+                curves |= curves_of_sweep(sweep, x_axis)
+                continue
+            runs.append(RunDirectory(path))
+            if not has_returns(runs[-1]):
+                raise ValueError(f"no episode has ended in '{path}'.")
+        curves = curves_of_runs(runs, x_axis) | curves
     except OSError as error:
         message = f"'{error.filename}' cannot be read: {error.strerror}."
-        raise click.BadParameter(message, param_hint="'RUN...'") from None
+        raise click.BadParameter(message, param_hint=_HINT) from None
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="'RUN...'") from None
-    write_output(out, lambda path: plot_learning_curves(runs, path, x_axis), overwrite=overwrite)
+        raise click.BadParameter(str(error), param_hint=_HINT) from None
+    write_output(out, lambda path: plot_curves(curves, path, x_axis), overwrite=overwrite)
     click.echo(f"Saved in {out}")

@@ -135,13 +135,11 @@ def _earlier_actors(recorded: _Recorded, epochs: list[int]) -> list[keras.Model]
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..process.quiet import standard_error_held_back
-
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("training again", total=max(epochs))
-        with standard_error_held_back():
-            from ..process.backend import hide_gpus
-            from ..replay import actors_after
+        from ..process.backend import hide_gpus
+        from ..replay import actors_after
+
         if recorded.config.device == "cpu":
             hide_gpus()
         try:

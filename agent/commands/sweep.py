@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from .environment import ENV_ID_HINT, described, env_id_option, env_kwargs_optio
 from .output import created_directory, unwritable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..config import Vectorization
     from ..sweeps.directory import Plan, SweepDirectory
     from ..sweeps.engine import Backend, Workers
@@ -31,20 +34,11 @@ _WIDTH_OF_A_FILE = 200
 # What --resume takes from the sweep.
 _OF_THE_SWEEP = ("preset", "seeds", "settings", "env_kwargs", "vectorization", "out")
 _CAPTION = (
-    "With 95% bootstrap intervals, over the runs that did not fail. Steps and seconds are those of the runs that ended "
+    "With 95% bootstrap intervals, over the runs that did not fail. The optimality gap is the distance from the target "
+    "return; steps and seconds are those of the runs that ended because they had reached it."
 )
-_CAPTION += "because they had reached their target return, from which the optimality gap is measured."
-_HEADINGS = (
-    "setting",
-    "runs",
-    "interquartile\nmean",
-    "mean",
-    "median",
-    "optimality\ngap",
-    "solved",
-    "steps\nto solve",
-    "seconds\nto solve",
-)
+_RETURNS = ("setting", "runs", "interquartile\nmean", "mean", "median")
+_SOLVING = ("setting", "solved", "optimality\ngap", "steps\nto solve", "seconds\nto solve")
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -124,7 +118,7 @@ def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[s
         help="Processes of this machine, or a cluster of Ray or Dask, which need the extras 'ray' and 'dask'.",
     ),
     cloup.option(
-        "--address", metavar="HOST:PORT", show_default="one is started on this machine", help="Of the cluster."
+        "--address", metavar="HOST:PORT", show_default="one is started on this machine", help="Address of the cluster."
     ),
 )
 def sweep(
@@ -221,19 +215,19 @@ def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory
     from ..sweeps.engine import ClusterError, quiet_workers
     from ..sweeps.sweeping import report, train_all
 
-    goes_on = f"'fastppo sweep --resume {directory.path}' goes on."
+    goes_on = f"To continue: fastppo sweep --resume {shlex.quote(str(directory.path))}"
     try:
         with quiet_workers(workers), _shown(len(runs), len(known)) as show:
             result = train_all(runs, known, directory, workers, show)
         report(result, directory)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; {goes_on}", err=True)
+        click.echo(f"Interrupted. {goes_on}", err=True)
         raise SystemExit(INTERRUPTED) from None
     except ClusterError as error:
         raise click.ClickException(f"{error} {goes_on}") from None
     except OSError as error:
         raise click.ClickException(f"{unwritable(error)} {goes_on}") from None
-    _print_table(result)
+    _print_tables(result)
     click.echo(f"Saved in {directory.path}")
     for run, failure in result.failures:
         click.echo(f"Error: seed {run.config.seed}, {label_of(run)}: {failure.reason}", err=True)
@@ -278,31 +272,50 @@ def _line(result: Result) -> str:
     return f"{head}{figures}  {solved}".rstrip()
 
 
-def _print_table(result: SweepResult) -> None:
+def _print_tables(result: SweepResult) -> None:
+    """Print what the runs of each setting came to: two tables, each of which fits 80 columns."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
-    table = Table(box=None, pad_edge=False, caption=_CAPTION, caption_justify="left")
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading == "setting" else "right", vertical="top")
-    for label, summary in result.summaries().items():
-        table.add_row(label, *_cells(summary))
-    console.print(table)
+    summaries = result.summaries()
+    console.print(_table(_RETURNS, {label: _returns(summary) for label, summary in summaries.items()}))
+    console.print()
+    solving = _table(_SOLVING, {label: _solving(summary) for label, summary in summaries.items()})
+    solving.caption = _CAPTION
+    console.print(solving)
 
 
-def _cells(summary: Summary) -> list[str]:
+def _table(headings: Sequence[str], rows: Mapping[str, Sequence[str]]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, caption_justify="left")
+    for heading in headings:
+        # Labels are wrapped where there is no place for them, figures never.
+        if heading == headings[0]:
+            table.add_column(heading, vertical="top", overflow="fold")
+        else:
+            table.add_column(heading, vertical="top", justify="right", no_wrap=True)
+    for label, cells in rows.items():
+        table.add_row(label, *cells)
+    return table
+
+
+def _returns(summary: Summary) -> list[str]:
     returns = (summary.interquartile_mean, summary.mean, summary.median)
-    of_how_many = (
-        "" if summary.ended_early in (0, summary.runs) else f"\n({summary.ended_early} of {summary.runs} runs)"
-    )
     return [
         f"{summary.runs}\n({summary.failed_share:.0%} failed)" if summary.failed else str(summary.runs),
         *(_shown_estimate(estimate, ".1f") for estimate in returns),
-        _shown_estimate(summary.optimality_gap, ".1f"),
+    ]
+
+
+def _solving(summary: Summary) -> list[str]:
+    is_of_some = summary.ended_early not in (0, summary.runs)
+    of_how_many = f"\n({summary.ended_early} of {summary.runs} runs)" if is_of_some else ""
+    return [
         _shown_estimate(summary.solved, ".0%"),
+        _shown_estimate(summary.optimality_gap, ".1f"),
         _shown_estimate(summary.steps_to_solve, ",.0f") + of_how_many,
         _shown_estimate(summary.seconds_to_solve, ".2f") + of_how_many,
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -170,8 +171,8 @@ def train(
             run.write_config(config, spec.spaces)
         completed = _train(config, run, state, _Shown(quiet, as_json), outputs, is_resumed=resume is not None)
     if not completed:
-        outcome = f"what was learned so far is saved in {run.path}" if run.has_models() else "nothing was learned yet"
-        click.echo(f"Interrupted; {outcome}.", err=True)
+        saved = f"what was learned so far is saved. To continue: fastppo train --resume {shlex.quote(str(run.path))}"
+        click.echo(f"Interrupted; {saved if run.has_models() else 'nothing was learned yet.'}", err=True)
         raise SystemExit(INTERRUPTED)
 
 
@@ -255,8 +256,7 @@ def _told(run: RunDirectory) -> Iterator[None]:
         # The reader of standard output has gone. That is no mistake, and what was learned is saved.
         raise
     except OSError as error:
-        kept = " The last checkpoint stays: --resume goes on from it." if run.checkpoint_path.exists() else ""
-        raise click.ClickException(unwritable(error) + kept) from None
+        raise click.ClickException(f"{unwritable(error)} {_kept(run)}") from None
     finally:
         run.discard_if_unused()
 
@@ -275,7 +275,9 @@ def _environment_told(run: RunDirectory) -> Iterator[None]:
 
 
 def _kept(run: RunDirectory) -> str:
-    return "The last checkpoint is from before." if run.checkpoint_path.exists() else "Nothing was kept."
+    if not run.checkpoint_path.exists():
+        return "Nothing was kept."
+    return f"The last checkpoint is intact: fastppo train --resume {shlex.quote(str(run.path))} continues from it."
 
 
 class _Shown(NamedTuple):
@@ -409,12 +411,10 @@ def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PP
 
 def _prepared_agent(config: PPOConfig, display: Display, compilation: RolloutCompilation) -> PPO:
     """Import TensorFlow, build the agent and compile what another process does not."""
-    from ..process.quiet import standard_error_held_back
+    from ..ppo import PPO
+    from ..process.backend import hide_gpus
+    from ..process.graphs import some_are_on_disk
 
-    with standard_error_held_back():
-        from ..ppo import PPO
-        from ..process.backend import hide_gpus
-        from ..process.graphs import some_are_on_disk
     if config.device == "cpu":
         hide_gpus()
     display.waiting_for("building the agent")

@@ -11,6 +11,7 @@ from functools import partial
 
 from ..errors import DeviceError
 from .graphs import keep_graphs_on_disk
+from .quiet import standard_error_held_back
 from .surroundings import hidden_from_imports, imported_quickly, is_command, matplotlib_backend_left_out
 
 # Keras takes an empty name for none.
@@ -35,7 +36,7 @@ if is_command():
     keep_graphs_on_disk()
 
 try:
-    with _around_matplotlib(), imported_quickly():
+    with standard_error_held_back(), _around_matplotlib(), imported_quickly():
         import keras
         import tensorflow as tf
 except ImportError:

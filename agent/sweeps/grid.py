@@ -152,7 +152,12 @@ def fields_named(name: str) -> tuple[str, ...]:
 
 def label_of(run: Run) -> str:
     """Return what tells the run's settings from those of the others, such as ``gamma=0.99``; else its preset."""
-    return ", ".join(f"{field}={as_text(value)}" for field, value in run.settings.items()) or run.config.preset
+    settings = dict(run.settings)
+    rates = [settings.get(name) for name in _OTHER_NAMES["learning_rate"]]
+    if rates[0] is not None and rates[0] == rates[1]:
+        settings = {name: value for name, value in settings.items() if name not in _OTHER_NAMES["learning_rate"]}
+        settings["learning_rate"] = rates[0]
+    return ", ".join(f"{field}={as_text(value)}" for field, value in settings.items()) or run.config.preset
 
 
 def parsed_seeds(text: str) -> tuple[int, ...]:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..views.figures import Axes, Figure, own_settings
-from ..views.plots import on_common_grid, start_at_zero
+from ..views.figures import Axes, Figure, add_legend, own_settings
+from ..views.plots import Curve, XAxis, on_common_grid, start_at_zero
+from .directory import SweepDirectory
+from .grid import label_of, runs_of
 from .statistics import band, final_returns, interquartile_mean
 from .worker import Outcome
 
 _POINTS = 200
+_MARGIN = 0.05
 _ESTIMATE = "interquartile mean and 95% bootstrap interval"
 
 Groups = Mapping[str, tuple[Sequence[Outcome], int]]
@@ -37,7 +40,7 @@ def plot_learning_curves(groups: Groups, path: Path) -> None:
     """
     figure, axes = _figure("environment steps", "mean return", f"Learning curves: {_ESTIMATE}")
     for label, (outcomes, failed) in groups.items():
-        curves = [curve for curve in map(_curve, outcomes) if len(curve[0])]
+        curves = [curve for outcome in outcomes if len((curve := _curve(outcome, "steps"))[0])]
         if curves:
             grid, returns = on_common_grid(curves, _POINTS)
             _draw(axes, grid, returns, label, failed, interquartile_mean)
@@ -58,7 +61,9 @@ def plot_profile(groups: Groups, path: Path) -> None:
         OSError: If it cannot be written.
     """
     every = final_returns([outcome for outcomes, _ in groups.values() for outcome in outcomes])
-    thresholds = np.linspace(every.min(), every.max(), _POINTS) if every.size else every
+    # Beyond the highest return, so that the fall to 0 is seen where all runs end alike.
+    margin = _MARGIN * (np.ptp(every) or abs(every[0]) or 1.0) if every.size else 0.0
+    thresholds = np.linspace(every.min() - margin, every.max() + margin, _POINTS) if every.size else every
     figure, axes = _figure("final return", "share of runs with at least this return", "Performance profile")
     for label, (outcomes, failed) in groups.items():
         if outcomes:
@@ -67,11 +72,31 @@ def plot_profile(groups: Groups, path: Path) -> None:
     _save(figure, axes, path)
 
 
-def _curve(outcome: Outcome) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return environment steps and mean returns of the epochs by whose end an episode has ended."""
-    points = np.array([(point.env_steps, point.mean_return) for point in outcome.curve], dtype=np.float64)
-    known = points[np.isfinite(points[:, 1])]
-    return known[:, 0], known[:, 1]
+def curves_of_sweep(directory: SweepDirectory, x_axis: XAxis) -> dict[str, list[Curve]]:
+    """Return the learning curves of the runs of each setting that have ended without failure, by its label.
+
+    Raises:
+        OSError: If a file of the sweep cannot be read.
+        ValueError: If one is damaged, or no episode has ended in any run.
+    """
+    runs = runs_of(*directory.read_plan())
+    known = directory.read(runs)
+    curves: dict[str, list[Curve]] = {}
+    for run in runs:
+        if run.key in known and len((curve := _curve(known[run.key], x_axis))[0]):
+            curves.setdefault(f"{directory.path.name}, {label_of(run)}", []).append(curve)
+    if not curves:
+        raise ValueError(f"no episode has ended in '{directory.path}'.")
+    return curves
+
+
+def _curve(outcome: Outcome, x_axis: XAxis) -> Curve:
+    """Return x and mean returns of the epochs by whose end an episode has ended."""
+    x = [point.env_steps if x_axis == "steps" else point.train_s for point in outcome.curve]
+    returns = [point.mean_return for point in outcome.curve]
+    points = np.array([x, returns], dtype=np.float64)
+    known = points[:, np.isfinite(points[1])]
+    return known[0], known[1]
 
 
 def _figure(x: str, y: str, title: str) -> tuple[Figure, Axes]:
@@ -99,6 +124,5 @@ def _draw(
 
 def _save(figure: Figure, axes: Axes, path: Path) -> None:
     start_at_zero(axes)
-    if axes.lines:
-        figure.legend(loc="outside lower center")
+    add_legend(figure, axes)
     figure.savefig(path, dpi=150)

@@ -113,10 +113,8 @@ def _outcome(config: PPOConfig) -> Outcome:
 
 def _agent(config: PPOConfig) -> PPO:
     """Return an agent at the beginning of its training: one that has trained before, where its graphs fit."""
-    from ..process.quiet import standard_error_held_back
+    from ..ppo import PPO
 
-    with standard_error_held_back():
-        from ..ppo import PPO
     # The sizes of observations and actions are the environment's.
     key = (config.env_id, json.dumps(config.env_kwargs, sort_keys=True), config.compiled_settings)
     ppo = _AGENTS.pop(key, None)

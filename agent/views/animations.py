@@ -65,21 +65,26 @@ def captioned(frames: Iterable[Frame], caption: str) -> Iterator[Frame]:
 
 
 def side_by_side(animations: Sequence[Iterable[Frame]]) -> Iterator[Frame]:
-    """Return one animation of several, three in a row; those that end keep their last frame until all have ended.
+    """Return one animation of several, three in a row; those that end keep their last frame, faded, until all have.
 
     Args:
         animations: At least one, each of at least one frame, all frames of the same shape.
     """
     columns = min(len(animations), _COLUMNS)
     rows = math.ceil(len(animations) / columns)
-    shown: list[Frame | None] = [None] * len(animations)
+    last: dict[int, Frame] = {}
     for frames in itertools.zip_longest(*animations):
-        shown = [last if frame is None else frame for frame, last in zip(frames, shown, strict=True)]
-        panels = [panel for panel in shown if panel is not None]
+        last |= {index: frame for index, frame in enumerate(frames) if frame is not None}
+        panels = [last[index] if frame is not None else _faded(last[index]) for index, frame in enumerate(frames)]
         panels += [np.full_like(panels[0], 255)] * (rows * columns - len(panels))
         panels = [panel if index % columns == 0 else _bordered(panel) for index, panel in enumerate(panels)]
         starts = range(0, rows * columns, columns)
         yield np.concatenate([np.concatenate(panels[start : start + columns], axis=1) for start in starts], axis=0)
+
+
+def _faded(panel: Frame) -> Frame:
+    """Return the panel of an episode that has ended, paler than the others."""
+    return np.asarray((panel.astype(np.uint16) + _GREY) // 2, dtype=np.uint8)
 
 
 def _bordered(panel: Frame) -> Frame:

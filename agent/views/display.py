@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..config import PPOConfig
     from ..ppo import PPO
 
-_HEADER = "epoch  env_steps  mean_return  mean_length        kl  policy_iterations  steps_per_second  elapsed_s"
+_HEADER = "epoch  env_steps  mean_return  mean_length       kl  steps_per_second  elapsed_s"
 # The figures of the live table, two in a row, and how they are written.
 _TABLE = (
     (("epoch", "d"), ("mean_return", ".1f")),
@@ -215,10 +215,10 @@ def new_display(
 
 
 def format_epoch(metrics: EpochMetrics) -> str:
-    """Return the figures of an epoch as a line of fixed columns."""
+    """Return the figures of an epoch as a line of fixed columns, 80 characters wide."""
     return (
         f"{metrics.epoch:5d}  {metrics.env_steps:9d}  {metrics.mean_return:11.1f}  {metrics.mean_length:11.1f}"
-        f"  {metrics.kl:8.5f}  {metrics.policy_iterations:17d}  {metrics.steps_per_second:16,.0f}"
+        f"  {metrics.kl:7.4f}  {metrics.steps_per_second:16,.0f}"
         f"  {metrics.elapsed_s:9.3f}"
     )
 

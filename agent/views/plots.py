@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runs.directory import RunDirectory
-from .figures import Axes, Figure, own_settings
+from .figures import Axes, Figure, add_legend, own_settings
 
 XAxis = Literal["steps", "seconds"]
 Points = npt.NDArray[np.float64]
+Curve = tuple[Points, Points]
+"""x, ascending, and the mean returns there."""
 
 _FIELDS: dict[XAxis, tuple[str, str]] = {
     "steps": ("env_steps", "environment steps"),
@@ -30,12 +32,8 @@ def has_returns(run: RunDirectory) -> bool:
     return len(_curve(run, "steps")[0]) > 0
 
 
-@own_settings()
 def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis = "steps") -> None:
     """Draw the mean returns of runs: one line for each setting, the mean over its seeds, with a band around it.
-
-    The band is one standard deviation to either side. A run that ended before the others of its setting counts with its
-    last value from there on: most ended because they had reached their target.
 
     Args:
         runs: At least one; those that differ in nothing but the seed share a line. An episode has ended in each.
@@ -46,20 +44,49 @@ def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis
         OSError: If a run cannot be read or the image cannot be written.
         ValueError: If a file of a run is damaged, or the format unknown.
     """
+    plot_curves(curves_of_runs(runs, x_axis), path, x_axis)
+
+
+def curves_of_runs(runs: Sequence[RunDirectory], x_axis: XAxis) -> dict[str, list[Curve]]:
+    """Return the curves of the runs of each setting, under a label that tells it from the others.
+
+    Raises:
+        OSError: If a run cannot be read.
+        ValueError: If a file of a run is damaged.
+    """
+    return {label: [_curve(run, x_axis) for run in members] for label, members in _by_setting(runs).items()}
+
+
+@own_settings()
+def plot_curves(curves: Mapping[str, Sequence[Curve]], path: Path, x_axis: XAxis) -> None:
+    """Draw learning curves: one line for each setting, the mean over its seeds, with a band around it.
+
+    The band is one standard deviation to either side. A run that ended before the others of its setting counts with its
+    last value from there on: most ended because they had reached their target.
+
+    Args:
+        curves: Those of each setting, at least one, by its label.
+        path: Where to write, in the format that the suffix names.
+        x_axis: What x is.
+
+    Raises:
+        OSError: If the image cannot be written.
+        ValueError: If the format is unknown.
+    """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for label, members in _by_setting(runs).items():
-        _draw(axes, [_curve(run, x_axis) for run in members], label)
-    title = "Learning curve" + ("s" if len(runs) > 1 else "")
+    for label, members in curves.items():
+        _draw(axes, members, label)
+    title = "Learning curve" + ("s" if sum(map(len, curves.values())) > 1 else "")
     axes.set(xlabel=_FIELDS[x_axis][1], ylabel="mean return", title=title)
     start_at_zero(axes)
     axes.xaxis.set_major_formatter("{x:,.0f}" if x_axis == "steps" else "{x:g}")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center")
+    add_legend(figure, axes)
     figure.savefig(path, dpi=150)
 
 
-def _curve(run: RunDirectory, x_axis: XAxis) -> tuple[Points, Points]:
+def _curve(run: RunDirectory, x_axis: XAxis) -> Curve:
     """Return x and the mean return of the epochs by whose end an episode has ended, shape (epochs,)."""
     points = [(getattr(row, _FIELDS[x_axis][0]), row.mean_return) for row in run.read_metrics()]
     x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
@@ -91,7 +118,7 @@ def start_at_zero(axes: Axes) -> None:
         axes.set_ylim(bottom=0.0)
 
 
-def on_common_grid(curves: Sequence[tuple[Points, Points]], num_points: int) -> tuple[Points, Points]:
+def on_common_grid(curves: Sequence[Curve], num_points: int) -> Curve:
     """Return points x that all curves have reached, shape (K,), and the curves there, shape (curves, K).
 
     Args:
@@ -103,7 +130,7 @@ def on_common_grid(curves: Sequence[tuple[Points, Points]], num_points: int) -> 
     return grid, np.array([np.interp(grid, x, y) for x, y in curves])
 
 
-def _draw(axes: Axes, curves: Sequence[tuple[Points, Points]], label: str) -> None:
+def _draw(axes: Axes, curves: Sequence[Curve], label: str) -> None:
     """Draw one run, or the mean of several and how far they spread."""
     if len(curves) == 1:
         axes.plot(*curves[0], label=label)

@@ -19,7 +19,11 @@ resource = pytest.importorskip("resource", reason="the system has no limits for 
 
 FAULTY_DISKS = Path(__file__).with_name("faulty_disks.py")
 IN_A_MOUNT_NAMESPACE = ("unshare", "--map-root-user", "--mount")
-KEPT = " The last checkpoint stays: --resume goes on from it."
+
+
+def kept(run):
+    """Return what a training that could not write says of its run."""
+    return f" The last checkpoint is intact: fastppo train --resume {run} continues from it."
 
 
 class FilesOfAtMost:
@@ -66,7 +70,7 @@ def test_where_a_file_cannot_be_written_the_run_goes_on_later_as_if_nothing_had_
     with FilesOfAtMost(size):
         result = invoke("train", "--resume", copied_run, "--epochs", 6)
     assert result.exit_code == 1
-    assert result.stderr == f"Error: '{copied_run / unwritten}' cannot be written: File too large.{KEPT}\n"
+    assert result.stderr == f"Error: '{copied_run / unwritten}' cannot be written: File too large.{kept(copied_run)}\n"
     lost = before.keys() - files_of(copied_run).keys()
     # The evaluation goes with the checkpoint it was made of.
     assert lost == ({Path("evaluation.json")} if unwritten in ("actor.keras", "learning_curve.png") else set())
@@ -156,7 +160,8 @@ def test_full_and_read_only_disks_are_named_and_nothing_is_lost(trained, tmp_pat
     for outcome in full:
         assert set(outcome["lost"]) <= {"evaluation.json"}
         if outcome["exit_code"]:
-            assert outcome["message"].endswith(f"cannot be written: No space left on device.{KEPT}")
+            unwritten, _, ending = outcome["message"].partition(" cannot be written: No space left on device.")
+            assert ending == kept(unwritten.split("'")[1].rpartition("/")[0])
     failed = [outcome for outcome in full if outcome["exit_code"]]
     unwritten = {outcome["message"].split("'")[1].rsplit("/")[-1] for outcome in failed}
     assert {"metrics.csv", "checkpoint.npz"} <= unwritten

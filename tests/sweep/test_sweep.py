@@ -185,7 +185,7 @@ def test_a_sweep_that_was_ended_goes_on_where_it_stopped(serial, tmp_path, endin
     _, errors = process.communicate(timeout=60)
     if ending == signal.SIGINT:
         assert process.returncode == 130
-        assert errors == f"Interrupted; 'fastppo sweep --resume {directory}' goes on.\n"
+        assert errors == f"Interrupted. To continue: fastppo sweep --resume {directory}\n"
     ended = rows_of(directory)
     assert 1 <= len(ended) < 8
     result = invoke("sweep", "--resume", directory, "--jobs", 1)
