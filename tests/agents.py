@@ -6,6 +6,10 @@ Most of a short training is compilation; this spares the tests all that is not a
 from contextlib import contextmanager
 
 from agent import PPO
+from agent.process.backend import use_one_thread_per_network
+
+# Before any test uses TensorFlow, as a program that trains does.
+use_one_thread_per_network()
 
 _IDLE, _IN_USE = [], []
 _MOST_IDLE = 12

@@ -11,7 +11,7 @@ import time
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from runs import FASTPPO, invoke
+from runs import FASTPPO, invoke, message_of
 
 from agent import PRESETS, PPOConfig
 from agent.cli import main
@@ -107,7 +107,7 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
             ["--policy-update-epochs", "1" + "0" * 9],
             "make 32000000000 gradient steps an update, at most 2147483647 are",
         ),
-        (["--envs", "abc"], "Invalid value for '--envs': 'abc' is not a valid integer range."),
+        (["--envs", "abc"], "Invalid value for '--envs': 'abc' is not a valid whole number."),
         (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
         (["--seed", "-1"], "Invalid value for '--seed': -1 is not in the range x>=0."),
         (["--preset", "slow"], "Invalid value for '--preset': 'slow' is not one of 'fast', 'keras', 'standard'."),
@@ -374,3 +374,16 @@ def test_an_epochs_figures_stand_in_their_columns():
     line = format_epoch(metrics)
     assert line.split() == ["7", "28000", "123.5", "123.5", "-0.0012", "1,234,567", "1.500"]
     assert len(line) == 80
+
+
+def test_counts_and_names_may_be_written_as_people_write_them(tmp_path):
+    options = ("--envs", "8", "--steps-per-epoch", "2.56e2", "--hidden-sizes", "8x8", "--lr", "1e-3", "--no-early-stop")
+    result = invoke("train", *options, "--total-steps", "1e3", "--out", tmp_path / "o")
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "o" / "config.json").read_text())
+    assert (config["epochs"], config["steps_per_epoch"], config["hidden_sizes"]) == (4, 256, [8, 8])
+    assert config["policy_learning_rate"] == config["value_learning_rate"] == 1e-3
+    for wrong in ("1.5", "1e400", "nan", "ten"):
+        message = message_of(invoke("train", "--total-steps", wrong))
+        assert f"Invalid value for '--total-steps': '{wrong}' is not a valid whole number." in message
+    assert "Did you mean" in message_of(invoke("train", "--gama", "0.9"))

@@ -129,3 +129,40 @@ def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path)
         assert message in message_of(invoke("plot", *arguments)), arguments
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "there.png").read_text() == "mine"
+
+
+def test_sweeps_are_drawn_beside_runs_a_line_for_each_setting(trained, tmp_path, drawn):
+    lines, _ = drawn
+    small = ("--set", "num_envs=8", "--set", "steps_per_epoch=256", "--set", "hidden_sizes=8", "--set", "epochs=3")
+    sweep = ("sweep", "--seeds", "0:2", *small, "--set", "gamma=0.9,0.99", "--jobs", 1, "--out", tmp_path / "s")
+    assert invoke(*sweep).exit_code == 0
+    lines.clear()
+    result = invoke("plot", trained, tmp_path / "s", "--x", "seconds", "--out", tmp_path / "a.png")
+    assert result.exit_code == 0, result.output
+    assert [label.split(",")[0] for label in lines] == ["preset fast", "s", "s"]
+    assert ["gamma=0.99" in label for label in lines] == [False, False, True]
+    (tmp_path / "s" / "results.csv").write_text("")
+    message = message_of(invoke("plot", tmp_path / "s", "--out", tmp_path / "b.png"))
+    assert "the results in " in message
+
+
+def test_a_file_is_replaced_where_it_is_asked_for(trained, tmp_path):
+    out = tmp_path / "a.png"
+    out.write_text("old")
+    assert "exists already" in message_of(invoke("plot", trained, "--out", out))
+    assert invoke("plot", trained, "--out", out, "--overwrite").exit_code == 0
+    assert not is_blank(out)
+    (tmp_path / "b.png").mkdir()
+    assert "is a directory" in message_of(invoke("plot", trained, "--out", tmp_path / "b.png", "--overwrite"))
+
+
+def test_long_labels_stay_inside_the_picture(tmp_path):
+    names = ("a", "b", "c", "d", "e", "f")
+    for number, name in enumerate(names):
+        settings = {"gamma": 0.9 + number / 100, "clip_ratio": number + 1.0, "hidden_sizes": [number + 1] * 12}
+        write_run(tmp_path / name, [1.0, 2.0], **settings, policy_learning_rate=number + 1.0, num_envs=number + 1)
+    runs = [RunDirectory(tmp_path / name) for name in names]
+    plots.plot_learning_curves(runs, tmp_path / "a.png")
+    image = imread(tmp_path / "a.png")[..., :3]
+    assert np.all(image[:, [0, -1]] == 1.0)
+    assert np.all(image[[0, -1]] == 1.0)

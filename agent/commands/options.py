@@ -26,6 +26,8 @@ MOST_ENVIRONMENTS = 10**12
 class Count(click.IntRange):
     """A whole number within a range, which may be written as ``1e5`` or ``100_000``, too."""
 
+    name = "whole number"
+
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         """Return the number."""
         if isinstance(value, str):

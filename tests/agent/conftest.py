@@ -1,11 +1,7 @@
-"""TensorFlow's threads are set before any test uses it, as a program that trains does."""
+"""Agents that tests have used are taken back."""
 
 import pytest
 from agents import agents_taken_back
-
-from agent.process.backend import use_one_thread_per_network
-
-use_one_thread_per_network()
 
 
 @pytest.fixture(autouse=True)
