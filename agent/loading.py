@@ -45,6 +45,7 @@ def load(
         raise ValueError(f"{' and '.join(missing)} must be given for '{path}', which trained models of your own.")
     ppo = PPO(config, environments, **handed_over)
     ppo.set_state(state)
-    if run.metrics_path.exists():
-        ppo.set_history(run.read_metrics()[: ppo.epoch])
+    recorded = run.read_metrics()[: ppo.epoch] if run.metrics_path.exists() else []
+    if len(recorded) == ppo.epoch:
+        ppo.set_history(recorded)
     return ppo

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fastcartpole.memory import physical_memory
+
 _PACKAGES = (
     *("fastppo", "numpy", "numba", "gymnasium", "tensorflow", "keras"),
     *("jax", "gymnax", "optax", "envpool", "rlox", "stable_baselines3", "torch"),
@@ -45,9 +47,8 @@ def _processor() -> str:
 
 
 def _memory_gib() -> float | None:
-    with suppress(AttributeError, ValueError, OSError):
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    return None
+    memory = physical_memory()
+    return None if memory is None else round(memory / 2**30, 1)
 
 
 def _blas_threads() -> str:

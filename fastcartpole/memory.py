@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +17,11 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 def physical_memory() -> int | None:
     """Return the machine's memory in bytes, or None where the system does not tell."""
+    import psutil
+
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
+        return int(psutil.virtual_memory().total)
+    except (OSError, RuntimeError, ValueError):
         return None
 
 

@@ -64,16 +64,25 @@ def exact_method() -> int:
     return ROUNDING_TEST if library else LIBM
 
 
+Functions = tuple[Callable[[float], float], Callable[[float], float]]
+
 # Over the pole's range and beyond, more of them where it mostly is.
 _PROBED_ANGLES = tuple(0.0137 * k * (1.0 + 0.31 * k) for k in range(1, 25))
 
 
 @cache
 def warn_where_numpy_differs() -> None:
-    """Warn, once in a process, where NumPy's scalar sines are not the C library's: then Gymnasium's are not ours."""
+    """Warn, once in a process, where NumPy's scalar sines are not the C library's: then Gymnasium's are not ours.
+
+    Where the compiled code calls a library that may be another one than Python's, as on Windows, it is asked too.
+    """
+    libraries: list[Functions] = [(math.sin, math.cos)]
+    if exact_method() == LIBM:
+        libraries.append((_called_sine, _called_cosine))
     differs = any(
         float(theirs(angle)) != ours(angle)
-        for theirs, ours in ((np.sin, math.sin), (np.cos, math.cos))
+        for functions in libraries
+        for theirs, ours in zip((np.sin, np.cos), functions, strict=True)
         for angle in _PROBED_ANGLES
     )
     if differs:
@@ -115,6 +124,16 @@ def _scalar_call(name: str) -> Callable[[float], float]:
 
 libm_sine = _scalar_call("sin")
 libm_cosine = _scalar_call("cos")
+
+
+@kernel()
+def _called_sine(x: float) -> float:
+    return libm_sine(x)
+
+
+@kernel()
+def _called_cosine(x: float) -> float:
+    return libm_cosine(x)
 
 
 @kernel()

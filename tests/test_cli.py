@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from runs import FASTPPO, invoke, message_of
+from systems import needs_posix_signals
 
 from agent import PRESETS, PPOConfig
 from agent.cli import main
@@ -278,6 +279,7 @@ def wait_for_epoch(process, epoch):
     pytest.fail(f"the training ended before epoch {epoch}: {process.stderr.read()}")
 
 
+@needs_posix_signals
 def test_an_interrupt_saves_what_was_learned_and_exits_with_130(tmp_path):
     process = start(tmp_path, "train", "--preset", "keras", "--epochs", "100000", "--out", "out")
     wait_for_epoch(process, 3)
@@ -292,6 +294,7 @@ def test_an_interrupt_saves_what_was_learned_and_exits_with_130(tmp_path):
     assert load_actor(tmp_path / "out" / "critic.keras").output_shape == (None, 1)
 
 
+@needs_posix_signals
 def test_an_interrupt_before_the_training_began_leaves_no_traceback(tmp_path):
     process = start(tmp_path, "train", "--out", "out")
     while not (tmp_path / "out" / "config.json").exists():

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from systems import needs_bash
 
 FASTPPO = str(Path(sys.executable).with_name("fastppo"))
 
@@ -17,6 +18,7 @@ def completed(shell, words, index, **environment):
     return process.stdout
 
 
+@needs_bash
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_a_script_and_commands_options_and_choices(shell):
     script = subprocess.run(

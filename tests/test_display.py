@@ -1,18 +1,15 @@
 """What a training shows: on a terminal, in a pipe, as JSON, or not at all."""
 
 import dataclasses
-import fcntl
 import io
 import itertools
 import json
 import math
 import os
-import pty
 import re
 import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +24,8 @@ from agent.metrics import EpochMetrics
 from agent.runs.directory import RunDirectory
 from agent.views.display import LineDisplay, LiveDisplay, new_display
 from agent.views.sparkline import Sparkline
+
+pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
 
 FASTPPO = str(Path(sys.executable).with_name("fastppo"))
 FIELDS = [field.name for field in dataclasses.fields(EpochMetrics)]

@@ -50,7 +50,7 @@ def test_a_training_shows_what_the_command_shows_where_it_is_asked_to_and_nothin
     new_agent(CONFIG).train(progress=True, run=tmp_path / "shown")
     shown, errors = capsys.readouterr()
     as_command = invoke("train", *SMALL, "--epochs", 4, "--out", tmp_path / "command").output
-    of_time = re.compile(r"[\d,]+ +\d+\.\d{3}$", re.MULTILINE)
+    of_time = re.compile(r" +[\d,]+ +\d+\.\d{3}$", re.MULTILINE)
     assert of_time.sub("", shown) == of_time.sub("", as_command).replace("command", "shown")
     assert errors == ""
     new_agent(CONFIG).train(progress=True)
@@ -135,6 +135,7 @@ def test_an_agent_whose_figures_are_not_known_is_not_saved_as_if_they_were(tmp_p
     other.save(tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_a_run_with_models_of_the_users_is_resumed_by_the_program_only(tmp_path):
     config = CONFIG.replace(epochs=1)
     with PPO(config, actor=build_actor(4, 2, (16,), 0, "orthogonal", "tanh")) as ppo:

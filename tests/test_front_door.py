@@ -123,3 +123,14 @@ def test_an_attribute_error_within_an_import_is_not_taken_for_a_missing_name(mon
     monkeypatch.setattr(agent, "import_module", fail)
     with pytest.raises(ImportError, match=r"PPO cannot be imported: \.ppo is broken"):
         _ = fastppo.PPO
+
+
+@pytest.mark.slow
+def test_a_training_from_a_script_writes_nothing_that_it_was_not_asked_to(tmp_path):
+    code = (
+        "from fastppo import PPO, preset_config\n"
+        "with PPO(preset_config(num_envs=4, steps_per_epoch=64, epochs=1, hidden_sizes=(4,))) as ppo:\n"
+        "    ppo.train()\n"
+    )
+    completed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (completed.stdout, completed.stderr) == ("", "")

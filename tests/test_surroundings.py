@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from runs import FASTPPO, SMALL, assert_ended_alike, invoke
+from systems import needs_posix_shell
 
 from agent.process import surroundings
 from agent.rollouts.warm_up import RolloutCompilation
@@ -112,12 +113,14 @@ def test_what_cannot_work_is_one_sentence(copied_run, tmp_path, command, name, v
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@needs_posix_shell
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_errors(tmp_path, closed):
     completed = subprocess.run(f"'{FASTPPO}' train --envs 0 {closed}", shell=True, cwd=tmp_path, check=False)
     assert completed.returncode == 2
 
 
+@needs_posix_shell
 @pytest.mark.slow
 def test_a_training_without_standard_streams_is_kept(trained, tmp_path):
     command = f"'{FASTPPO}' train {' '.join(SMALL)} --epochs 4 --out o <&- >&- 2>&-"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -134,10 +135,11 @@ class EnvironmentSource:
         if self.vectorization == "vector_entry_point" or (self.vectorization == "auto" and self._has_batch()):
             self.assert_can_batch()
             return self._batch(num_envs, max_episode_steps)
-        makers = [_Maker(self, max_episode_steps)] * num_envs
         with self._told():
             if self.vectorization != "async":
+                makers = [_Maker(self, max_episode_steps)] * num_envs
                 return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+            makers = [_Maker(self, max_episode_steps, os.getpid())] * num_envs
             with interrupts_held_back():
                 return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
@@ -219,12 +221,22 @@ class EnvironmentSource:
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes one environment of a vector, here or in another process, with observations that are vectors."""
+    """Makes one environment of a vector, here or in another process, with observations that are vectors.
+
+    Attributes:
+        source: Makes it.
+        max_episode_steps: Length at which episodes are truncated.
+        owner: The process that trains, where others step the environments; None where it does so itself.
+    """
 
     source: EnvironmentSource
     max_episode_steps: EpisodeLimit
+    owner: int | None = None
 
     def __call__(self) -> Environment:
+        if self.owner not in (None, os.getpid()):
+            # A terminal sends Ctrl-C to all processes: the one that trains decides.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         environment = self.source.one(self.max_episode_steps)
         is_vector = isinstance(environment.observation_space, Box)
         return environment if is_vector else gymnasium.wrappers.FlattenObservation(environment)

@@ -57,10 +57,13 @@ _IS_HELD = False
 
 
 def _begin() -> _Hold | None:
-    """Take standard error away; None where another thread has, there is none, or no place to hold it."""
+    """Take standard error away; None where another thread has, there is none, or no place to hold it.
+
+    Windows' consoles are not files: what is written to them cannot be held back.
+    """
     global _IS_HELD
     with _LOCK:
-        if _IS_HELD:
+        if _IS_HELD or os.name == "nt":
             return None
         try:
             held_back, saved = tempfile.TemporaryFile(), os.dup(2)  # noqa: SIM115

@@ -6,27 +6,32 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 try:
     import fcntl
-except ImportError:
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _Result = TypeVar("_Result")
-_CANNOT_WAIT = frozenset({errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-_NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+_LOCKS_DIRECTORIES = fcntl is not None
+_CANNOT_WAIT = frozenset({errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+_LOCK_FILE = ".lock"
+# How often and for how long in s a file that another program has open is tried to be replaced, which Windows refuses.
+_ATTEMPTS, _PAUSE_S = 20, 0.05
 
 
 @contextmanager
 def locked_directory(path: Path) -> Iterator[None]:
     """Keep other processes from locking the directory; a process that is killed leaves no lock behind.
 
-    Systems without ``fcntl`` (Windows) do without, as do directories that are not there, and file systems that lock no
-    directories.
+    Where the system locks no directories (Windows), it is a file within, as long as the lock is held. Directories that
+    are not there, and those of file systems without locks, are not locked.
 
     Args:
         path: The directory.
@@ -34,8 +39,12 @@ def locked_directory(path: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: If another process holds the lock.
     """
-    if fcntl is None or not path.is_dir():
+    if not path.is_dir():
         yield
+        return
+    if not _LOCKS_DIRECTORIES:
+        with _locked_file(path):
+            yield
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -49,6 +58,24 @@ def locked_directory(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _locked_file(directory: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(directory / _LOCK_FILE, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(errno.EAGAIN, "Another process is working in it", str(directory)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        # Windows refuses this where another process has it by now.
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
 
 
 @contextmanager
@@ -103,13 +130,24 @@ def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bo
 def _replace(new: Path, path: Path) -> None:
     """Rename a file or a directory to the name of another, which is gone then."""
     if not (new.is_dir() and path.is_dir()):
-        os.replace(new, path)
+        _replace_file(new, path)
         return
     # No system replaces a directory that is not empty.
     old = new.with_name(f"{new.name}.old")
     os.replace(path, old)
     os.replace(new, path)
     shutil.rmtree(old)
+
+
+def _replace_file(new: Path, path: Path) -> None:
+    for attempts_left in range(_ATTEMPTS if os.name == "nt" else 1, 0, -1):
+        try:
+            os.replace(new, path)
+            break
+        except PermissionError:
+            if attempts_left == 1:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def append_lines(path: Path, text: str) -> None:
@@ -158,13 +196,21 @@ def _write_through_one(path: Path) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     except OSError as error:
         # Some file systems, of networks above all, cannot do this for directories.
         if not (is_directory and error.errno in _CANNOT_WAIT):
             raise
     finally:
         os.close(descriptor)
+
+
+def _flush(descriptor: int) -> None:
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        # What macOS calls fsync leaves it to the disk when to write.
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
 
 
 def name_without_process(name: str) -> str | None:

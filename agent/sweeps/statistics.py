@@ -22,6 +22,8 @@ _CONFIDENCE = 0.95
 _RESAMPLES = 5000
 _RESAMPLES_OF_A_BAND = 1000
 _SEED = 0
+# 8 bytes each.
+_NUMBERS_AT_ONCE = 20_000_000
 
 Points = npt.NDArray[np.float64]
 
@@ -133,16 +135,25 @@ def estimate(samples: Points, statistic: Callable[..., Any]) -> Estimate:
     value = float(statistic(samples))
     if len(samples) < 2:
         return Estimate(value, math.nan, math.nan)
+    low, high = _interval(samples, statistic, _RESAMPLES)
+    return Estimate(value, float(low), float(high))
+
+
+def _interval(samples: Points, statistic: Callable[..., Any], resamples: int) -> tuple[Points, Points]:
+    """Return the 95% percentile bootstrap interval of a statistic over the first axis of samples."""
     interval = stats.bootstrap(
         (samples,),
         statistic,
-        n_resamples=_RESAMPLES,
+        axis=0,
+        n_resamples=resamples,
+        # All at once would be more than any memory where there are very many runs.
+        batch=max(1, _NUMBERS_AT_ONCE // samples.size),
         confidence_level=_CONFIDENCE,
         method="percentile",
         vectorized=True,
         rng=_SEED,
     ).confidence_interval
-    return Estimate(value, float(interval.low), float(interval.high))
+    return np.asarray(interval.low), np.asarray(interval.high)
 
 
 def _estimate_if_any(samples: Points, statistic: Callable[..., Any]) -> Estimate | None:
@@ -156,10 +167,10 @@ def band(samples: Points, statistic: Callable[..., Any]) -> tuple[Points, Points
         samples: Shape (n, K).
         statistic: Takes samples and the axis of the runs.
     """
-    chosen = np.random.default_rng(_SEED).integers(0, len(samples), (_RESAMPLES_OF_A_BAND, len(samples)))
-    resampled = np.array([statistic(column[chosen], axis=1) for column in samples.T])
-    low, high = np.quantile(resampled, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2], axis=1)
-    return np.asarray(statistic(samples, axis=0)), low, high
+    value = np.asarray(statistic(samples, axis=0))
+    # Of a single run, there is nothing to be drawn from.
+    low, high = _interval(samples, statistic, _RESAMPLES_OF_A_BAND) if len(samples) > 1 else (value, value)
+    return value, low, high
 
 
 def _without_nan(content: Any) -> Any:

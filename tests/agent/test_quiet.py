@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import pytest
+from systems import needs_posix_shell
 
 from agent.process.quiet import standard_error_held_back
 
@@ -79,6 +80,7 @@ def test_warnings_of_python_are_shown():
     assert completed.stderr.endswith("and the step\n")
 
 
+@needs_posix_shell
 @pytest.mark.parametrize("missing", ["2>&-", ""])
 def test_without_standard_error_or_a_temporary_folder_nothing_is_held_back(missing):
     code = "from agent.process.quiet import standard_error_held_back as held\nwith held(): print('done')"

@@ -41,3 +41,19 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_no_other(tmp_path, monke
         run.write_config(PRESETS["fast"].replace(seed=2))
     assert json.loads(run.config_path.read_text())["seed"] == 1
     assert sorted(p.name for p in run.path.iterdir()) == before
+
+
+@pytest.mark.parametrize("locks_directories", [True, False])
+def test_a_locked_run_is_nobody_elses_and_the_lock_leaves_nothing(tmp_path, monkeypatch, locks_directories):
+    monkeypatch.setattr(files, "_LOCKS_DIRECTORIES", locks_directories)
+    for _ in range(2):
+        with RunDirectory(tmp_path).locked():
+            with (
+                pytest.raises(BlockingIOError, match="Another process is working in it"),
+                files.locked_directory(tmp_path),
+            ):
+                raise AssertionError
+            assert bool(list(tmp_path.iterdir())) == (not locks_directories)
+        assert list(tmp_path.iterdir()) == []
+    with files.locked_directory(tmp_path / "missing"):
+        pass

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from systems import needs_fork
 
 import fastcartpole
 
@@ -112,6 +113,7 @@ def test_the_users_own_numba_cache_setting_is_left_alone(tmp_path):
     assert run(code, source_tree=PACKAGE.parent, cache=tmp_path) == str(tmp_path)
 
 
+@needs_fork
 def test_a_forked_child_steps_as_its_parent_does():
     code = """
 import os

@@ -128,3 +128,16 @@ def test_where_numpys_sines_are_others_exact_environments_say_so_once(monkeypatc
         warnings.simplefilter("error")
         CartPoleEnv()
     warn_where_numpy_differs.cache_clear()
+
+
+def test_where_the_compiled_sines_are_another_librarys_exact_environments_say_so(monkeypatch):
+    monkeypatch.setattr(trigonometry, "exact_method", lambda: LIBM)
+    warn_where_numpy_differs.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_where_numpy_differs()
+    monkeypatch.setattr(trigonometry, "_called_cosine", lambda angle: np.nextafter(np.cos(angle), 2.0))
+    warn_where_numpy_differs.cache_clear()
+    with pytest.warns(RuntimeWarning, match="NumPy's sines are not the C library's on this machine"):
+        warn_where_numpy_differs()
+    warn_where_numpy_differs.cache_clear()

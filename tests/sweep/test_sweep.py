@@ -14,6 +14,7 @@ import pytest
 from agents import agents_taken_back, new_agent
 from runs import FASTPPO, files_of, invoke, message_of
 from sweeps import SETTINGS, SHORT, SMALL, comparable, rows_of
+from systems import SIGKILL, needs_posix_signals
 
 from agent import PPO, EvaluationResult, adapted_preset, sweep
 from agent.sweeps import engine, worker
@@ -172,7 +173,8 @@ def wait_for_rows(directory, number, process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGINT, SIGKILL])
+@needs_posix_signals
 def test_a_sweep_that_was_ended_goes_on_where_it_stopped(serial, tmp_path, ending):
     directory = tmp_path / "sweep"
     arguments = ["sweep", "--seeds", "0:4", *SHORT, "--set", "gamma=0.9,0.99", "--jobs", "2", "--out", str(directory)]
