@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .callbacks import Callback
+from .callbacks import Callback, Tracker
 from .config import PPOConfig
 from .errors import explained
 from .metrics import EpochMetrics
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .ppo import PPO
     from .rollouts.evaluation import EvaluationResult, evaluate
     from .sweeps.sweeping import SweepResult, sweep
+    from .views.tensorboard import TensorBoardWriter
 
 __all__ = [
     "PPO",
@@ -28,6 +29,8 @@ __all__ = [
     "EvaluationResult",
     "PPOConfig",
     "SweepResult",
+    "TensorBoardWriter",
+    "Tracker",
     "adapted_preset",
     "evaluate",
     "load",
@@ -42,6 +45,7 @@ _MODULES = {
     "load": ".loading",
     "SweepResult": ".sweeps.sweeping",
     "sweep": ".sweeps.sweeping",
+    "TensorBoardWriter": ".views.tensorboard",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,40 @@ class Callback:
 
     def on_train_end(self, ppo: PPO) -> None:
         """Called once after the last epoch; not where an exception ended the training."""
+
+
+TAGS = {
+    "rollout/ep_rew_mean": "mean_return",
+    "rollout/ep_len_mean": "mean_length",
+    "time/fps": "steps_per_second",
+    "time/time_elapsed": "elapsed_s",
+    "train/approx_kl": "kl",
+    "train/clip_fraction": "clip_fraction",
+    "train/entropy": "entropy",
+    "train/explained_variance": "explained_variance",
+    "train/policy_gradient_loss": "policy_loss",
+    "train/value_loss": "value_loss",
+}
+"""The figures that experiment trackers get, by the names that Stable-Baselines3 made customary."""
+
+
+class Tracker(Callback):
+    """Hands the figures of every epoch to an experiment tracker: a subclass says how, in :meth:`log`."""
+
+    def log(self, figures: dict[str, float], step: int) -> None:
+        """Log figures.
+
+        Args:
+            figures: By the names of :data:`TAGS`; those that are not finite, such as the mean return before the first
+                episode has ended, are left out.
+            step: Environment steps so far.
+        """
+        raise NotImplementedError
+
+    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
+        """Log the figures of the epoch."""
+        figures = {tag: float(getattr(metrics, field)) for tag, field in TAGS.items()}
+        self.log({tag: value for tag, value in figures.items() if math.isfinite(value)}, metrics.env_steps)
 
 
 Callbacks = Iterable[Callback | OnEpochEnd] | Callback | OnEpochEnd

@@ -145,6 +145,8 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
             ValueError: If an argument is out of its range, or parameter arrays have not N entries.
             MemoryError: If so many environments cannot fit this machine's memory.
         """
+        # First: older versions of Gymnasium close environments, too, whose arguments were refused.
+        self._renderer = Renderer()
         self._num_envs = checked_integer("num_envs", num_envs, minimum=1)
         assert_fits_memory(f"num_envs={self.num_envs}", self.num_envs * BYTES_PER_ENVIRONMENT)
         self._autoreset_mode = _checked_autoreset_mode(autoreset_mode)
@@ -186,7 +188,6 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         self._resets_are_manual = self.autoreset_mode is AutoresetMode.DISABLED
         # Whether somebody may hold, and change, the arrays of the state.
         self._is_handed_out = False
-        self._renderer = Renderer()
         self._is_made = True
 
     def reset(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from agent import EvaluationResult as EvaluationResult
     from agent import PPOConfig as PPOConfig
     from agent import SweepResult as SweepResult
+    from agent import TensorBoardWriter as TensorBoardWriter
+    from agent import Tracker as Tracker
     from agent import adapted_preset as adapted_preset
     from agent import evaluate as evaluate
     from agent import load as load

@@ -34,6 +34,20 @@ def test_image_observations_are_learned_from_by_convolutions(tmp_path):
     assert float(re.search(r"([-\d.]+)$", output_of("image_observations.py", tmp_path))[1]) > 0.5
 
 
+@pytest.mark.wandb
+def test_weights_and_biases_logs_every_epoch_without_a_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    epochs, mean = re.search(
+        r"(\d+) epochs logged, mean return ([\d.]+)$", output_of("weights_and_biases.py", tmp_path)
+    ).groups()
+    (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    content = log.read_bytes()
+    assert content.count(b"rollout/ep_rew_mean") >= int(epochs)
+    assert b"evaluation/mean_return" in content
+    assert float(mean) >= 400
+
+
 @pytest.mark.sb3
 def test_pytorch_ppo_learns_cartpole_without_tensorflow(tmp_path):
     lines = output_of("pytorch_ppo.py", tmp_path).splitlines()

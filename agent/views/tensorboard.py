@@ -1,41 +1,22 @@
-"""TensorBoard event files, with the tags that Stable-Baselines3 made customary."""
+"""TensorBoard event files."""
 
 from __future__ import annotations
 
 import errno
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..callbacks import Callback
+from ..callbacks import Tracker
 from ..errors import reason_of
-from ..metrics import EpochMetrics
 from ..process.backend import tf
 from ..runs.files import write_atomically
 
-if TYPE_CHECKING:
-    from ..ppo import PPO
-
 # What a killed run may leave of the record it was writing; a longer rest is damage of another kind.
 _LARGEST_TORN_RECORD = 512
-
-# What is written under which tag.
-TAGS = {
-    "rollout/ep_rew_mean": "mean_return",
-    "rollout/ep_len_mean": "mean_length",
-    "time/fps": "steps_per_second",
-    "time/time_elapsed": "elapsed_s",
-    "train/approx_kl": "kl",
-    "train/clip_fraction": "clip_fraction",
-    "train/entropy": "entropy",
-    "train/explained_variance": "explained_variance",
-    "train/policy_gradient_loss": "policy_loss",
-    "train/value_loss": "value_loss",
-}
 
 
 def cut_events(directory: Path, last_step: int) -> None:
@@ -85,20 +66,20 @@ def _write_records(records: list[bytes], path: Path) -> None:
             writer.write(record)
 
 
-class TensorBoardWriter(Callback):
+class TensorBoardWriter(Tracker):
     """Writes the figures of every epoch as scalars; the step is the number of environment steps."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: str | PathLike[str]) -> None:
         """Prepare; the first epoch opens a new event file beside those of earlier sessions.
 
         Args:
             directory: Where TensorBoard looks; made if it does not exist.
         """
-        self._directory = directory
+        self._directory = Path(directory)
         self._writer: tf.summary.SummaryWriter | None = None
 
-    def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Write one scalar for each tag; what is not a number, such as the return of no episode, is left out.
+    def log(self, figures: dict[str, float], step: int) -> None:
+        """Write a scalar for each figure.
 
         Raises:
             OSError: If they cannot be written.
@@ -106,9 +87,7 @@ class TensorBoardWriter(Callback):
         with _errors_of_the_system(self._directory):
             if self._writer is None:
                 self._writer = tf.summary.create_file_writer(str(self._directory))
-            with self._writer.as_default(step=metrics.env_steps):
-                for tag, field in TAGS.items():
-                    value = getattr(metrics, field)
-                    if math.isfinite(value):
-                        tf.summary.scalar(tag, value)
+            with self._writer.as_default(step=step):
+                for tag, value in figures.items():
+                    tf.summary.scalar(tag, value)
             self._writer.flush()

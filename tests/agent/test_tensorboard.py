@@ -13,11 +13,12 @@ from runs import FASTPPO, invoke, number_of_rows
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent import adapted_preset
+from agent.callbacks import TAGS
 from agent.cli import main
 from agent.commands import train
 from agent.metrics import EpochMetrics
 from agent.runs.directory import RunDirectory
-from agent.views.tensorboard import TAGS, TensorBoardWriter, cut_events
+from agent.views.tensorboard import TensorBoardWriter, cut_events
 
 FIGURES = dict.fromkeys(EpochMetrics.__annotations__, 1.0)
 

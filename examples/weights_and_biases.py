@@ -1,0 +1,26 @@
+"""Log a training to Weights & Biases: pip install 'fastppo[wandb]'.
+
+Without a network, as with WANDB_MODE=offline, everything is kept in the folder wandb and can be synchronized later.
+"""
+
+import dataclasses
+
+import wandb
+
+from fastppo import PPO, Tracker, preset_config
+
+
+class WandbTracker(Tracker):
+    """Logs the figures of every epoch to the run that has been begun."""
+
+    def log(self, figures, step):
+        """Log figures after so many environment steps."""
+        wandb.log(figures, step=step)
+
+
+config = preset_config("fast", num_envs=64, seed=1)
+with wandb.init(project="fastppo", config=dataclasses.asdict(config)) as run, PPO(config) as ppo:
+    ppo.train(WandbTracker())
+    evaluation = ppo.evaluate()
+    run.summary["evaluation/mean_return"] = evaluation.mean
+print(f"{ppo.epoch} epochs logged, mean return {evaluation.mean:.1f}")
