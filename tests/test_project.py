@@ -142,11 +142,15 @@ def test_every_test_that_a_promise_refers_to_exists():
     assert mentioned >= {f"tests/reliability/{path.name}" for path in (ROOT / "tests/reliability").glob("test_*.py")}
 
 
+def python_blocks(name):
+    blocks = (ROOT / name).read_text(encoding="utf-8").split("```python\n")[1:]
+    return [block.split("```")[0] for block in blocks]
+
+
 def readme_examples():
-    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
-    examples = [block.split("```")[0] for block in blocks]
+    examples = python_blocks("README.md")
     # A sweep starts processes that import TensorFlow and train to the end; two agents compile twice.
-    are_slow = [any(word in code for word in ("sweep", "make_env")) for code in examples]
+    are_slow = [any(word in code for word in ("sweep", "make_env", "load")) for code in examples]
     marks = [pytest.mark.slow if is_slow else () for is_slow in are_slow]
     return [pytest.param(code, marks=mark) for code, mark in zip(examples, marks, strict=True)]
 
@@ -156,3 +160,10 @@ def test_the_readmes_examples_run_as_they_stand(code, tmp_path):
     completed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
     assert completed.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", python_blocks("docs/tracking.md"))
+def test_the_examples_of_trackers_run_as_they_stand(code, tmp_path):
+    completed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +26,7 @@ from ..presets import PRESETS, adapted_preset
 from ..process.interrupts import interrupt_not_lost
 from ..process.surroundings import is_command, show_warning
 from ..runs.directory import RunDirectory
-from ..runs.outputs import EVERY, Outputs
+from ..runs.outputs import EVERY, Outputs, assert_tensorboard
 from .directories import INTERRUPTED, lock_until_the_end
 from .environment import ENV_ID_HINT, check_drawing, described
 from .options import NONE, Count, changes_of, configuration_options, integers_of_list, or_none
@@ -155,10 +154,8 @@ def train(
     if run is not None:
         _check_spaces(run, spec)
     recorded_epochs = _checked_gif_epochs(gif_epochs, config, spec, 0 if state is None else int(state["epoch"]))
-    if tensorboard and find_spec("tensorboard") is None:
-        raise click.BadParameter(
-            "event files need tensorboard: pip install 'fastppo[tensorboard]'.", param_hint="'--tensorboard'"
-        )
+    if tensorboard:
+        _check_tensorboard()
     _check_memory(config, spec)
     _warn_of_short_episodes(config, spec)
     if run is None:
@@ -304,6 +301,14 @@ def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) ->
         return make(*arguments, **changes)
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
+
+
+def _check_tensorboard() -> None:
+    """Refuse event files that cannot be written."""
+    try:
+        assert_tensorboard()
+    except ImportError as error:
+        raise click.BadParameter(str(error), param_hint="'--tensorboard'") from None
 
 
 def _check_memory(config: PPOConfig, spec: EnvironmentSpec) -> None:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 EVERY = 50_000
 """Default number of environment steps between checkpoints, and between validations."""
+
+
+def assert_tensorboard() -> None:
+    """Check that event files can be written.
+
+    Raises:
+        ImportError: If TensorBoard is not installed.
+    """
+    if find_spec("tensorboard") is None:
+        raise ImportError("event files need tensorboard: pip install 'fastppo[tensorboard]'.")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ..callbacks import Tracker
 from ..errors import reason_of
 from ..process.backend import tf
 from ..runs.files import write_atomically
+from ..runs.outputs import assert_tensorboard
 
 # What a killed run may leave of the record it was writing; a longer rest is damage of another kind.
 _LARGEST_TORN_RECORD = 512
@@ -74,7 +75,11 @@ class TensorBoardWriter(Tracker):
 
         Args:
             directory: Where TensorBoard looks; made if it does not exist.
+
+        Raises:
+            ImportError: If TensorBoard is not installed.
         """
+        assert_tensorboard()
         self._directory = Path(directory)
         self._writer: tf.summary.SummaryWriter | None = None
 

@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agent import adapted_preset
 from agent.callbacks import TAGS
 from agent.cli import main
-from agent.commands import train
 from agent.metrics import EpochMetrics
+from agent.runs import outputs
 from agent.runs.directory import RunDirectory
 from agent.views.tensorboard import TensorBoardWriter, cut_events
 
@@ -146,7 +146,9 @@ def test_what_is_not_a_number_is_left_out(tmp_path):
 
 
 def test_without_tensorboard_the_option_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "find_spec", lambda _: None)
+    monkeypatch.setattr(outputs, "find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"pip install 'fastppo\[tensorboard\]'"):
+        TensorBoardWriter(tmp_path)
     result = CliRunner().invoke(main, ["train", "--tensorboard", "--out", str(tmp_path / "run")])
     assert result.exit_code == 2
     assert "event files need tensorboard: pip install 'fastppo[tensorboard]'." in result.output
