@@ -15,6 +15,7 @@ from ..environments.heads import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, tf
 from ..process.graphs import graphs_at_hand
+from ..process.quiet import standard_error_held_back
 from .distributions import distribution_of
 from .flat_weights import FlatWeights
 from .losses import clipped_objectives, clipped_to_norm, mean, squared_errors
@@ -191,7 +192,12 @@ class PPOUpdate:
         if key not in self._compiled:
             packing = Packing(key[1])
             self._compiled[key] = packing, self._both_loops(packing, key[0])
-        packing, update = self._compiled[key]
+            # The first call compiles, on which XLA has remarks.
+            with standard_error_held_back():
+                return self._figures(*self._compiled[key], arrays)
+        return self._figures(*self._compiled[key], arrays)
+
+    def _figures(self, packing: Packing, update: Any, arrays: Sequence[npt.NDArray[Any]]) -> UpdateMetrics:
         policy_figures, iterations, value_loss = update(*packing.pack(arrays))
         kl, policy_loss, entropy, clip_fraction = policy_figures.numpy().tolist()
         return UpdateMetrics(kl, policy_loss, entropy, clip_fraction, int(iterations), float(value_loss))
