@@ -107,7 +107,7 @@ def _class(factory: str) -> Any:
 def peak_memory_mib() -> float:
     """Return the peak resident memory of this process in MiB, since it was last forgotten where the system can."""
     with suppress(OSError, AttributeError, TypeError):
-        text = Path("/proc/self/status").read_text()
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) * 1024 / _MIB  # type: ignore[index]
     with suppress(ImportError):
         import resource

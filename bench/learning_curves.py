@@ -41,7 +41,7 @@ class CurveComparison:
 def reference_curves() -> dict[str, Curves]:
     """Return the mean returns of the example's runs: the published one, 30 epochs, and two of its script, 12 epochs."""
     curves: dict[str, list[float]] = {}
-    with _REFERENCES.open(newline="") as file:
+    with _REFERENCES.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             curves.setdefault(row["run"], []).append(float(row["mean_return"]))
     return {run: np.array(values) for run, values in curves.items()}
@@ -131,7 +131,7 @@ def plot_curves(ours: Curves, references: dict[str, Curves], path: Path) -> None
 
 def write_curves(ours: Curves, path: Path) -> None:
     """Write our curves as a table: seed, epoch, mean_return."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["seed", "epoch", "mean_return"])
         for seed, curve in enumerate(ours):

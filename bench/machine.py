@@ -40,7 +40,7 @@ def describe() -> dict[str, Any]:
 
 def _processor() -> str:
     with suppress(OSError):
-        names = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+        names = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         if names:
             return str(names[0])
     return platform.processor() or platform.machine()

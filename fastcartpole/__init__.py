@@ -45,3 +45,7 @@ def __getattr__(name: str) -> object:
         # As it is, Python would take it for a missing name of this package.
         raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
     return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

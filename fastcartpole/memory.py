@@ -43,7 +43,7 @@ def _limits_of_control_groups() -> Iterator[int]:
         # Within a container, the path may be that of the machine outside, of which only the root is to be seen.
         for group in (directory, *directory.parents):
             with suppress(OSError, ValueError):
-                yield int((group / name).read_text())
+                yield int((group / name).read_text(encoding="utf-8"))
             if group == _GROUPS:
                 break
 
@@ -51,7 +51,7 @@ def _limits_of_control_groups() -> Iterator[int]:
 def _control_groups() -> Iterator[tuple[Path, str]]:
     """Yield the directories of this process's control groups, and the file that holds the limit of the memory."""
     try:
-        lines = _OWN_GROUPS.read_text().splitlines()
+        lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:

@@ -153,6 +153,7 @@ def test_a_wrong_argument_is_one_sentence_exit_code_2_and_nothing_touched(tmp_pa
     assert (tmp_path / "file").read_text() == "mine too"
 
 
+@pytest.mark.slow
 def test_every_setting_can_be_set_and_is_saved_with_the_run(tmp_path):
     settings = {
         "env_id": ("--env-id", "Pendulum-v1"),

@@ -92,6 +92,7 @@ def test_a_run_notes_its_environment_and_what_it_left_open(trained_elsewhere):
         assert image.info["duration"] == 30
 
 
+@pytest.mark.slow
 def test_every_command_plays_the_runs_environment(trained_elsewhere, tmp_path):
     before = files_of(trained_elsewhere)
     evaluated = invoke("eval", trained_elsewhere, "--episodes", 3, "--json")

@@ -43,6 +43,7 @@ def test_a_training_with_a_run_directory_keeps_what_the_command_keeps(trained, t
     assert (longer.exit_code, len(metrics_of(tmp_path / "run"))) == (0, 5)
 
 
+@pytest.mark.slow
 def test_a_training_shows_what_the_command_shows_where_it_is_asked_to_and_nothing_otherwise(tmp_path, capsys):
     new_agent(CONFIG).train()
     new_agent(CONFIG).train(run=tmp_path / "silent")

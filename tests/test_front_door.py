@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import agent
+import fastcartpole
 import fastppo
 from agent.cli import main
 from agent.errors import explained
@@ -31,7 +32,8 @@ def test_every_public_name_is_handed_on_and_can_be_completed():
     assert {*agent.__all__, "__version__"} == set(fastppo.__all__) <= set(dir(fastppo))
     assert set(agent.__all__) <= set(dir(agent))
     assert [name for name in dir(fastppo) if not name.startswith("_")] == sorted(agent.__all__)
-    for module in (agent, fastppo):
+    assert [name for name in dir(fastcartpole) if not name.startswith("_")] == sorted(fastcartpole.__all__)
+    for module in (agent, fastppo, fastcartpole):
         with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
             _ = module.nonsense
 

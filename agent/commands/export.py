@@ -25,7 +25,7 @@ _SUFFIXES = {"keras": ".keras", "saved_model": "", "onnx": ".onnx"}
     "file_format",
     type=click.Choice(list(_SUFFIXES)),
     required=True,
-    help="A Keras archive, a directory with a TensorFlow SavedModel, or ONNX, which needs the extra 'onnx'.",
+    help="A Keras archive, a directory with a TensorFlow SavedModel, or ONNX: pip install 'fastppo[onnx]'.",
 )
 @cloup.option(
     "--out",

@@ -115,7 +115,7 @@ def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[s
         "--backend",
         type=click.Choice(["loky", "ray", "dask"]),
         default="loky",
-        help="Processes of this machine, or a cluster of Ray or Dask, which need the extras 'ray' and 'dask'.",
+        help="Processes of this machine, or a cluster: pip install 'fastppo[ray]' or 'fastppo[dask]'.",
     ),
     cloup.option(
         "--address", metavar="HOST:PORT", show_default="one is started on this machine", help="Address of the cluster."

@@ -101,13 +101,13 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         callback=or_none(_epochs_of_list, "a list of epochs such as 0,8,20"),
         metavar="N,N,...|none",
         show_default="0,8,20 for keras, else none",
-        help="After which epochs to record an episode as epoch_N.gif, 0 being before the training. Needs the extra "
-        "'rendering'.",
+        help="After which epochs to record an episode as epoch_N.gif, 0 being before the training: "
+        "pip install 'fastppo[rendering]'.",
     ),
     cloup.option(
         "--tensorboard",
         is_flag=True,
-        help="Write TensorBoard event files into the run directory. Needs the extra 'tensorboard'.",
+        help="Write TensorBoard event files into the run directory: pip install 'fastppo[tensorboard]'.",
     ),
 )
 @cloup.option_group(

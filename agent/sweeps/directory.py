@@ -72,7 +72,7 @@ class SweepDirectory:
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
         # Of two sweeps that come this far, only one creates the file.
-        self.results_path.open("x").close()
+        self.results_path.touch(exist_ok=False)
         try:
             self._write_plan(plan)
             self._rewrite([], fields)
