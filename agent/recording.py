@@ -95,7 +95,8 @@ def train_recorded(
     display.message(f"{format_evaluation(evaluation, ppo.spec.name)}; mean_return above is of sampled actions")
     display.message(f"Saved in {run.path}")
     path = shlex.quote(str(run.path))
-    display.message(f"Next: fastppo eval {path}, fastppo render {path}, or fastppo plot {path}")
+    played = path if ppo.config.env_id is not None else f"{path} --env-id ID"
+    display.message(f"Next: fastppo eval {played}, fastppo render {played}, or fastppo plot {path}")
     return Ending(True, interrupt.has_come)
 
 
@@ -145,7 +146,7 @@ def train_from_python(
 ) -> None:
     """Train as :meth:`agent.PPO.train` does with a run directory or a display; its docstring tells the rest."""
     with ExitStack() as stack:
-        run = None if path is None else stack.enter_context(_opened(Path(path), ppo))
+        run = None if path is None else stack.enter_context(_opened(_checked_path("run", path), ppo))
         past_returns = [metrics.mean_return for metrics in ppo.history]
         display = stack.enter_context(new_display(ppo.config, quiet=not progress, past_returns=past_returns))
         display.waiting_for("compiling")
@@ -156,6 +157,17 @@ def train_from_python(
         drawing = stack.enter_context(CurveDrawing(beside=False))
         if train_recorded(ppo, run, display, drawing, Outputs(), callbacks).is_interrupted:
             raise KeyboardInterrupt
+
+
+def _checked_path(name: str, path: object) -> Path:
+    """Return a path that was given.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(path, (str, PathLike)):
+        raise TypeError(f"{name} must be a path, got {path!r}.")
+    return Path(path)
 
 
 @contextmanager
@@ -231,7 +243,7 @@ def _agree(state: State, other: State) -> bool:
 
 def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
     """Write a run directory with an agent as it is; the docstring of :meth:`agent.PPO.save` tells the rest."""
-    run = RunDirectory(Path(path))
+    run = RunDirectory(_checked_path("path", path))
     _assert_history(ppo)
     is_replaced = overwrite and run.config_path.exists()
     if not is_replaced:

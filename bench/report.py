@@ -14,14 +14,19 @@ from rich.table import Table
 
 from bench.results import CaseResult, Distribution, Measurement, Skipped, Timing
 
-# As wide as the tables need, also where the output is not a terminal.
-_LEAST_WIDTH = 150
+# What the tables need, also where the output is not a terminal.
+_LEAST_WIDTH = 80
 
 _CASE_HEADERS = (
     *("", "entrant", "per s", "range", "ours is x times as fast", "range"),
     *("first call, s", "peak MiB", "threads"),
 )
 _DISTRIBUTION_HEADERS = ("envs", "whose", "what", "number", "min", "25%", "median", "75%", "max", "unit")
+# The columns that a terminal shows: what has place there.
+_CASE_COLUMNS = (0, 1, 2, 4, 5)
+_DISTRIBUTION_COLUMNS = (0, 1, 2, 3, 5, 6, 7, 9)
+# Those that are wrapped, and how wide they are at most.
+_WRAPPED = {"entrant": 34, "ours is x times as fast": 12, "whose": 18, "what": 26}
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,13 @@ class Section:
         title: What it is about.
         headers: Names of the columns.
         rows: Cells, as many in a row as there are headers.
+        columns: Indices of those that a terminal shows.
     """
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    columns: tuple[int, ...]
 
 
 def sections(measurements: Iterable[Measurement]) -> list[Section]:
@@ -48,7 +55,8 @@ def sections(measurements: Iterable[Measurement]) -> list[Section]:
         if isinstance(item, Distribution):
             families.setdefault(item.family, []).append(item)
     for family, items in families.items():
-        tables.append(Section(family, _DISTRIBUTION_HEADERS, tuple(_distribution_cells(item) for item in items)))
+        rows = tuple(_distribution_cells(item) for item in items)
+        tables.append(Section(family, _DISTRIBUTION_HEADERS, rows, _DISTRIBUTION_COLUMNS))
     return tables
 
 
@@ -62,16 +70,19 @@ def not_measured(measurements: Iterable[Measurement]) -> list[str]:
 
 
 def print_report(measurements: Iterable[Measurement], machine: dict[str, Any]) -> None:
-    """Print all tables, what could not be measured, and what it was measured on."""
+    """Print all tables, as many columns as 80 characters hold; what could not be measured; what it was measured on."""
     measurements = list(measurements)
     console = Console(width=max(_LEAST_WIDTH, Console().width), highlight=False)
     for section in sections(measurements):
-        table = Table(*section.headers, title=section.title, title_justify="left")
-        for column in table.columns:
-            column.no_wrap = column.header not in ("ours is x times as fast", "what")
+        table = Table(title=section.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for header in (section.headers[index] for index in section.columns):
+            width = _WRAPPED.get(header)
+            table.add_column(header, no_wrap=width is None, max_width=width, vertical="top")
         for row in section.rows:
-            table.add_row(*row)
+            table.add_row(*(row[index] for index in section.columns))
         console.print(table)
+        console.print()
+    console.print("--markdown and --json write all columns: ranges of rates, first calls, memory and threads.")
     for sentence in not_measured(measurements):
         console.print(f"Not measured: {sentence}", markup=False, soft_wrap=True)
     for sentence in describe_machine(machine):
@@ -118,7 +129,8 @@ def _environments(num_envs: int) -> str:
 
 def _case_section(result: CaseResult) -> Section:
     title = f"{result.family}: {result.case}{_environments(result.num_envs)}"
-    return Section(title, _CASE_HEADERS, tuple(_case_cells(result, timing) for timing in result.timings))
+    rows = tuple(_case_cells(result, timing) for timing in result.timings)
+    return Section(title, _CASE_HEADERS, rows, _CASE_COLUMNS)
 
 
 def _case_cells(result: CaseResult, timing: Timing) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import re
 import signal
 
+import gymnasium
 import numpy as np
 import pytest
 from agents import agents_taken_back, new_agent
@@ -98,6 +99,11 @@ def test_a_directory_that_holds_something_else_is_left_alone(copied_run, tmp_pat
         other.train(run=copied_run)
     with pytest.raises(FileExistsError, match=r"It is not an empty directory: '.*mine'"):
         other.train(run=tmp_path / "mine")
+    with pytest.raises(FileExistsError, match=r"File exists: '.*notes.txt'"):
+        other.train(run=tmp_path / "mine" / "notes.txt")
+    for use in (lambda: other.train(run=3), lambda: other.save(3)):
+        with pytest.raises(TypeError, match=r"(run|path) must be a path, got 3"):
+            use()
     for path in (copied_run, tmp_path / "mine"):
         with pytest.raises(FileExistsError, match="It is not an empty directory: '"):
             other.save(path)
@@ -147,6 +153,16 @@ def test_a_run_with_models_of_the_users_is_resumed_by_the_program_only(tmp_path)
     assert invoke("eval", tmp_path / "run", "--episodes", 3).exit_code == 0
     with pytest.raises(ValueError, match=r"actor must be given for '.*run', which trained models of your own"):
         load(tmp_path / "run")
+
+
+def test_a_run_in_an_environment_of_the_users_is_kept_and_asks_for_its_name(tmp_path, capsys):
+    config = CONFIG.replace(env_id=None, num_envs=2, steps_per_epoch=64, epochs=1)
+    with PPO(config, make_env=lambda: gymnasium.make("CartPole-v1")) as ppo:
+        ppo.train(progress=True, run=tmp_path / "run")
+    assert f"Next: fastppo eval {tmp_path / 'run'} --env-id ID" in capsys.readouterr().out
+    assert "in an environment of its own: --env-id has to name one." in message_of(invoke("eval", tmp_path / "run"))
+    assert invoke("eval", tmp_path / "run", "--env-id", "CartPole-v1", "--episodes", 2).exit_code == 0
+    assert "with its own make_env: resume it there" in message_of(invoke("train", "--resume", tmp_path / "run"))
 
 
 def test_callbacks_are_objects_or_functions_alone_or_in_a_list():

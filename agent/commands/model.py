@@ -100,6 +100,9 @@ def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | 
     of_the_run = _environment_of_run(path)
     if of_the_run is None or env_id not in (None, of_the_run.env_id):
         return EnvironmentSource(env_id or PPOConfig.env_id, env_kwargs or {})
+    if of_the_run.env_id is None:
+        message = f"'{path}' was trained by a program in an environment of its own: --env-id has to name one."
+        raise click.BadParameter(message, param_hint=_HINT)
     return of_the_run if env_kwargs is None else replace(of_the_run, env_kwargs=env_kwargs)
 
 
