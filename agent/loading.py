@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,29 @@ from gymnasium.vector import VectorEnv
 
 from .config import REGISTERED
 from .ppo import PPO
-from .runs.directory import RunDirectory
+from .runs.directory import Resumption, RunDirectory
 
 
 def load(
     path: str | PathLike[str],
     environments: VectorEnv[Any, Any, Any] | None = None,
+    *,
+    agent_class: type[PPO] = PPO,
     **handed_over: Any,
 ) -> PPO:
-    """Return the agent of a run as its last checkpoint has it: to act, to be evaluated, or to be trained on.
+    """Return the agent of a run as its last checkpoint has it: to act, to be evaluated, or to be trained further.
 
     Args:
-        path: A run directory, as ``fastppo train`` writes it.
+        path: A run directory, as ``fastppo train``, ``PPO.train`` and ``PPO.save`` write it.
         environments: As of :class:`agent.PPO`, where the agent is to play something else than the run's environment.
+        agent_class: The class of the agent, where a subclass trained the run.
         handed_over: Likewise ``make_env``, ``evaluation_environments`` and ``autoreset_mode``; and ``actor`` and
             ``critic`` where the run trained models of the user's, whose weights are set to the run's.
 
     Raises:
         OSError: If there is no configuration or no checkpoint, or it cannot be read.
-        ValueError: If a file is damaged or of another version, or the environment cannot be played.
+        ValueError: If a file is damaged or of another version, the environment cannot be played, or models or the
+            subclass that trained the run are missing.
         DeviceError: If the run was trained on a GPU and there is none.
     """
     run = RunDirectory(Path(path))
@@ -36,16 +41,42 @@ def load(
     state = run.read_checkpoint()
     if state is None:
         raise FileNotFoundError(f"'{run.checkpoint_path}' does not exist: the run ended before its first checkpoint.")
+    _check_handed_over(run, agent_class, handed_over)
     if environments is not None:
         # They are taken as they are.
         config = config.replace(vectorization="auto", max_episode_steps=REGISTERED)
     if environments is not None or handed_over.get("make_env") is not None:
         config = config.replace(env_kwargs={})
-    if missing := [name for name in ("actor", "critic") if name in run.read_handed_over() and name not in handed_over]:
-        raise ValueError(f"{' and '.join(missing)} must be given for '{path}', which trained models of your own.")
-    ppo = PPO(config, environments, **handed_over)
+    ppo = agent_class(config, environments, **handed_over)
     ppo.set_state(state)
-    recorded = run.read_metrics()[: ppo.epoch] if run.metrics_path.exists() else []
+    _set_history(ppo, run)
+    if ppo.epoch:
+        ppo.resumptions = (*run.read_resumptions(), Resumption(ppo.epoch, config.epochs))
+    return ppo
+
+
+def _check_handed_over(run: RunDirectory, agent_class: type[PPO], handed_over: dict[str, Any]) -> None:
+    """Check that what a program had handed to the agent is handed over again; environments are checked elsewhere.
+
+    Raises:
+        ValueError: If something is missing.
+    """
+    elsewhere = ("environments", "make_env", "evaluation_environments")
+    for name in run.read_handed_over():
+        if name in ("actor", "critic"):
+            if handed_over.get(name) is None:
+                raise ValueError(f"{name} must be given for '{run.path}': that run trained your own model.")
+        elif name not in elsewhere and agent_class is PPO:
+            raise ValueError(f"agent_class must be {name} for '{run.path}', which it trained, got PPO.")
+
+
+def _set_history(ppo: PPO, run: RunDirectory) -> None:
+    """Set the figures of the epochs where the run has them all; to act and to train, they are not needed."""
+    try:
+        recorded = run.read_metrics()[: ppo.epoch] if run.metrics_path.exists() else []
+    except ValueError as error:
+        message = f"{error} The agent's history is empty, so that it cannot be saved."
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return
     if len(recorded) == ppo.epoch:
         ppo.set_history(recorded)
-    return ppo

@@ -42,6 +42,7 @@ from .rollouts.collector import Collector, as_integer
 from .rollouts.evaluation import EvaluationResult
 from .rollouts.evaluator import Evaluator, Progress
 from .rollouts.warm_up import compile_acting_kernel, compile_kernels_of_updates, compile_rollout_kernel
+from .runs.directory import Resumption
 from .state import State, assert_same_structure, generator_state, restored_generator
 
 _EPISODE_WINDOW = 100
@@ -54,7 +55,7 @@ _REBUILT = frozenset(
     {
         *("is_solved", "spec", "stop_training"),
         *("_collector", "_elapsed", "_env_steps", "_epoch", "_evaluator", "_last_validation", "_minibatch_generator"),
-        *("_networks", "_played", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
+        *("_networks", "_played", "_prediction_generator", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
     }
 )
 
@@ -112,9 +113,12 @@ class PPO:
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
             holds for one call of :meth:`train`, which takes it back at its end.
         is_solved: Whether the greedy policy has reached the target return.
-        is_between_epochs: Whether the last epoch that was begun has been completed. What interrupts an epoch leaves an
-            agent whose state is that of no run.
+        is_between_epochs: Whether the last epoch that was begun has been completed. False after an interrupted epoch:
+            the state is inconsistent then, and is not saved.
+        resumptions: Where the training was resumed, of a run that was loaded or is recorded.
     """
+
+    resumptions: tuple[Resumption, ...]
 
     def __init__(
         self,
@@ -252,6 +256,7 @@ class PPO:
         vars(self).update({name: getattr(self, network) for name, network in content["aliases"].items()})
         self.set_state(content["state"])
         self._history.extend(attributes["_history"])
+        self.resumptions = attributes["resumptions"]
 
     def _begin(self, config: PPOConfig, played: Played, spec: EnvironmentSpec, seeds: _Seeds) -> None:
         """Set everything but networks and optimizers to the beginning of a training."""
@@ -269,6 +274,7 @@ class PPO:
         self._last_validation: tuple[int, EvaluationResult] | None = None
         self._prediction_generator = np.random.default_rng(seeds.prediction)
         self._history: list[EpochMetrics] = []
+        self.resumptions = ()
         self._recent_returns: deque[float] = deque(maxlen=_EPISODE_WINDOW)
         self._recent_lengths: deque[int] = deque(maxlen=_EPISODE_WINDOW)
         self.stop_training = False
@@ -345,14 +351,15 @@ class PPO:
 
     @property
     def history(self) -> tuple[EpochMetrics, ...]:
-        """The figures of all epochs so far, in order; empty after :meth:`set_state`, until :meth:`set_history`."""
+        """The figures of all epochs so far, in order; none from :meth:`set_state` to :meth:`set_history`."""
         return tuple(self._history)
 
     @property
     def handed_over(self) -> tuple[str, ...]:
-        """Names of the arguments that were handed to this agent and that no configuration can hold."""
+        """What made this agent that no configuration can hold: names of arguments, and the class of a subclass."""
+        kind = () if type(self) is PPO else (type(self).__name__,)
         networks = (name for name, model in self._networks.handed_over.items() if model is not None)
-        return (*networks, *self._played.handed_over)
+        return (*kind, *networks, *self._played.handed_over)
 
     @property
     def epoch(self) -> int:
@@ -420,6 +427,7 @@ class PPO:
         self._evaluator.set_state(state["evaluation_steps"])
         self._last_validation = None
         self._history = []
+        self.resumptions = ()
         self._elapsed = float(state["elapsed_s"])
         self.is_solved = bool(state["is_solved"])
         self.begin_new_episodes()
@@ -535,25 +543,30 @@ class PPO:
     ) -> None:
         """Train until the environment is solved, for as many epochs as are left, or until ``stop_training`` is set.
 
-        Call it again to continue a training that was stopped. With a run directory, everything is as with
-        ``fastppo train --out``: figures, checkpoints and the best policy are written as the training proceeds, and
-        networks, learning curve and evaluation at its end. The commands of ``fastppo`` take the directory afterwards,
-        and :func:`fastppo.load` returns the agent. Ctrl-C ends such a training after the current epoch, saves it, and
-        then raises KeyboardInterrupt.
+        Call it again to continue a training that was stopped. With a run directory, what ``fastppo train --out`` keeps
+        is kept: figures, checkpoints and the best policy as the training proceeds, then both networks, the learning
+        curve and, where the training is complete, its evaluation; not animations. The commands of ``fastppo`` take the
+        directory afterwards, and :func:`fastppo.load` returns the agent. Ctrl-C ends such a training after the current
+        epoch, saves it, and then raises KeyboardInterrupt.
 
         Args:
             callbacks: Objects of :class:`agent.Callback`, or functions that are called with the agent and the figures
                 after every epoch; a list of them, or one.
             progress: Whether to show what ``fastppo train`` shows.
             run: Directory to keep the run in: new or empty, or that of this agent's training so far. None keeps
-                nothing.
+                nothing. A run that is complete is left as it is.
 
         Raises:
-            TypeError: If a callback is neither.
-            ValueError: If the run directory holds another training.
-            FileExistsError: If it holds something else.
-            BlockingIOError: If another process is working in it.
+            TypeError: If a callback is neither, or ``run`` no path.
+            ValueError: If the run directory holds another training or is damaged, or the figures of earlier epochs are
+                not known.
+            RuntimeError: If an epoch was interrupted before: the state is inconsistent, and is not kept.
+            FileExistsError: If the directory holds something else.
+            BlockingIOError: If another training or command is working in it.
             OSError: If it cannot be written.
+            DivergenceError: As :meth:`train_epoch`.
+            InvalidTransitionError: Likewise.
+            KeyboardInterrupt: After Ctrl-C.
         """
         watching = as_callbacks(callbacks)
         if progress or run is not None:
@@ -580,11 +593,12 @@ class PPO:
 
         Args:
             path: The directory: new or empty, unless ``overwrite``.
-            overwrite: Whether the files of a run that is there are replaced; others stay.
+            overwrite: Whether a run that is there is replaced; its animations and TensorBoard's files stay.
 
         Raises:
             FileExistsError: If the directory is not empty, and not a run that may be replaced.
-            BlockingIOError: If another process is working in it.
+            BlockingIOError: If another training or command is working in it.
+            RuntimeError: If an epoch was interrupted: the state is inconsistent.
             ValueError: If the figures of some epochs are not known, as after :meth:`set_state`.
             OSError: If it cannot be written.
         """
@@ -644,7 +658,8 @@ class PPO:
             steps_per_second=env_steps / duration,
             elapsed_s=self._elapsed,
         )
-        self._history.append(metrics)
+        if len(self._history) == self._epoch - 1:
+            self._history.append(metrics)
         return metrics
 
     def collect(self) -> Rollout:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from .environments.making import source_of
 from .process.interrupts import ignore_interrupts, interrupt_stops
 from .rollouts.evaluation import EvaluationResult, evaluate
 from .runs.best import BestPolicy
-from .runs.directory import Checkpoints, Resumption, RunDirectory
+from .runs.directory import MAY_CHANGE, Checkpoints, Resumption, RunDirectory
 from .runs.outputs import Outputs
 from .views.console import format_evaluation
 from .views.display import Display, new_display
@@ -26,10 +28,9 @@ if TYPE_CHECKING:
     from .ppo import PPO
     from .state import State
 
-# Entries of a state that change where environments begin new episodes, and one that a new target changes.
-_MAY_DIFFER = ("environments/", "statistics/", "is_solved")
-# Fields that may be others when a training is resumed: those of how long it takes, and where.
-_MAY_CHANGE = ("epochs", "target_return", "device")
+# Of a state: what changes where environments begin new episodes, and what another target changes.
+_OF_EPISODES = ("environments/", "statistics/")
+_OF_TARGET = "is_solved"
 
 
 class Ending(NamedTuple):
@@ -84,11 +85,12 @@ def train_recorded(
                 run.write_checkpoint(ppo.get_state())
                 run.save_models(ppo)
     drawing.begin(run)
-    is_completed = ppo.epoch >= ppo.config.epochs or ppo.is_solved
-    evaluation = _evaluation_of(ppo) if is_completed else None
+    evaluation = _evaluation_of(ppo) if _is_complete(ppo) else None
     # Before the evaluation is kept: a run without its curve is not complete, and can be resumed.
     drawing.finish(run)
     if evaluation is None:
+        if not interrupt.has_come:
+            display.message(f"Stopped before its end; saved in {run.path}")
         return Ending(False, interrupt.has_come)
     best.complete(ppo, evaluation)
     run.write_evaluation(evaluation.as_dict())
@@ -138,6 +140,7 @@ def reopen(run: RunDirectory, ppo: PPO) -> None:
     # Where a run was resumed twice at the same place, its epochs until then are those of the first time.
     if ppo.epoch and ppo.epoch not in {entry.after_epoch for entry in resumptions}:
         resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
+    ppo.resumptions = tuple(resumptions)
     run.write_config(ppo.config, ppo.spec.spaces, resumptions, ppo.handed_over)
 
 
@@ -149,6 +152,9 @@ def train_from_python(
         run = None if path is None else stack.enter_context(_opened(_checked_path("run", path), ppo))
         past_returns = [metrics.mean_return for metrics in ppo.history]
         display = stack.enter_context(new_display(ppo.config, quiet=not progress, past_returns=past_returns))
+        if run is not None and _is_complete_with_evaluation(run, ppo):
+            display.message(f"The run in {run.path} is complete: nothing is left to train.")
+            return
         display.waiting_for("compiling")
         ppo.compile()
         if run is None:
@@ -157,6 +163,14 @@ def train_from_python(
         drawing = stack.enter_context(CurveDrawing(beside=False))
         if train_recorded(ppo, run, display, drawing, Outputs(), callbacks).is_interrupted:
             raise KeyboardInterrupt
+
+
+def _is_complete(ppo: PPO) -> bool:
+    return ppo.epoch >= ppo.config.epochs or ppo.is_solved
+
+
+def _is_complete_with_evaluation(run: RunDirectory, ppo: PPO) -> bool:
+    return _is_complete(ppo) and run.evaluation_path.exists()
 
 
 def _checked_path(name: str, path: object) -> Path:
@@ -176,46 +190,86 @@ def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
 
     Raises:
         ValueError: If it holds another training, or the figures of some epochs are not known.
+        RuntimeError: If an epoch was interrupted.
         FileExistsError: If it holds something else.
-        BlockingIOError: If another process is working in it.
+        BlockingIOError: If another training or command is working in it.
         OSError: If it cannot be read or written.
     """
+    _assert_can_be_kept(ppo)
     run = RunDirectory(path)
-    is_there = run.config_path.exists()
+    is_there = _is_run(run)
     if not is_there:
-        _assert_history(ppo)
         run.create()
     try:
         with run.locked():
-            if not is_there:
-                _write_beginning(run, ppo)
-            else:
+            if is_there:
                 _assert_own(run, ppo)
-                # As a run that is resumed: environments whose state cannot be kept begin new episodes.
-                ppo.begin_new_episodes()
-                reopen(run, ppo)
+                if not _is_complete_with_evaluation(run, ppo):
+                    # As a run that is resumed: environments whose state cannot be kept begin new episodes.
+                    ppo.begin_new_episodes()
+                    reopen(run, ppo)
+                    run.write_metrics(ppo.history)
+            else:
+                _write_beginning(run, ppo)
             yield run
     finally:
         run.discard_if_unused()
 
 
-def _assert_history(ppo: PPO) -> None:
-    """Check that the figures of all epochs so far are known.
+def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
+    """Write a run directory with an agent as it is; the docstring of :meth:`agent.PPO.save` tells the rest."""
+    _assert_can_be_kept(ppo)
+    run = RunDirectory(_checked_path("path", path).absolute())
+    is_replaced = overwrite and _is_run(run)
+    if not is_replaced:
+        run.create()
+    # Whole, beside the old one: whatever fails leaves that as it is.
+    staged = RunDirectory(run.path.with_name(f".{run.path.name}.{os.getpid()}"))
+    try:
+        with run.locked():
+            staged.create()
+            _write_beginning(staged, ppo)
+            staged.write_checkpoint(ppo.get_state())
+            staged.save_models(ppo)
+            if is_replaced:
+                run.remove_results()
+            staged.move_to(run)
+    finally:
+        shutil.rmtree(staged.path, ignore_errors=True)
+        run.discard_if_unused()
+
+
+def _is_run(run: RunDirectory) -> bool:
+    """Return whether a directory holds a run that can be read."""
+    try:
+        run.read_config()
+    except (OSError, ValueError):
+        return False
+    return run.metrics_path.exists()
+
+
+def _assert_can_be_kept(ppo: PPO) -> None:
+    """Check that an agent is at the end of an epoch, and that the figures of all epochs so far are known.
 
     Raises:
-        ValueError: If they are not.
+        RuntimeError: If an epoch was interrupted.
+        ValueError: If figures are not known.
     """
+    if not ppo.is_between_epochs:
+        raise RuntimeError("the last epoch was interrupted, and its state is not kept: load() a checkpoint.")
     if len(ppo.history) != ppo.epoch:
         raise ValueError(
-            f"the figures of {ppo.epoch} epochs must be known, got {len(ppo.history)}: set_history() takes them after "
-            "set_state()."
+            f"history must hold the figures of all {ppo.epoch} epochs, got {len(ppo.history)}: set_history() takes "
+            "them after set_state()."
         )
 
 
 def _write_beginning(run: RunDirectory, ppo: PPO) -> None:
-    """Write the configuration of an agent and the figures of its epochs so far."""
-    run.write_config(ppo.config, ppo.spec.spaces, handed_over=ppo.handed_over)
-    run.write_metrics(ppo.history)
+    """Write the configuration of an agent and, where it has trained, its figures so far and a checkpoint."""
+    run.write_config(ppo.config, ppo.spec.spaces, ppo.resumptions, ppo.handed_over)
+    if ppo.epoch:
+        run.write_metrics(ppo.history)
+        run.write_checkpoint(ppo.get_state())
 
 
 def _assert_own(run: RunDirectory, ppo: PPO) -> None:
@@ -225,32 +279,19 @@ def _assert_own(run: RunDirectory, ppo: PPO) -> None:
         ValueError: If it is not.
         OSError: If it cannot be read.
     """
-    changes = {name: getattr(ppo.config, name) for name in _MAY_CHANGE}
+    changes: Any = {name: getattr(ppo.config, name) for name in MAY_CHANGE}
     state = run.read_checkpoint()
-    is_own = state is not None and run.read_config().replace(**changes) == ppo.config
-    if not is_own or state is None or not _agree(state, ppo.get_state()):
+    is_begun = (state is None and ppo.epoch == 0) or (state is not None and _agree(state, ppo))
+    if not (is_begun and run.read_config().replace(**changes) == ppo.config):
         raise ValueError(
             f"run must be a new directory, or that of this agent's training so far, got '{run.path}', which holds "
-            "another training; load() resumes that one."
+            "another training; load() returns the agent of its last checkpoint."
         )
 
 
-def _agree(state: State, other: State) -> bool:
-    """Return whether two states are of the same training and epoch."""
-    names = [name for name in state if not name.startswith(_MAY_DIFFER)]
-    return state.keys() == other.keys() and all(np.array_equal(state[name], other[name]) for name in names)
-
-
-def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
-    """Write a run directory with an agent as it is; the docstring of :meth:`agent.PPO.save` tells the rest."""
-    run = RunDirectory(_checked_path("path", path))
-    _assert_history(ppo)
-    is_replaced = overwrite and run.config_path.exists()
-    if not is_replaced:
-        run.create()
-    with run.locked():
-        if is_replaced:
-            run.remove_results()
-        _write_beginning(run, ppo)
-        run.write_checkpoint(ppo.get_state())
-        run.save_models(ppo)
+def _agree(state: State, ppo: PPO) -> bool:
+    """Return whether a state is that of an agent's training, at its epoch."""
+    ours = ppo.get_state()
+    may_differ = (_OF_TARGET,) if ppo.is_exact else (_OF_TARGET, *_OF_EPISODES)
+    names = [name for name in state if not name.startswith(may_differ)]
+    return state.keys() == ours.keys() and all(np.array_equal(state[name], ours[name]) for name in names)

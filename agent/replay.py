@@ -65,7 +65,8 @@ def _assert_recorded(epoch: int, metrics: EpochMetrics, recorded: list[EpochMetr
 
 def _epochs_planned(epoch: int, resumptions: Sequence[Resumption], last: int) -> int:
     """Return how many epochs the run was to have when it trained this one."""
-    return next((resumption.epochs for resumption in resumptions if resumption.after_epoch >= epoch), last)
+    planned = next((resumption.epochs for resumption in resumptions if resumption.after_epoch >= epoch), last)
+    return max(planned, epoch)
 
 
 def _without_times(metrics: EpochMetrics) -> str:

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from runs import invoke, message_of
+from runs import files_of, invoke, message_of
 
 from agent.process.backend import keras, tf
 from agent.runs import exporting
@@ -102,3 +102,27 @@ def test_saved_networks_load_in_plain_keras_without_this_project(trained):
         "    assert model(numpy.zeros((3, 4))).shape == (3, outputs)\n"
     )
     subprocess.run([sys.executable, "-c", code, trained], check=True, capture_output=True)
+
+
+def test_a_saved_model_is_replaced_where_it_is_asked_for_and_nothing_else_is(copied_run, tmp_path):
+    out = tmp_path / "model"
+    export = ("export", copied_run, "--format", "saved_model", "--out", out)
+    assert invoke(*export).exit_code == 0
+    assert "exists already; --overwrite replaces it." in message_of(invoke(*export))
+    assert invoke(*export, "--overwrite").exit_code == 0
+    before = files_of(tmp_path)
+    for name, path in (("notes.txt", out), ("file", tmp_path)):
+        (path / name).write_text("mine")
+        arguments = (*export[:-1], out if path == out else tmp_path / name, "--overwrite")
+        assert "is no directory with a SavedModel and nothing else" in message_of(invoke(*arguments))
+        assert (path / name).read_text() == "mine"
+        (path / name).unlink()
+    (tmp_path / "link").symlink_to(out)
+    arguments = (*export[:-1], tmp_path / "link", "--overwrite")
+    assert "is no directory with a SavedModel and nothing else" in message_of(invoke(*arguments))
+    (tmp_path / "link").unlink()
+    (tmp_path / "actor.onnx").mkdir()
+    arguments = ("export", copied_run, "--format", "onnx", "--out", tmp_path / "actor.onnx", "--overwrite")
+    assert "is a directory" in message_of(invoke(*arguments))
+    (tmp_path / "actor.onnx").rmdir()
+    assert files_of(tmp_path) == before

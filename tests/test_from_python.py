@@ -97,7 +97,7 @@ def test_a_directory_that_holds_something_else_is_left_alone(copied_run, tmp_pat
     before = files_of(tmp_path)
     with pytest.raises(ValueError, match=r"that of this agent's training so far, got '.*copied', which holds another"):
         other.train(run=copied_run)
-    with pytest.raises(FileExistsError, match=r"It is not an empty directory: '.*mine'"):
+    with pytest.raises(FileExistsError, match=r"A run directory must be new or empty: '.*mine'"):
         other.train(run=tmp_path / "mine")
     with pytest.raises(FileExistsError, match=r"File exists: '.*notes.txt'"):
         other.train(run=tmp_path / "mine" / "notes.txt")
@@ -105,11 +105,14 @@ def test_a_directory_that_holds_something_else_is_left_alone(copied_run, tmp_pat
         with pytest.raises(TypeError, match=r"(run|path) must be a path, got 3"):
             use()
     for path in (copied_run, tmp_path / "mine"):
-        with pytest.raises(FileExistsError, match="It is not an empty directory: '"):
+        with pytest.raises(FileExistsError, match="A run directory must be new or empty: '"):
             other.save(path)
-    with pytest.raises(FileExistsError, match=r"It is not an empty directory: '.*mine'"):
+    with pytest.raises(FileExistsError, match=r"A run directory must be new or empty: '.*mine'"):
         other.save(tmp_path / "mine", overwrite=True)
-    with RunDirectory(copied_run).locked(), pytest.raises(BlockingIOError, match="Another process is working in it: '"):
+    with (
+        RunDirectory(copied_run).locked(),
+        pytest.raises(BlockingIOError, match="Another training"),
+    ):
         other.save(copied_run, overwrite=True)
     assert files_of(tmp_path) == before
     assert other.epoch == 0
@@ -130,12 +133,104 @@ def test_what_is_saved_is_loaded_as_it_was_and_resumed_by_the_command(trained, t
     assert int(RunDirectory(tmp_path / "saved").read_checkpoint()["epoch"]) == 2
 
 
+def test_a_run_that_is_saved_over_is_replaced_whole_or_not_at_all(copied_run, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", "critic.keras")
+
+    ppo, before = new_agent(CONFIG.replace(seed=1)), files_of(copied_run.parent)
+    ppo.train(stopped_after(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "save_models", fail)
+        for path in (copied_run, copied_run.with_name("new")):
+            with pytest.raises(OSError, match="No space left"):
+                ppo.save(path, overwrite=True)
+    assert files_of(copied_run.parent) == before
+    assert [path.name for path in copied_run.parent.iterdir()] == [copied_run.name]
+    ppo.save(copied_run, overwrite=True)
+    assert RunDirectory(copied_run).read_config().seed == 1
+    assert not {"evaluation.json", "best_actor.keras", "learning_curve.png"} & {p.name for p in copied_run.iterdir()}
+
+
+def test_only_a_run_is_saved_over(tmp_path):
+    (tmp_path / "config.json").write_text('{"architecture": "mine"}')
+    (tmp_path / "metrics.csv").write_text("mine")
+    before = files_of(tmp_path)
+    ppo = new_agent(CONFIG)
+    for use in (lambda: ppo.save(tmp_path, overwrite=True), lambda: ppo.train(run=tmp_path)):
+        with pytest.raises(FileExistsError, match="A run directory must be new or empty"):
+            use()
+    assert files_of(tmp_path) == before
+
+
+def test_an_agent_that_was_interrupted_within_an_epoch_is_not_kept(tmp_path, monkeypatch):
+    ppo = new_agent(CONFIG)
+    with monkeypatch.context() as patch:
+        patch.setattr(ppo, "update", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ppo.train(run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    for use in (lambda: ppo.save(tmp_path / "a"), lambda: ppo.train(run=tmp_path / "a")):
+        with pytest.raises(RuntimeError, match="the last epoch was interrupted"):
+            use()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_complete_run_is_left_as_it_is(copied_run, capsys):
+    before = files_of(copied_run)
+    with load(copied_run) as ppo:
+        ppo.train(progress=True, run=copied_run)
+    assert files_of(copied_run) == before
+    assert "is complete: nothing is left to train" in capsys.readouterr().out
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_is_begun_again(trained, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    ppo = new_agent(CONFIG)
+    run.write_config(ppo.config)
+    ppo.train(run=tmp_path / "run")
+    assert_ended_alike(trained, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_of_a_subclass_asks_for_the_subclass(tmp_path):
+    class Mine(PPO):
+        pass
+
+    with Mine(CONFIG.replace(epochs=1)) as ppo:
+        ppo.train(run=tmp_path / "run")
+    message = message_of(invoke("train", "--resume", tmp_path / "run", "--epochs", 2))
+    assert "with its own Mine: resume it there" in message
+    with pytest.raises(ValueError, match="agent_class must be Mine for '"):
+        load(tmp_path / "run")
+    with load(tmp_path / "run", agent_class=Mine) as loaded:
+        assert (type(loaded), loaded.epoch) == (Mine, 1)
+
+
+@pytest.mark.slow
+def test_environments_whose_state_cannot_be_kept_begin_new_episodes_and_the_run_says_where(tmp_path):
+    config = preset_config(
+        "standard", env_id="MountainCar-v0", vectorization="async", num_envs=2, steps_per_epoch=512, epochs=4
+    ).replace(policy_update_epochs=1, value_update_epochs=1)
+    with PPO(config) as ppo:
+        ppo.train(stopped_after(2), run=tmp_path / "run")
+        # The processes of the environments hold no lock.
+        ppo.train(stopped_after(3), run=tmp_path / "run")
+    with load(tmp_path / "run") as loaded:
+        loaded.train(run=tmp_path / "run")
+        loaded.save(tmp_path / "copy")
+    for name in ("run", "copy"):
+        assert [entry.after_epoch for entry in RunDirectory(tmp_path / name).read_resumptions()] == [2, 3]
+        assert len(metrics_of(tmp_path / name)) == 4
+    assert invoke("render", tmp_path / "copy", "--epoch", 4, "--out", tmp_path / "a.gif").exit_code == 0
+
+
 def test_an_agent_whose_figures_are_not_known_is_not_saved_as_if_they_were(tmp_path):
     ppo, other = new_agent(CONFIG), new_agent(CONFIG.replace(seed=1))
     ppo.train_epoch()
     other.set_state(ppo.get_state())
     for save in (lambda: other.save(tmp_path / "a"), lambda: other.train(run=tmp_path / "a")):
-        with pytest.raises(ValueError, match=r"the figures of 1 epochs must be known, got 0: set_history\(\)"):
+        with pytest.raises(ValueError, match=r"history must hold the figures of all 1 epochs, got 0: set_history\(\)"):
             save()
     assert not (tmp_path / "a").exists()
     other.set_history(ppo.history)
@@ -151,7 +246,7 @@ def test_a_run_with_models_of_the_users_is_resumed_by_the_program_only(tmp_path)
     assert "was trained by a program with its own actor: resume it there, with fastppo.load(...)" in message
     assert "it cannot be trained again" in message_of(invoke("render", tmp_path / "run", "--epoch", 1))
     assert invoke("eval", tmp_path / "run", "--episodes", 3).exit_code == 0
-    with pytest.raises(ValueError, match=r"actor must be given for '.*run', which trained models of your own"):
+    with pytest.raises(ValueError, match=r"actor must be given for '.*run': that run trained your own model."):
         load(tmp_path / "run")
 
 

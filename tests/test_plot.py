@@ -137,13 +137,21 @@ def test_sweeps_are_drawn_beside_runs_a_line_for_each_setting(trained, tmp_path,
     sweep = ("sweep", "--seeds", "0:2", *small, "--set", "gamma=0.9,0.99", "--jobs", 1, "--out", tmp_path / "s")
     assert invoke(*sweep).exit_code == 0
     lines.clear()
-    result = invoke("plot", trained, tmp_path / "s", "--x", "seconds", "--out", tmp_path / "a.png")
+    same_name = shutil.copytree(tmp_path / "s", tmp_path / "other" / "s")
+    paths = (trained, tmp_path / "s", same_name)
+    result = invoke("plot", *paths, "--x", "seconds", "--out", tmp_path / "a.png")
     assert result.exit_code == 0, result.output
-    assert [label.split(",")[0] for label in lines] == ["preset fast", "s", "s"]
-    assert ["gamma=0.99" in label for label in lines] == [False, False, True]
+    assert [label.split(",")[0] for label in lines] == ["preset fast", *[str(path) for path in paths[1:] for _ in "ab"]]
+    assert ["gamma=0.99" in label for label in lines] == [False, False, True, False, True]
+    results = (same_name / "results.csv").read_text().splitlines(keepends=True)
+    (same_name / "results.csv").write_text("".join(results[:-1]))
+    result = invoke("plot", same_name, "--out", tmp_path / "c.png")
+    assert (result.exit_code, "1 of 4 runs of " in result.stderr) == (0, True)
     (tmp_path / "s" / "results.csv").write_text("")
     message = message_of(invoke("plot", tmp_path / "s", "--out", tmp_path / "b.png"))
     assert "the results in " in message
+    (tmp_path / "s" / "sweep.json").write_text((same_name / "sweep.json").read_text().replace("[\n", "3, [\n"))
+    assert "is damaged" in message_of(invoke("plot", tmp_path / "s", "--out", tmp_path / "b.png"))
 
 
 def test_a_file_is_replaced_where_it_is_asked_for(trained, tmp_path):

@@ -180,7 +180,7 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_checkpoint(copied_run
     monkeypatch.setattr(PPO, "update", diverging)
     result = invoke("train", "--resume", copied_run, "--epochs", 9)
     assert result.exit_code == 1
-    kept = f"The last checkpoint is intact: fastppo train --resume {copied_run} continues from it."
+    kept = "The last checkpoint is intact; a lower learning rate may help."
     assert result.stderr == f"Error: The training has diverged: in epoch 6 value_loss is nan. {kept}\n"
     assert (copied_run / "checkpoint.npz").read_bytes() == before
     assert len(metrics_of(copied_run)) == 5
@@ -190,7 +190,7 @@ def test_a_learning_rate_beyond_reason_is_noticed(tmp_path):
     result = invoke("train", *SMALL, "--value-learning-rate", "1e25", "--epochs", 3, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: The training has diverged: in epoch ")
-    assert result.stderr.endswith("Nothing was kept.\n")
+    assert result.stderr.endswith("Nothing was kept; a lower learning rate may help.\n")
 
 
 def test_epochs_that_are_behind_cannot_be_recorded(copied_run):

@@ -139,7 +139,7 @@ def _sizes_of_list(text: str) -> tuple[int, ...]:
     Raises:
         ValueError: If it is anything else.
     """
-    return integers_of_list(text.replace("x", ","))
+    return integers_of_list(text if "," in text else text.replace("x", ","))
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:

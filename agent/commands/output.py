@@ -13,13 +13,13 @@ import cloup
 from ..runs.files import write_atomically
 
 _Result = TypeVar("_Result")
-# What a directory with TensorFlow's SavedModel holds.
-_SAVED_MODEL = "saved_model.pb"
+# What a directory with TensorFlow's SavedModel holds, the first of them always.
+_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets")
 
 
 def overwrite_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--overwrite``."""
-    return cloup.option("--overwrite", is_flag=True, help="Replace a file that exists.")(command)
+    return cloup.option("--overwrite", is_flag=True, help="Replace what is there from before.")(command)
 
 
 def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--out", *, overwrite: bool = False) -> None:
@@ -27,9 +27,9 @@ def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--ou
 
     Args:
         path: What the option says, or stands for.
-        suffixes: How it may end; empty for anything.
+        suffixes: How a file may end; empty where it is a directory with a SavedModel.
         option: Its name.
-        overwrite: Whether a file that is there may be replaced, or a directory with a SavedModel.
+        overwrite: Whether what is there may be replaced: a file by a file, a SavedModel by a SavedModel.
 
     Raises:
         click.BadParameter: If it exists, ends otherwise, or cannot be made.
@@ -40,14 +40,24 @@ def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--ou
         exists, has_directory = path.exists(), path.parent.is_dir()
     except OSError as error:
         raise _bad(option, f"'{path}' cannot be written: {error.strerror}.") from None
+    if exists and path.is_dir() and suffixes:
+        raise _bad(option, f"'{path}' is a directory.")
+    if exists and not suffixes and not _is_saved_model(path):
+        raise _bad(option, f"'{path}' exists already, and is no directory with a SavedModel and nothing else.")
     if exists and not overwrite:
         raise _bad(option, f"'{path}' exists already; --overwrite replaces it.")
-    if path.is_dir() and not (path / _SAVED_MODEL).is_file():
-        raise _bad(option, f"'{path}' is a directory.")
     if not has_directory:
         raise _bad(option, f"'{path.parent}' is not a directory.")
     if not os.access(path.parent, os.W_OK):
         raise _bad(option, f"nothing can be written into '{path.parent}'.")
+
+
+def _is_saved_model(path: Path) -> bool:
+    """Return whether a path is a directory of its own that holds a SavedModel and nothing else."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    names = {entry.name for entry in path.iterdir()}
+    return _SAVED_MODEL[0] in names and names <= set(_SAVED_MODEL)
 
 
 def write_output(path: Path, write: Callable[[Path], _Result], *, overwrite: bool = False) -> _Result:

@@ -9,26 +9,16 @@ import click
 import numpy as np
 
 from ..config import PPOConfig
-from ..runs.directory import RunDirectory
+from ..runs.directory import MAY_CHANGE, RunDirectory
 from ..state import State
 from .directories import refuse_beside_resume
 
 # What may be chosen anew. Everything else is the run's own.
 _CHANGEABLE = frozenset(
     {
-        "as_json",
-        "checkpoint_every",
-        "device",
-        "env_id",
-        "epochs",
-        "eval_every",
-        "gif_epochs",
-        "no_early_stop",
-        "quiet",
-        "resume",
-        "target_return",
-        "tensorboard",
-        "total_steps",
+        *MAY_CHANGE,
+        *("as_json", "checkpoint_every", "env_id", "eval_every", "gif_epochs", "no_early_stop", "quiet", "resume"),
+        *("tensorboard", "total_steps"),
     }
 )
 

@@ -244,7 +244,8 @@ def _told(run: RunDirectory) -> Iterator[None]:
     except MemoryError as error:
         raise click.ClickException(f"not enough memory: {error}") from None
     except (DivergenceError, InvalidTransitionError) as error:
-        raise click.ClickException(f"{error} {_kept(run)}") from None
+        kept = "The last checkpoint is intact" if run.checkpoint_path.exists() else "Nothing was kept"
+        raise click.ClickException(f"{error} {kept}; a lower learning rate may help.") from None
     except EnvironmentUseError as error:
         raise click.UsageError(str(error)) from None
     except (ImportError, DeviceError) as error:

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from ..config import PPOConfig
 from ..environments.heads import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
-from ..process.backend import keras, tf
+from ..process.backend import keras, remarks_of_xla_held_back, tf
 from ..process.graphs import graphs_at_hand
-from ..process.quiet import standard_error_held_back
 from .distributions import distribution_of
 from .flat_weights import FlatWeights
 from .losses import clipped_objectives, clipped_to_norm, mean, squared_errors
@@ -192,8 +191,8 @@ class PPOUpdate:
         if key not in self._compiled:
             packing = Packing(key[1])
             self._compiled[key] = packing, self._both_loops(packing, key[0])
-            # The first call compiles, on which XLA has remarks.
-            with standard_error_held_back():
+            # The first call compiles.
+            with remarks_of_xla_held_back():
                 return self._figures(*self._compiled[key], arrays)
         return self._figures(*self._compiled[key], arrays)
 

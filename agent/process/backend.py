@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from ..errors import DeviceError
@@ -56,6 +56,7 @@ __all__ = [
     "hide_gpus",
     "in_single_precision",
     "keras",
+    "remarks_of_xla_held_back",
     "tf",
     "use_one_thread_per_network",
 ]
@@ -95,6 +96,15 @@ def computing_on(device: str) -> Iterator[None]:
     _IS_IN_USE = True
     with tf.device(_DEVICES[device]):
         yield
+
+
+def remarks_of_xla_held_back() -> AbstractContextManager[None]:
+    """Hold back what XLA says of its first compilation within; since TensorFlow 2.21 it says nothing.
+
+    Only there: what aborts the process while standard error is held back dies without a word.
+    """
+    major, minor = map(int, tf.__version__.split(".")[:2])
+    return standard_error_held_back() if (major, minor) < (2, 21) else nullcontext()
 
 
 def assert_not_forked() -> None:

@@ -38,7 +38,7 @@ def interrupt_not_lost() -> Iterator[None]:
 
 
 class Interrupt:
-    """Whether Ctrl-C has come.
+    """Tells whether Ctrl-C has been pressed.
 
     Attributes:
         has_come: Whether it has.

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import errno
 import math
+import os
 import platform
 import re
 import sys
@@ -42,6 +43,9 @@ _RESUMED = "resumptions"
 _SPACES = "spaces"
 _HANDED_OVER = "handed_over"
 _MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED, _SPACES, _HANDED_OVER})
+MAY_CHANGE = ("epochs", "target_return", "device")
+"""The settings that a resumed training may have others of: how long it takes, and where."""
+
 # The entry of best_evaluation.json that a better policy has to exceed.
 _VALIDATION_MEAN = "validation_mean"
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
@@ -98,7 +102,7 @@ class RunDirectory(Callback):
         """
         self._new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
-            raise FileExistsError(errno.EEXIST, "It is not an empty directory", str(self.path))
+            raise FileExistsError(errno.EEXIST, "A run directory must be new or empty", str(self.path))
         # Of two runs that come this far, only one creates the file.
         file = self.metrics_path.open("x", newline="", encoding="utf-8")
         self._is_new = True
@@ -291,6 +295,16 @@ class RunDirectory(Callback):
         """Remove what tells of policies: evaluation, best policy and learning curve."""
         for path in (self.evaluation_path, self.best_evaluation_path, self.best_actor_path, self.learning_curve_path):
             path.unlink(missing_ok=True)
+
+    def move_to(self, other: RunDirectory) -> None:
+        """Rename every file to be one of another run's, in place of the one that may be there.
+
+        Raises:
+            OSError: If one cannot be renamed.
+        """
+        for path in sorted(self.path.iterdir()):
+            os.replace(path, other.path / path.name)
+        other._is_new = False
 
     def write_best(self, actor: keras.Model, validation_mean: float, evaluation: dict[str, Any]) -> None:
         """Write the best actor so far, and after it its evaluation, in place of the last best one.

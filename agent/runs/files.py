@@ -22,6 +22,7 @@ _LOCKS_DIRECTORIES = fcntl is not None
 _CANNOT_WAIT = frozenset({errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 _NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 _LOCK_FILE = ".lock"
+_IN_USE = "Another training or command is working in it"
 # How often and for how long in s a file that another program has open is tried to be replaced, which Windows refuses.
 _ATTEMPTS, _PAUSE_S = 20, 0.05
 
@@ -52,11 +53,14 @@ def locked_directory(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if isinstance(error, BlockingIOError):
-                raise BlockingIOError(error.errno, "Another process is working in it", str(path)) from None
+                raise BlockingIOError(error.errno, _IN_USE, str(path)) from None
             if error.errno not in _NO_LOCKS_HERE:
                 raise
         yield
     finally:
+        # Closing alone would not do: processes that were forked meanwhile may hold the descriptor open.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
@@ -68,7 +72,7 @@ def _locked_file(directory: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise BlockingIOError(errno.EAGAIN, "Another process is working in it", str(directory)) from None
+        raise BlockingIOError(errno.EAGAIN, _IN_USE, str(directory)) from None
     try:
         yield
     finally:
@@ -135,7 +139,11 @@ def _replace(new: Path, path: Path) -> None:
     # No system replaces a directory that is not empty.
     old = new.with_name(f"{new.name}.old")
     os.replace(path, old)
-    os.replace(new, path)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(old, path)
+        raise
     shutil.rmtree(old)
 
 
@@ -207,10 +215,11 @@ def _write_through_one(path: Path) -> None:
 
 def _flush(descriptor: int) -> None:
     if hasattr(fcntl, "F_FULLFSYNC"):
-        # What macOS calls fsync leaves it to the disk when to write.
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
+        # What macOS calls fsync leaves it to the disk when to write; not every file system has more.
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
 
 
 def name_without_process(name: str) -> str | None:

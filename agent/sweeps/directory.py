@@ -150,13 +150,13 @@ class SweepDirectory:
         fields = list(runs[0].settings)
         curves: dict[Key, dict[int, Point]] = {run.key: {} for run in runs}
         try:
+            # First: a run that ends meanwhile has its curve before its result.
+            results = list(read_table(self.results_path, [*fields, *_RESULT_COLUMNS]))
             for row in read_table(self.curves_path, [*fields, *_CURVE_COLUMNS]):
                 point = Point(int(row["env_steps"]), float(row["mean_return"]), float(row["train_s"]))
                 curves[_key(row, fields)][int(row["epoch"])] = point
             return {
-                _key(row, fields): _outcome_of(row, curves[_key(row, fields)])
-                for row in read_table(self.results_path, [*fields, *_RESULT_COLUMNS])
-                if not row["error"]
+                _key(row, fields): _outcome_of(row, curves[_key(row, fields)]) for row in results if not row["error"]
             }
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise ValueError(f"the results in '{self.path}' are damaged, or of another sweep: {error}.") from None

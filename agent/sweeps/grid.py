@@ -144,7 +144,7 @@ def fields_named(name: str) -> tuple[str, ...]:
     if plain in _OTHER_NAMES:
         return _OTHER_NAMES[plain]
     if plain in _FIXED:
-        raise ValueError(f"{plain} cannot be varied: all runs of a sweep share it, or it has an option of its own.")
+        raise ValueError(f"{plain} cannot be varied here: it is the same for all settings of a sweep.")
     if plain not in _FIELDS:
         raise ValueError(unknown_name("setting", name, [*_FIELDS, *_OTHER_NAMES]))
     return (plain,)
@@ -170,7 +170,8 @@ def parsed_seeds(text: str) -> tuple[int, ...]:
     """
     if text.strip().isascii() and text.strip().isdecimal():
         number = int(text)
-        raise ValueError(f"{text!r} is ambiguous: 0:{number} are {number} seeds, {number}:{number + 1} is one.")
+        several = f", 0:{number} are {number} seeds" if number > 1 else ""
+        raise ValueError(f"{text!r} is ambiguous: {number}:{number + 1} is seed {number} alone{several}.")
     seeds: list[int] = []
     for part in text.split(","):
         numbers = [number.strip() for number in part.split(":")]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..process.surroundings import show_warning
 from ..views.figures import Axes, Figure, add_legend, own_settings
 from ..views.plots import Curve, XAxis, on_common_grid, start_at_zero
 from .directory import SweepDirectory
@@ -79,14 +80,19 @@ def curves_of_sweep(directory: SweepDirectory, x_axis: XAxis) -> dict[str, list[
         OSError: If a file of the sweep cannot be read.
         ValueError: If one is damaged, or no episode has ended in any run.
     """
-    runs = runs_of(*directory.read_plan())
+    try:
+        runs = runs_of(*directory.read_plan())
+    except TypeError as error:
+        raise ValueError(f"'{directory.plan_path}' is damaged: {error}") from None
     known = directory.read(runs)
     curves: dict[str, list[Curve]] = {}
     for run in runs:
         if run.key in known and len((curve := _curve(known[run.key], x_axis))[0]):
-            curves.setdefault(f"{directory.path.name}, {label_of(run)}", []).append(curve)
+            curves.setdefault(f"{directory.path}, {label_of(run)}", []).append(curve)
     if not curves:
         raise ValueError(f"no episode has ended in '{directory.path}'.")
+    if left_out := len(runs) - sum(map(len, curves.values())):
+        show_warning(f"{left_out} of {len(runs)} runs of '{directory.path}' are not drawn: they have no result yet.")
     return curves
 
 

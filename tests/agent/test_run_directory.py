@@ -49,7 +49,7 @@ def test_a_locked_run_is_nobody_elses_and_the_lock_leaves_nothing(tmp_path, monk
     for _ in range(2):
         with RunDirectory(tmp_path).locked():
             with (
-                pytest.raises(BlockingIOError, match="Another process is working in it"),
+                pytest.raises(BlockingIOError, match="Another training or command is working in it"),
                 files.locked_directory(tmp_path),
             ):
                 raise AssertionError

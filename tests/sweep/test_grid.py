@@ -58,7 +58,7 @@ def test_other_settings_are_refused(text):
 @pytest.mark.parametrize(
     ("parse", "text", "message"),
     [
-        (parsed_seeds, "4", "'4' is ambiguous: 0:4 are 4 seeds, 4:5 is one."),
+        (parsed_seeds, "4", "'4' is ambiguous: 4:5 is seed 4 alone, 0:4 are 4 seeds."),
         (parsed_setting, "gama=0.9", "unknown setting 'gama'. Did you mean 'gamma'"),
         (parsed_setting, "hidden-sizes=64,64", "holds a value twice; the layers of one network are written 64x64."),
         (parsed_setting, "gamma=0.9,0.90", "holds a value twice."),
