@@ -22,6 +22,8 @@ from bench.workloads.solving import TARGET_RETURN, greedy_mean
 from bench.workloads.transitions import initial_weights, some_transitions
 
 _CHECKED_ENVS, _CHECKED_STEPS = 4, 300
+# Epochs, which no benchmark comes to the end of.
+_ENDLESS = 1_000_000
 _LARGEST_ERROR = 1e-4
 
 
@@ -83,6 +85,12 @@ class OurUpdate:
         return divergence
 
 
+def endless(config: PPOConfig) -> PPOConfig:
+    """Return a configuration for any number of epochs, but for one with a schedule that falls until its last."""
+    falls = "linear" in (config.learning_rate_schedule, config.clip_ratio_schedule)
+    return config if falls else config.replace(epochs=_ENDLESS)
+
+
 class OurEpochs:
     """Whole epochs: a rollout, an update, and what is reported of them."""
 
@@ -93,7 +101,7 @@ class OurEpochs:
             config: Of the agent; with enough epochs for all runs where the learning rate falls.
             epochs_of_a_run: Epochs of one run.
         """
-        self._agent = PPO(config)
+        self._agent = PPO(endless(config))
         self._epochs = epochs_of_a_run
         self.work = float(config.rollout_size * epochs_of_a_run)
 

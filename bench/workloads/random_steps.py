@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from agent import PPO, PPOConfig
+from bench.workloads.our_agent import endless
 
 
 class RandomSteps:
@@ -57,7 +58,7 @@ class OurEpochsInEnvPool:
             config: Of the agent.
         """
         environments, evaluations = (_envpool(str(config.env_id), config.num_envs) for _ in range(2))
-        self._agent = PPO(config, environments, evaluation_environments=evaluations)
+        self._agent = PPO(endless(config), environments, evaluation_environments=evaluations)
         self.work = float(config.rollout_size)
 
     def run(self) -> float:

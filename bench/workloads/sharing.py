@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent import PPO, PPOConfig
 from bench.process import PeerError
-from bench.workloads.our_agent import OurEpochs
+from bench.workloads.our_agent import OurEpochs, endless
 
 # Trains as many epochs as it is told, each time it is told so.
 _COMPANION = """
@@ -39,6 +39,7 @@ class OneOfTwoTrainings:
         Raises:
             PeerError: If the other process ends.
         """
+        config = endless(config)
         self._agent = PPO(config)
         self._epochs = epochs_of_a_run
         self.work = float(config.rollout_size * epochs_of_a_run)

@@ -10,9 +10,11 @@ import sys
 
 import numpy as np
 import pytest
+from agents import agents_taken_back, new_agent
 from click.testing import CliRunner
 from matplotlib.image import imread
 
+from agent import adapted_preset
 from agent.cli import main
 from bench import cli, env, gymnasium, harness, machine, rollout, train
 from bench.cli import FAMILIES, ON_REQUEST
@@ -20,6 +22,7 @@ from bench.process import MeasurementError, PeerProcess, WrongResultError
 from bench.report import as_markdown, format_figure, format_rate, print_report
 from bench.results import CaseResult, Distribution, Skipped, Timing, as_json
 from bench.startup import run_command
+from bench.workloads import our_agent
 from bench.workloads.limits import MatrixProducts, MemoryCopies
 from bench.workloads.solving import greedy_mean
 from bench.workloads.transitions import initial_weights, some_transitions
@@ -300,3 +303,11 @@ def test_solving_is_judged_by_the_mean_return_of_greedy_episodes():
 def test_a_command_that_fails_is_not_timed(tmp_path):
     with pytest.raises(MeasurementError, match=r"(?s)fastppo train --envs 0 failed: .*Invalid value for '--envs'"):
         run_command(["train", "--envs", "0"], tmp_path, tmp_path)
+
+
+def test_epochs_are_measured_as_often_as_asked_for(monkeypatch):
+    monkeypatch.setattr(our_agent, "PPO", new_agent)
+    with agents_taken_back():
+        epochs = our_agent.OurEpochs(adapted_preset("fast", num_envs=8, steps_per_epoch=64, epochs=1), 2)
+        assert math.isfinite(epochs.run())
+        assert math.isfinite(epochs.run())
