@@ -147,7 +147,7 @@ def convolutional(num_outputs):
         [
             keras.Input((6, 6, 2)),
             keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Conv2D(4, 3, activation="elu"),
             keras.layers.Flatten(),
             keras.layers.Dense(num_outputs),
         ]

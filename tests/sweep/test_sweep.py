@@ -424,7 +424,7 @@ def test_the_final_return_is_of_episodes_that_did_not_end_the_training(monkeypat
 def test_without_a_name_sweeps_get_directories_below_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        arguments = ("--preset", "keras", "--seeds", "3", *SMALL[2:6], "--set", "epochs=1", "--jobs", 1)
+        arguments = ("--preset", "keras", "--seeds", "3:4", *SMALL[2:6], "--set", "epochs=1", "--jobs", 1)
         result = invoke("sweep", *arguments)
         assert result.exit_code == 0, result.output
     directories = sorted((tmp_path / "runs").iterdir())
