@@ -147,7 +147,7 @@ def convolutional(num_outputs):
         [
             keras.Input((6, 6, 2)),
             keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(4, 3, activation="elu"),
+            keras.layers.Conv2D(4, 3, activation="tanh"),
             keras.layers.Flatten(),
             keras.layers.Dense(num_outputs),
         ]
@@ -158,14 +158,14 @@ def convolutional(num_outputs):
 @pytest.mark.parametrize("is_normalized", [False, True])
 def test_images_reach_a_model_in_their_own_shape_and_are_learned_from(tmp_path, is_normalized):
     config = FORCES.replace(
-        policy_learning_rate=1e-2,
-        value_learning_rate=1e-2,
+        policy_learning_rate=3e-3,
+        value_learning_rate=3e-3,
         policy_update_epochs=4,
         normalize_observations=is_normalized,
     )
     networks = {"actor": convolutional(2), "critic": convolutional(1)}
     with PPO(config, **networks, make_env=lambda: Shade(1)) as ppo:
-        for _ in range(25):
+        for _ in range(40):
             ppo.train_epoch()
         assert ppo.evaluate().mean > 0.9
         image = np.full((6, 6, 2), 180, dtype=np.uint8)
