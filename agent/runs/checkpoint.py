@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ from ..state import State
 
 # Raised when the entries of a checkpoint change their meaning.
 _FORMAT = 2
-# What NumPy and zipfile raise on files that are not what they should be.
+# What NumPy and zipfile raise on bytes that are not what they should be.
 _SIGNS_OF_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -51,8 +52,10 @@ def read_checkpoint(path: Path) -> State:
         OSError: If the file cannot be read.
         ValueError: If it is damaged, no checkpoint, or of a newer version.
     """
+    # The whole file first: what is wrong with places inside it then, no system reports as its own error.
+    content = io.BytesIO(path.read_bytes())
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with np.load(content, allow_pickle=False) as archive:
             state = {name: archive[name] for name in archive.files}
         version = int(state.pop("format"))
     except _SIGNS_OF_DAMAGE as error:

@@ -1,5 +1,7 @@
 """A training goes on bit for bit from a checkpoint."""
 
+import itertools
+
 import numpy as np
 import pytest
 from agents import new_agent
@@ -103,6 +105,21 @@ def test_a_truncated_or_altered_checkpoint_is_refused_or_read_as_it_was(state, c
         return
     # A byte that says nothing, such as one of a date or of an entry's name.
     assert all(read[name].tobytes() == array.tobytes() for name, array in state.items() if name in read)
+
+
+def test_a_wrong_place_in_the_directory_of_a_checkpoint_is_damage(state, checkpoint, tmp_path):
+    content = checkpoint.read_bytes()
+    damaged = tmp_path / "checkpoint.npz"
+    # The last 22 bytes say where the directory begins and how long it is.
+    for position, bit in itertools.product(range(len(content) - 22, len(content)), range(8)):
+        altered = bytearray(content)
+        altered[position] ^= 1 << bit
+        damaged.write_bytes(altered)
+        try:
+            read = read_checkpoint(damaged)
+        except ValueError:
+            continue
+        assert all(read[name].tobytes() == array.tobytes() for name, array in state.items() if name in read)
 
 
 def test_a_checkpoint_of_a_newer_format_says_so(state, tmp_path):
