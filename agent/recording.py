@@ -211,6 +211,8 @@ def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
                     run.write_metrics(ppo.history)
             else:
                 _write_beginning(run, ppo)
+                if ppo.epoch:
+                    run.write_checkpoint(ppo.get_state())
             yield run
     finally:
         run.discard_if_unused()
@@ -265,11 +267,9 @@ def _assert_can_be_kept(ppo: PPO) -> None:
 
 
 def _write_beginning(run: RunDirectory, ppo: PPO) -> None:
-    """Write the configuration of an agent and, where it has trained, its figures so far and a checkpoint."""
+    """Write the configuration of an agent and the figures of its epochs so far."""
     run.write_config(ppo.config, ppo.spec.spaces, ppo.resumptions, ppo.handed_over)
-    if ppo.epoch:
-        run.write_metrics(ppo.history)
-        run.write_checkpoint(ppo.get_state())
+    run.write_metrics(ppo.history)
 
 
 def _assert_own(run: RunDirectory, ppo: PPO) -> None:
