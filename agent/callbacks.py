@@ -47,13 +47,13 @@ TAGS = {
 
 
 class Tracker(Callback):
-    """Hands the figures of every epoch to an experiment tracker: a subclass says how, in :meth:`log`."""
+    """Hands the figures of every epoch to an experiment tracker: a subclass says how, in ``log``."""
 
     def log(self, figures: dict[str, float], step: int) -> None:
         """Log figures.
 
         Args:
-            figures: By the names of :data:`TAGS`; those that are not finite, such as the mean return before the first
+            figures: By the names of ``TAGS``; those that are not finite, such as the mean return before the first
                 episode has ended, are left out.
             step: Environment steps so far.
         """
@@ -83,7 +83,7 @@ def as_callbacks(given: Callbacks) -> list[Callback]:
     """Return callbacks as objects.
 
     Args:
-        given: Objects of :class:`Callback`, functions of an agent and the figures of an epoch, or a single one.
+        given: Objects of ``Callback``, functions of an agent and the figures of an epoch, or a single one.
 
     Raises:
         TypeError: If one is neither.

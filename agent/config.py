@@ -59,7 +59,7 @@ _MOST_GRADIENT_STEPS = 2**31 - 1
 
 
 class Settings(TypedDict, total=False):
-    """The fields of :class:`PPOConfig`, for type checkers and editors, where some of them are given by name."""
+    """The fields of ``PPOConfig``, for type checkers and editors, where some of them are given by name."""
 
     preset: str
     seed: int
@@ -364,7 +364,7 @@ class PPOConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> PPOConfig:
-        """Return the configuration that :meth:`as_dict` wrote, checked anew.
+        """Return the configuration that ``as_dict`` wrote, checked anew.
 
         Args:
             fields: As read from JSON.

@@ -25,7 +25,7 @@ def load(
 
     Args:
         path: A run directory, as ``fastppo train``, ``PPO.train`` and ``PPO.save`` write it.
-        environments: As of :class:`agent.PPO`, where the agent is to play something else than the run's environment.
+        environments: As of ``agent.PPO``, where the agent is to play something else than the run's environment.
         agent_class: The class of the agent, where a subclass trained the run.
         handed_over: Likewise ``make_env``, ``evaluation_environments`` and ``autoreset_mode``; and ``actor`` and
             ``critic`` where the run trained models of the user's, whose weights are set to the run's.

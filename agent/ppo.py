@@ -103,7 +103,7 @@ class PPO:
     any other environment is made anew for it and begins new episodes. What was asked of the training of the original,
     ``stop_training``, was not asked of the copy's.
 
-    An agent closes the environments it has made: with :meth:`close`, at the end of a ``with`` block, or when it is
+    An agent closes the environments it has made: with ``close``, at the end of a ``with`` block, or when it is
     garbage.
 
     Attributes:
@@ -111,7 +111,7 @@ class PPO:
         spec: What the agent knows of its environment.
         evaluation_seed: A seed for evaluating this run, derived from the configuration's.
         stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
-            holds for one call of :meth:`train`, which takes it back at its end.
+            holds for one call of ``train``, which takes it back at its end.
         is_solved: Whether the greedy policy has reached the target return.
         is_between_epochs: Whether the last epoch that was begun has been completed. False after an interrupted epoch:
             the state is inconsistent then, and is not saved.
@@ -325,7 +325,7 @@ class PPO:
             self._update.restart(config)
 
     def compile_update(self) -> None:
-        """Compile what an update needs; :meth:`compile` includes it."""
+        """Compile what an update needs; ``compile`` includes it."""
         with computing_on(self.config.device):
             self._update.compile(is_weighted=self._collector.ignores_actions)
         # Reading the weights is a graph too.
@@ -351,7 +351,7 @@ class PPO:
 
     @property
     def history(self) -> tuple[EpochMetrics, ...]:
-        """The figures of all epochs so far, in order; none from :meth:`set_state` to :meth:`set_history`."""
+        """The figures of all epochs so far, in order; none from ``set_state`` to ``set_history``."""
         return tuple(self._history)
 
     @property
@@ -377,7 +377,7 @@ class PPO:
         return self._collector.is_exact
 
     def get_state(self) -> State:
-        """Return everything that changes during the training, for :meth:`set_state`.
+        """Return everything that changes during the training, for ``set_state``.
 
         Returns:
             Copies of the weights, the optimizers' variables, the running statistics, the environments (beside CartPole,
@@ -399,13 +399,13 @@ class PPO:
         }
 
     def set_state(self, state: State) -> None:
-        """Go on from where :meth:`get_state` was called, here or in an agent of the same configuration.
+        """Go on from where ``get_state`` was called, here or in an agent of the same configuration.
 
         With CartPole it goes on bit for bit. Any other environment begins new episodes, seeded by the configuration's
         seed and the epoch.
 
         Args:
-            state: What :meth:`get_state` returned.
+            state: What ``get_state`` returned.
 
         Raises:
             ValueError: If an entry is missing, unknown, an array of another shape or type, or no state of a generator.
@@ -505,12 +505,12 @@ class PPO:
         """Play 100 other episodes: those by which a policy is chosen.
 
         A policy that was chosen by its return in these episodes does a little better in them than in others; report
-        :meth:`evaluate` instead.
+        ``evaluate`` instead.
         """
         return self._evaluator.play(self._policy(), "validation")
 
     def validate_within_budget(self) -> EvaluationResult | None:
-        """Play some of the episodes of :meth:`validate`, if that is allowed now.
+        """Play some of the episodes of ``validate``, if that is allowed now.
 
         Beside CartPole, evaluations whose steps are counted take at most 5% of the training's: half of them to find out
         whether the target return is reached, and half to choose the best policy. On CartPole they cost next to nothing
@@ -529,7 +529,7 @@ class PPO:
         return evaluator.play_within(evaluator.choosing, self._policy(), "validation", self._progress(), parts=2)
 
     def evaluate_within_budget(self) -> EvaluationResult | None:
-        """Play some of the episodes of :meth:`evaluate`, if that is allowed now, as :meth:`validate_within_budget`."""
+        """Play some of the episodes of ``evaluate``, if that is allowed now, as ``validate_within_budget``."""
         if self._evaluator.is_free:
             return self.evaluate()
         evaluator = self._evaluator
@@ -546,11 +546,11 @@ class PPO:
         Call it again to continue a training that was stopped. With a run directory, what ``fastppo train --out`` keeps
         is kept: figures, checkpoints and the best policy as the training proceeds, then both networks, the learning
         curve and, where the training is complete, its evaluation; not animations. The commands of ``fastppo`` take the
-        directory afterwards, and :func:`fastppo.load` returns the agent. Ctrl-C ends such a training after the current
+        directory afterwards, and ``fastppo.load`` returns the agent. Ctrl-C ends such a training after the current
         epoch, saves it, and then raises KeyboardInterrupt.
 
         Args:
-            callbacks: Objects of :class:`agent.Callback`, or functions that are called with the agent and the figures
+            callbacks: Objects of ``agent.Callback``, or functions that are called with the agent and the figures
                 after every epoch; a list of them, or one.
             progress: Whether to show what ``fastppo train`` shows.
             run: Directory to keep the run in: new or empty, or that of this agent's training so far. None keeps
@@ -564,7 +564,7 @@ class PPO:
             FileExistsError: If the directory holds something else.
             BlockingIOError: If another training or command is working in it.
             OSError: If it cannot be written.
-            DivergenceError: As :meth:`train_epoch`.
+            DivergenceError: As ``train_epoch``.
             InvalidTransitionError: Likewise.
             KeyboardInterrupt: After Ctrl-C.
         """
@@ -587,7 +587,7 @@ class PPO:
             self.stop_training = False
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a run directory with the agent as it is, which :func:`fastppo.load` and the commands take.
+        """Write a run directory with the agent as it is, which ``fastppo.load`` and the commands take.
 
         It holds the configuration, the figures of every epoch, a checkpoint and both networks.
 
@@ -599,7 +599,7 @@ class PPO:
             FileExistsError: If the directory is not empty, and not a run that may be replaced.
             BlockingIOError: If another training or command is working in it.
             RuntimeError: If an epoch was interrupted: the state is inconsistent.
-            ValueError: If the figures of some epochs are not known, as after :meth:`set_state`.
+            ValueError: If the figures of some epochs are not known, as after ``set_state``.
             OSError: If it cannot be written.
         """
         from .recording import save
@@ -674,7 +674,7 @@ class PPO:
         """Return what the networks learn from a rollout: advantages, normalized, and value targets included.
 
         Where observations or rewards are normalized, running statistics are those of the epochs so far:
-        :meth:`train_epoch` alone includes a rollout in them.
+        ``train_epoch`` alone includes a rollout in them.
 
         Args:
             rollout: T steps of N environments, collected with the current policy and critic.

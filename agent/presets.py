@@ -1,4 +1,4 @@
-"""The presets: settings that go together, as differences from the defaults of :class:`agent.config.PPOConfig`."""
+"""The presets: settings that go together, as differences from the defaults of ``agent.config.PPOConfig``."""
 
 from __future__ import annotations
 
@@ -159,13 +159,13 @@ _GRADIENT_STEPS = 32
 
 
 def preset_config(name: str = "fast", *, learning_rate: float | None = None, **changes: Unpack[Settings]) -> PPOConfig:
-    """Return a preset with exactly these fields changed; see :func:`adapted_preset`, too.
+    """Return a preset with exactly these fields changed; see ``adapted_preset``, too.
 
     Args:
-        name: ``fast``, ``keras`` or ``standard``. Preset ``fast`` has settings for each environment in :data:`TUNED`
+        name: ``fast``, ``keras`` or ``standard``. Preset ``fast`` has settings for each environment in ``TUNED``
             and for CartPole; for any other it is preset ``standard``.
         learning_rate: In the place of both ``policy_learning_rate`` and ``value_learning_rate``.
-        changes: Fields of :class:`agent.config.PPOConfig` and their values.
+        changes: Fields of ``agent.config.PPOConfig`` and their values.
 
     Raises:
         TypeError: If a field has the wrong type.
@@ -222,7 +222,7 @@ def adapted_preset(name: str = "fast", *, learning_rate: float | None = None, **
     Args:
         name: ``fast``, ``keras`` or ``standard``.
         learning_rate: In the place of both ``policy_learning_rate`` and ``value_learning_rate``.
-        changes: Fields of :class:`PPOConfig` and their values.
+        changes: Fields of ``PPOConfig`` and their values.
 
     Raises:
         TypeError: If a field has the wrong type.

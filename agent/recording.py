@@ -147,7 +147,7 @@ def reopen(run: RunDirectory, ppo: PPO) -> None:
 def train_from_python(
     ppo: PPO, callbacks: Sequence[Callback], path: str | PathLike[str] | None, progress: bool
 ) -> None:
-    """Train as :meth:`agent.PPO.train` does with a run directory or a display; its docstring tells the rest."""
+    """Train as ``agent.PPO.train`` does with a run directory or a display; its docstring tells the rest."""
     with ExitStack() as stack:
         run = None if path is None else stack.enter_context(_opened(_checked_path("run", path), ppo))
         past_returns = [metrics.mean_return for metrics in ppo.history]
@@ -219,7 +219,7 @@ def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
 
 
 def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
-    """Write a run directory with an agent as it is; the docstring of :meth:`agent.PPO.save` tells the rest."""
+    """Write a run directory with an agent as it is; the docstring of ``agent.PPO.save`` tells the rest."""
     _assert_can_be_kept(ppo)
     run = RunDirectory(_checked_path("path", path).absolute())
     is_replaced = overwrite and _is_run(run)

@@ -20,7 +20,7 @@ def generator_state(generator: np.random.Generator) -> npt.NDArray[np.str_]:
 
 
 def restored_generator(state: npt.NDArray[Any]) -> np.random.Generator:
-    """Return a NumPy generator that goes on from what :func:`generator_state` returned.
+    """Return a NumPy generator that goes on from what ``generator_state`` returned.
 
     Raises:
         ValueError: If that is anything else.

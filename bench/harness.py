@@ -28,7 +28,7 @@ class Entrant:
     Attributes:
         name: What tables call it.
         side: Whether it is ours, a peer, or a limit of the machine.
-        factory: Where its class is, as ``module:name``; see :class:`bench.host.Workload`.
+        factory: Where its class is, as ``module:name``; see ``bench.host.Workload``.
         arguments: What the class is called with; they are pickled.
         process: Entrants of the same name share a process.
         packages: Packages it needs, for the hint where one is not installed.
@@ -83,7 +83,7 @@ class Processes:
             process.close()
 
     def of(self, entrant: Entrant) -> PeerProcess:
-        """Return the running process of an entrant, with a :class:`bench.host.Host` in it.
+        """Return the running process of an entrant, with a ``bench.host.Host`` in it.
 
         Raises:
             PeerError: If it is left out, a package it needs is not installed, or it cannot be started.

@@ -15,7 +15,7 @@ _MIB = 2**20
 
 
 class Workload(Protocol):
-    """What a case measures. Everything but :meth:`run` and ``work`` may be missing.
+    """What a case measures. Everything but ``run`` and ``work`` may be missing.
 
     Attributes:
         work: Units of work of one run.

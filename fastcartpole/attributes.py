@@ -28,7 +28,7 @@ class Quantity:
         """Stand for a quantity.
 
         Args:
-            name: What :data:`fastcartpole.physics.Quantities` calls it.
+            name: What ``fastcartpole.physics.Quantities`` calls it.
         """
         self._quantity = name
 

@@ -80,7 +80,7 @@ class StepRules(NamedTuple):
     Attributes:
         max_episode_steps: Length at which an episode is truncated.
         semi_implicit: Whether positions move with the new velocities instead of the old ones.
-        trigonometry: How sines and cosines are computed (see :mod:`fastcartpole.trigonometry`).
+        trigonometry: How sines and cosines are computed (see ``fastcartpole.trigonometry``).
         autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``.
         shared_stream: Whether all resets are drawn from one stream, in blocks of shape (4, k).
         step_reward: Reward of a step that does not fall.
@@ -195,7 +195,7 @@ def copy_batch_state(state: BatchState) -> BatchState:
 
 @kernel()
 def borrowed_state(state: BatchState) -> BatchState:
-    """Return a state whose arrays are :func:`borrowed`."""
+    """Return a state whose arrays are ``borrowed``."""
     return BatchState(
         borrowed(state.physics), borrowed(state.elapsed_steps), borrowed(state.needs_reset), borrowed(state.streams)
     )
@@ -203,7 +203,7 @@ def borrowed_state(state: BatchState) -> BatchState:
 
 @kernel()
 def borrowed_outputs(outputs: StepOutputs) -> StepOutputs:
-    """Return outputs whose arrays are :func:`borrowed`."""
+    """Return outputs whose arrays are ``borrowed``."""
     return StepOutputs(
         borrowed(outputs.observations),
         borrowed(outputs.rewards),
@@ -467,7 +467,7 @@ def step_range(
 ) -> None:
     """Step environments with autoreset and write their observations.
 
-    Resets from a shared stream are left to :func:`reset_ended_from_shared_stream`.
+    Resets from a shared stream are left to ``reset_ended_from_shared_stream``.
 
     Args:
         start: First environment.
@@ -509,7 +509,7 @@ def step_range(
 
 @kernel()
 def reset_ended_from_shared_stream(state: BatchState, rules: StepRules, outputs: StepOutputs) -> None:
-    """Draw the resets that :func:`step_range` left, in the order of the environments, and observe them."""
+    """Draw the resets that ``step_range`` left, in the order of the environments, and observe them."""
     needs_reset = state.needs_reset
     indices = np.flatnonzero(needs_reset)
     reset_from_shared_stream(indices, state, rules.reset_low, rules.reset_high)

@@ -30,7 +30,7 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
     position (m), velocity (m/s), angle (rad), angular velocity (rad/s). Action 0 pushes to the left, 1 to the right.
 
     The physics and the state can be read and set under Gymnasium's names, as on Gymnasium's class; see
-    :class:`fastcartpole.attributes.Physical`.
+    ``fastcartpole.attributes.Physical``.
 
     Attributes:
         sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
@@ -47,7 +47,7 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
         kinematics_integrator: str = "euler",
         render_mode: str | None = None,
     ) -> None:
-        """Make the environment; call :meth:`reset` before the first step.
+        """Make the environment; call ``reset`` before the first step.
 
         Args:
             sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
@@ -112,7 +112,7 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
 
         Raises:
             ValueError: If the action is neither 0 nor 1.
-            gymnasium.error.ResetNeeded: If :meth:`reset` has not been called.
+            gymnasium.error.ResetNeeded: If ``reset`` has not been called.
         """
         # What is plainly an action need not be looked up in the space, which takes as long as all the rest.
         is_plain = type(action) in _INTEGERS and 0 <= action <= 1

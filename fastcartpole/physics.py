@@ -42,7 +42,7 @@ MAY_BE_ANY_SIGN = ("gravity", "force_magnitude")
 """The quantities that need not be greater than 0."""
 
 Quantities = dict[str, Parameter]
-"""The fields of :class:`PhysicsConstants` and ``cart_mass`` by name, each a number or an array of shape (N,)."""
+"""The fields of ``PhysicsConstants`` and ``cart_mass`` by name, each a number or an array of shape (N,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +108,13 @@ class CartPoleParameters:
         """Return the constants of the equations.
 
         Returns:
-            The fields of :class:`PhysicsConstants` as rows, shape (9, 1) or (9, N), float64.
+            The fields of ``PhysicsConstants`` as rows, shape (9, 1) or (9, N), float64.
         """
         return constants_of_quantities(self.quantities())
 
 
 def constants_of_quantities(quantities: Quantities) -> npt.NDArray[np.float64]:
-    """Return the fields of :class:`PhysicsConstants` as rows, shape (9, 1) or (9, N), float64."""
+    """Return the fields of ``PhysicsConstants`` as rows, shape (9, 1) or (9, N), float64."""
     rows = [np.atleast_1d(quantities[name]) for name in PhysicsConstants._fields]
     return np.ascontiguousarray(np.stack(np.broadcast_arrays(*rows)), dtype=np.float64)
 

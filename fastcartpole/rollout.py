@@ -82,7 +82,7 @@ def roll_out(
     reward_dtype: np.dtype[np.floating],
     out: Trajectories | None = None,
 ) -> Trajectories:
-    """Step a batch T times; see :meth:`fastcartpole.CartPoleVectorEnv.rollout`.
+    """Step a batch T times; see ``fastcartpole.CartPoleVectorEnv.rollout``.
 
     Args:
         policy: ``"random"``, or a jitted function of an observation and a uniform random number.
@@ -279,7 +279,7 @@ def _play_policy(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> int:
-    """Play T steps of the blocks ``first`` to ``stop - 1`` of so many environments; return as :func:`_play_range`."""
+    """Play T steps of the blocks ``first`` to ``stop - 1`` of so many environments; return as ``_play_range``."""
     invalid = -1
     for block in range(first, stop):
         end = min((block + 1) * size, actions.shape[1])

@@ -26,7 +26,7 @@ _FOR_A_SINGLE_ENVIRONMENT = {"observation_space": "single_observation_space", "a
 
 
 class CartPoleVecEnv(VecEnv):
-    """A :class:`fastcartpole.CartPoleVectorEnv` in Stable-Baselines3's interface.
+    """A ``fastcartpole.CartPoleVectorEnv`` in Stable-Baselines3's interface.
 
     Episodes that end are started anew within the same step; their last observation stands in the infos as
     ``terminal_observation``. ``TimeLimit.truncated`` in every info tells whether the time limit alone has ended the
@@ -56,7 +56,7 @@ class CartPoleVecEnv(VecEnv):
         self.metadata = dict(CartPoleEnv.metadata)
 
     def reset(self) -> VecEnvObs:
-        """Start new episodes, with what :meth:`seed` and :meth:`set_options` have set for this reset.
+        """Start new episodes, with what ``seed`` and ``set_options`` have set for this reset.
 
         Returns:
             Observations, shape (N, 4), float32.
@@ -78,14 +78,14 @@ class CartPoleVecEnv(VecEnv):
         return observations
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Keep the actions, shape (N,), for :meth:`step_wait`."""
+        """Keep the actions, shape (N,), for ``step_wait``."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
         """Take the actions; return observations, rewards (float32), dones and one info for each environment.
 
         Raises:
-            RuntimeError: If :meth:`step_async` has not been called.
+            RuntimeError: If ``step_async`` has not been called.
         """
         if self._actions is None:
             raise RuntimeError("Call step_async() before step_wait().")
@@ -235,11 +235,11 @@ def make_vec_env(
         num_envs: Number of environments N, at least 1.
         seed: Environment i is seeded with ``seed + i`` at the first reset; None for the system's entropy.
         monitor_dir: Directory in which ``0.monitor.csv`` keeps the returns and lengths; None for no file.
-        kwargs: Further arguments of :class:`fastcartpole.CartPoleVectorEnv`; ``render_mode`` is ``"rgb_array"`` where
+        kwargs: Further arguments of ``fastcartpole.CartPoleVectorEnv``; ``render_mode`` is ``"rgb_array"`` where
             nothing else is said.
 
     Returns:
-        The environments: a ``VecMonitor`` of a :class:`CartPoleVecEnv`.
+        The environments: a ``VecMonitor`` of a ``CartPoleVecEnv``.
 
     Raises:
         TypeError: If an argument has the wrong type.

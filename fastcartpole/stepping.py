@@ -137,7 +137,7 @@ class Results(NamedTuple):
 
 
 def _references_of_a_free_array() -> int:
-    """Return what ``sys.getrefcount`` says in :meth:`ResultPool.take` of an array that nobody else holds."""
+    """Return what ``sys.getrefcount`` says in ``ResultPool.take`` of an array that nobody else holds."""
     pool = [(np.empty(0), 0)]
     return next(sys.getrefcount(array) for array, _ in pool)
 
@@ -220,7 +220,7 @@ def _note_results(
 def _noted(
     batch_address: int, results_address: int, rewards: npt.NDArray[np.floating]
 ) -> tuple[BatchState, npt.NDArray[np.float64], StepRules, StepOutputs]:
-    """Return the arrays and rules that the records of a :class:`NotedBatch` and of :class:`Results` note."""
+    """Return the arrays and rules that the records of a ``NotedBatch`` and of ``Results`` note."""
     batch = numba.carray(pointer(batch_address), 1, _BATCH)[0]
     num_envs = batch.num_envs
     state = BatchState(
@@ -277,8 +277,8 @@ def _step_batch(
     episode, after its observation was kept among the final ones. With ``DISABLED`` it goes on.
 
     Args:
-        batch_address: Of the record of a :class:`NotedBatch`.
-        results_address: Of the record of :class:`Results`.
+        batch_address: Of the record of a ``NotedBatch``.
+        results_address: Of the record of ``Results``.
         actions: Shape (N,), int64.
         rewards: The results' rewards, shape (N,), floating: their type differs from batch to batch.
 
@@ -321,7 +321,7 @@ def _step_range(
 
 @kernel(brief=True)
 def _end_step(batch_address: int, results_address: int, rewards: npt.NDArray[np.floating]) -> int:
-    """Do what remains when all environments have been stepped; see :func:`_after_step`."""
+    """Do what remains when all environments have been stepped; see ``_after_step``."""
     state, _, rules, outputs = _noted(batch_address, results_address, rewards)
     return _after_step(state, rules, outputs)
 
@@ -329,7 +329,7 @@ def _end_step(batch_address: int, results_address: int, rewards: npt.NDArray[np.
 def threaded_step_batch(
     num_threads: int, actions: npt.NDArray[np.int64], rewards: npt.NDArray[np.floating]
 ) -> Callable[[int, int, npt.NDArray[np.int64], npt.NDArray[np.floating]], int]:
-    """Return a function that does as :func:`step_batch` does, on several threads, with the same results.
+    """Return a function that does as ``step_batch`` does, on several threads, with the same results.
 
     Args:
         num_threads: At least 2.

@@ -1,7 +1,7 @@
 """Sine and cosine with the C library's bits.
 
 Exact sines are Gymnasium's sines: NumPy's scalar ``sin`` and ``cos`` call the C library, and so do
-:func:`libm_sine` and :func:`libm_cosine`. Those calls take most of a step, and most of them can be saved by a rounding
+``libm_sine`` and ``libm_cosine``. Those calls take most of a step, and most of them can be saved by a rounding
 test (A. Ziv, "Fast Evaluation of Elementary Mathematical Functions with Correctly Rounded Last Bit", 1991):
 
 A polynomial gives the value as an unevaluated sum ``rounded + residue``. The residue is free of error but for that of

@@ -89,7 +89,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
     other. Threads with a batch each run side by side.
 
     The physics, the state and the rules can be read and set under the names of Gymnasium's batch, quantities as a
-    number or as one for each environment; see :class:`fastcartpole.attributes.Physical`. ``num_envs``, ``seeding`` and
+    number or as one for each environment; see ``fastcartpole.attributes.Physical``. ``num_envs``, ``seeding`` and
     ``autoreset_mode`` stay as they were made.
     """
 
@@ -119,7 +119,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         copy: bool = True,
         render_mode: str | None = None,
     ) -> None:
-        """Make the batch; call :meth:`reset` before the first step.
+        """Make the batch; call ``reset`` before the first step.
 
         Args:
             num_envs: Number of environments N, at least 1.
@@ -251,7 +251,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         Raises:
             TypeError: If the actions are not integers.
             ValueError: If their shape is not (N,) or one is neither 0 nor 1. No environment has moved then.
-            gymnasium.error.ResetNeeded: If :meth:`reset` has not been called, or, with ``DISABLED``, if an environment
+            gymnasium.error.ResetNeeded: If ``reset`` has not been called, or, with ``DISABLED``, if an environment
                 whose episode has ended has not been reset.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
             RuntimeError: If another thread is using it.
@@ -287,7 +287,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
             ValueError: If an argument is out of its range, or the policy returns another number than 0 or 1; then no
                 environment has moved.
             MemoryError: If so many steps cannot fit this machine's memory.
-            gymnasium.error.ResetNeeded: As :meth:`step`; with ``DISABLED`` rollouts are not possible.
+            gymnasium.error.ResetNeeded: As ``step``; with ``DISABLED`` rollouts are not possible.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
             RuntimeError: If another thread is using it.
         """
@@ -492,11 +492,11 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         return self._seeds[0] if self.seeding == "shared" else tuple(self._seeds)
 
     def get_state(self) -> dict[str, Any]:
-        """Return everything that changes while the environments run, for :meth:`set_state`.
+        """Return everything that changes while the environments run, for ``set_state``.
 
         Returns:
             Copies of the physical state, step counts, pending autoresets and random streams, what is left of earlier
-            calls of :meth:`reset`, and the physics, integrator and time limit, which can be set.
+            calls of ``reset``, and the physics, integrator and time limit, which can be set.
         """
         self._take_states()
         return {
@@ -511,10 +511,10 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         }
 
     def set_state(self, state: dict[str, Any]) -> npt.NDArray[np.float32]:
-        """Go on, bit for bit, from where :meth:`get_state` was called, here or in an environment made alike.
+        """Go on, bit for bit, from where ``get_state`` was called, here or in an environment made alike.
 
         Args:
-            state: What :meth:`get_state` returned.
+            state: What ``get_state`` returned.
 
         Returns:
             The observations of that state, shape (N, 4), float32.
@@ -562,7 +562,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
         Raises:
             gymnasium.error.DependencyNotInstalled: If pygame is not installed.
-            gymnasium.error.ResetNeeded: If :meth:`reset` has not been called.
+            gymnasium.error.ResetNeeded: If ``reset`` has not been called.
         """
         self._assert_reset()
         if self.render_mode is None:
@@ -600,8 +600,8 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         """Check that the environments can be stepped, and make ready what steps need from now on.
 
         Raises:
-            gymnasium.error.ResetNeeded: As :meth:`step` does.
-            gymnasium.error.ClosedEnvironmentError: As :meth:`step` does.
+            gymnasium.error.ResetNeeded: As ``step`` does.
+            gymnasium.error.ClosedEnvironmentError: As ``step`` does.
             RuntimeError: If another thread is using the environments.
         """
         self._assert_ready()

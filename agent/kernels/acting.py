@@ -123,7 +123,7 @@ def act_with_noise(
     Args:
         weights: The actor's padded weights; its outputs are the means.
         log_std: Shape (F, K), float32.
-        noise: Of :func:`draw_noise`, shape (N, F, K), float64.
+        noise: Of ``draw_noise``, shape (N, F, K), float64.
         observations: Shape (N, D), float32.
         is_greedy: Whether the means are taken.
         actions: Shape (N, K), float32, overwritten.

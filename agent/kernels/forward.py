@@ -1,7 +1,7 @@
 """The networks' forward pass in Numba, for many environments at once.
 
 Activations lie as (unit, environment), so that vector registers hold environments. Weights are padded with zeros to
-multiples of ``TILE_OUTPUTS`` units, the environments to multiples of ``TILE_WIDTH`` (:mod:`agent.kernels.tiles`);
+multiples of ``TILE_OUTPUTS`` units, the environments to multiples of ``TILE_WIDTH`` (``agent.kernels.tiles``);
 padded units stay 0 through activations. One environment alone is computed over vectors of units instead.
 """
 
@@ -248,7 +248,7 @@ def chunk_outputs(
     """Return the network's outputs for rows ``start`` to ``stop - 1`` of ``observations``, shape (N, D).
 
     Observations are normalized here where the weights say so. Row i stands in column i - start; ``inputs`` and
-    ``scratch``, of :func:`new_activations`, are overwritten.
+    ``scratch``, of ``new_activations``, are overwritten.
     """
     if weights.means.size == 0:
         for i in range(start, stop):
@@ -265,7 +265,7 @@ def chunk_outputs(
 
 @kernel(inlined=True)
 def features_of(weights: MLPWeights, inputs: Matrix, scratch: Matrix) -> Matrix:
-    """Return what the output layer was given by :func:`chunk_outputs`: whichever array does not hold the outputs."""
+    """Return what the output layer was given by ``chunk_outputs``: whichever array does not hold the outputs."""
     return inputs if weights.sizes.size % 2 == 0 else scratch
 
 

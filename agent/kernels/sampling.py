@@ -80,7 +80,7 @@ def choose_sampled(
     uniforms: npt.NDArray[np.float64],
     options: npt.NDArray[np.int64],
 ) -> float:
-    """Draw an option of each of K choices that are independent of each other; see :func:`sample_action`.
+    """Draw an option of each of K choices that are independent of each other; see ``sample_action``.
 
     Args:
         logits: Those of all choices, one after the other, shape (A,), float32.
@@ -103,7 +103,7 @@ def choose_sampled(
 def choose_greedily(
     logits: npt.NDArray[np.float32], sizes: npt.NDArray[np.int64], options: npt.NDArray[np.int64]
 ) -> float:
-    """Take the most probable option of each of K choices; arguments and result are those of :func:`choose_sampled`."""
+    """Take the most probable option of each of K choices; arguments and result are those of ``choose_sampled``."""
     start, total = 0, 0.0
     for k in range(sizes.size):
         options[k], log_prob = greedy_action(logits[start : start + sizes[k]])

@@ -184,11 +184,11 @@ class ActorCritic:
         return values
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of the statistics, for :meth:`set_state`; the networks' variables are not among them."""
+        """Return copies of the statistics, for ``set_state``; the networks' variables are not among them."""
         return self.statistics.get_state()
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on with the statistics that :meth:`get_state` returned."""
+        """Go on with the statistics that ``get_state`` returned."""
         self.statistics.set_state(state)
 
 

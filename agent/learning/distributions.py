@@ -1,6 +1,6 @@
 """How probable actions are under a policy's outputs, and how uncertain the policy is: the halves that TensorFlow needs.
 
-Their counterparts in the kernels are in :mod:`agent.kernels.sampling`.
+Their counterparts in the kernels are in ``agent.kernels.sampling``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class FlatWeights:
     """
 
     def __init__(self, variables: Sequence[keras.Variable], name: str) -> None:
-        """Make room for the weights; they are not read before :meth:`read`.
+        """Make room for the weights; they are not read before ``read``.
 
         Args:
             variables: What is trained of the network.

@@ -39,7 +39,7 @@ def build_actor(
         num_outputs: A.
         hidden_sizes: Units of the hidden layers.
         seed: Fixes the initial weights.
-        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+        initializer: How they are drawn; see ``agent.config.PPOConfig``.
         activation: Of the hidden layers.
     """
     sizes = (observation_size, *hidden_sizes, num_outputs)
@@ -59,7 +59,7 @@ def build_critic(
         observation_size: D.
         hidden_sizes: Units of the hidden layers.
         seed: Fixes the initial weights.
-        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+        initializer: How they are drawn; see ``agent.config.PPOConfig``.
         activation: Of the hidden layers.
     """
     sizes = (observation_size, *hidden_sizes, 1)
@@ -90,10 +90,10 @@ def build_gaussian_actor(
         num_entries: Entries K of an action.
         hidden_sizes: Units of the hidden layers.
         seed: Fixes the initial weights.
-        initializer: How they are drawn; see :class:`agent.config.PPOConfig`.
+        initializer: How they are drawn; see ``agent.config.PPOConfig``.
         activation: Of the hidden layers.
         initial_log_std: What the logarithms begin with.
-        exploration: How actions vary; see :class:`agent.config.PPOConfig`.
+        exploration: How actions vary; see ``agent.config.PPOConfig``.
     """
     sizes = (observation_size, *hidden_sizes, num_entries)
     inputs, features, means = _mlp_layers(sizes, seed, initializer, activation, output_gain=0.01, output_name="mean")
@@ -217,7 +217,7 @@ class MLP:
             self.log_std_shape = (num_features, num_entries) if self._is_state_dependent else (num_entries,)
 
     def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
-        """Return the outputs with other weights than the model's; see :class:`Network`."""
+        """Return the outputs with other weights than the model's; see ``Network``."""
         if self.log_std_shape is None:
             return differentiable_outputs(weights, observations, self._activation)
         *weights, kernel, bias, log_std = weights
@@ -250,7 +250,7 @@ def differentiable_outputs(
     """Return the outputs of a network of this module with gradients that XLA compiles to faster code.
 
     Automatic differentiation leaves XLA with a product that has thousands of rows and one or two columns, and with sums
-    over thousands of rows; on a CPU they take a third of the time. :func:`_dense` writes the same gradients otherwise.
+    over thousands of rows; on a CPU they take a third of the time. ``_dense`` writes the same gradients otherwise.
 
     Args:
         weights: Kernels, shape (inputs, outputs), and biases, shape (outputs,), alternating, layer by layer.

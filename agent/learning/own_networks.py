@@ -47,7 +47,7 @@ class OwnNetwork:
         _check_variables(name, model, self.input_shape, self._names)
 
     def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
-        """Return the outputs with other weights than the model's; see :class:`agent.learning.networks.Network`."""
+        """Return the outputs with other weights than the model's; see ``agent.learning.networks.Network``."""
         with keras.StatelessScope(state_mapping=list(zip(self.variables, weights, strict=True))):
             outputs = self.model(as_rows(observations, self.input_shape), training=True)
         return outputs_as_rows(outputs, self._names)

@@ -92,7 +92,7 @@ class RunningStatistics:
         self._running[:] = 0.0
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of all that changes, for :meth:`set_state`; nothing where nothing is normalized."""
+        """Return copies of all that changes, for ``set_state``; nothing where nothing is normalized."""
         state = {
             f"{name}/{field}": np.array(array)
             for name, moments in (("observations", self.observations), ("returns", self.returns))
@@ -102,7 +102,7 @@ class RunningStatistics:
         return state if self.returns is None else {**state, "returns/running": self._running.copy()}
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what :meth:`get_state` returned."""
+        """Go on from what ``get_state`` returned."""
 
         def restored(name: str) -> Moments:
             return Moments(*(np.array(state[f"{name}/{field}"]) for field in Moments._fields))

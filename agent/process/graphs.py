@@ -117,13 +117,13 @@ def keep_graphs_on_disk() -> None:
 
 
 def some_are_on_disk() -> bool:
-    """Return whether :func:`keep_graphs_on_disk` has found graphs."""
+    """Return whether ``keep_graphs_on_disk`` has found graphs."""
     return _STORE is not None and not _STORE.is_empty
 
 
 @contextmanager
 def graphs_at_hand() -> Iterator[None]:
-    """Compile within: what was compiled before is found, and what is new is kept, if :func:`keep_graphs_on_disk`."""
+    """Compile within: what was compiled before is found, and what is new is kept, if ``keep_graphs_on_disk``."""
     if _STORE is None:
         yield
         return

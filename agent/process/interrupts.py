@@ -91,7 +91,7 @@ def interrupts_held_back() -> Iterator[None]:
 
 
 def ignore_interrupts() -> None:
-    """Let Ctrl-C do nothing until the surrounding :func:`interrupt_stops` or :func:`interrupt_not_lost` is left."""
+    """Let Ctrl-C do nothing until the surrounding ``interrupt_stops`` or ``interrupt_not_lost`` is left."""
     _set(signal.SIG_IGN)
 
 

@@ -55,7 +55,7 @@ def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     """Report an exception that cannot be raised, unless Ctrl-C caused it.
 
     Python runs the handler of Ctrl-C between any two instructions, also within callbacks of weak references, as imports
-    use them, and finalizers: :func:`~agent.process.interrupts.interrupt_not_lost` raises that exception later.
+    use them, and finalizers: ``interrupt_not_lost`` raises that exception later.
     """
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)

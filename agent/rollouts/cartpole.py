@@ -126,7 +126,7 @@ class CartPoleCollector:
     """A batch of training environments and the random streams of their policy.
 
     The environments follow ``fastcartpole``'s physics and streams; an episode that ends is started anew within the same
-    step, so that every recorded transition is one the policy acted in. :class:`agent.rollouts.collector.Collector`
+    step, so that every recorded transition is one the policy acted in. ``agent.rollouts.collector.Collector``
     describes attributes and methods.
     """
 
@@ -193,7 +193,7 @@ class CartPoleCollector:
         return {"action_streams": self.action_streams.copy(), **copy_batch_state(self.state)._asdict()}
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what :meth:`get_state` returned, here or in a collector of as many environments."""
+        """Go on from what ``get_state`` returned, here or in a collector of as many environments."""
         self.action_streams = state["action_streams"].copy()
         self.state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
 

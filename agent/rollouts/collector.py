@@ -43,7 +43,7 @@ class Collector(Protocol):
     def evaluation_batch(self) -> int | None:
         """How many environments play evaluations, so that their episodes are a multiple; None where they cost nothing.
 
-        Steps of those that cost something are counted, and limited (:mod:`agent.rollouts.budget`).
+        Steps of those that cost something are counted, and limited (``agent.rollouts.budget``).
         """
 
     @property
@@ -87,7 +87,7 @@ class Collector(Protocol):
         """Return copies of all that changes and can be kept."""
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what :meth:`get_state` returned, here or in a collector of as many environments."""
+        """Go on from what ``get_state`` returned, here or in a collector of as many environments."""
 
     def close(self) -> None:
         """Close the environments that were made here."""

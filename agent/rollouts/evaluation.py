@@ -117,7 +117,7 @@ def evaluate(
         environment: Whose CartPole: ``"gymnasium"`` for Gymnasium's own batch, ``"fast"`` for ours: the same returns.
         env_id: Id in Gymnasium's registry; ``module:id`` imports the module first.
         env_kwargs: Keyword arguments of the environment.
-        vectorization: How environments are batched, as in :class:`agent.PPOConfig`.
+        vectorization: How environments are batched, as in ``agent.PPOConfig``.
         make_env: Makes the environment instead.
 
     Returns:

@@ -71,11 +71,11 @@ class Evaluator:
         return self._collector.evaluation_batch is None
 
     def get_state(self) -> npt.NDArray[np.int64]:
-        """Return the steps that have been spent, shape (2,), int64, to be set again by :meth:`set_state`."""
+        """Return the steps that have been spent, shape (2,), int64, to be set again by ``set_state``."""
         return np.array([self.solving.used, self.choosing.used])
 
     def set_state(self, state: npt.NDArray[np.int64]) -> None:
-        """Go on with what :meth:`get_state` returned."""
+        """Go on with what ``get_state`` returned."""
         self.solving.used, self.choosing.used = state.tolist()
 
     def play(self, policy: PolicySnapshot, kind: str) -> EvaluationResult:

@@ -28,8 +28,8 @@ Row = npt.NDArray[np.float32]
 class VectorCollector:
     """A vector environment and the random streams of the policy in it.
 
-    What the environments are in the midst of cannot be kept: after :meth:`set_state`, or in a copy, they begin new
-    episodes. :class:`agent.rollouts.collector.Collector` describes attributes and methods.
+    What the environments are in the midst of cannot be kept: after ``set_state``, or in a copy, they begin new
+    episodes. ``agent.rollouts.collector.Collector`` describes attributes and methods.
     """
 
     is_exact = False
@@ -93,7 +93,7 @@ class VectorCollector:
         return {"action_streams": self.action_streams.copy(), "steps_taken": np.array(self._steps_taken)}
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on with the streams that :meth:`get_state` returned; the environments stay where they are."""
+        """Go on with the streams that ``get_state`` returned; the environments stay where they are."""
         self.action_streams = state["action_streams"].copy()
         self._steps_taken = int(state["steps_taken"])
 

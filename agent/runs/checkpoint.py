@@ -46,7 +46,7 @@ def read_checkpoint(path: Path) -> State:
     """Return the state a checkpoint holds, for ``PPO.set_state``.
 
     Args:
-        path: What :func:`write_checkpoint` wrote.
+        path: What ``write_checkpoint`` wrote.
 
     Raises:
         OSError: If the file cannot be read.

@@ -174,7 +174,7 @@ class RunDirectory(Callback):
         write_json(self.config_path, {**config.as_dict(), **made_by, _SPACES: spaces, _RESUMED: resumed})
 
     def read_config(self) -> PPOConfig:
-        """Return what :meth:`write_config` wrote.
+        """Return what ``write_config`` wrote.
 
         Raises:
             OSError: If it cannot be read.
@@ -368,7 +368,7 @@ class Due:
     """Tells when something is to be done again that is done every so many environment steps, at the end of an epoch."""
 
     def __init__(self, every: int) -> None:
-        """Nothing is due before :meth:`begin`.
+        """Nothing is due before ``begin``.
 
         Args:
             every: Steps from one time to the next, at least 1.

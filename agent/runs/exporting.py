@@ -49,7 +49,7 @@ def export_actor(actor: keras.Model, spec: EnvironmentSpec, path: Path, file_for
     """Write the actor, read it back, and compare its outputs on 1,000 random observations.
 
     Args:
-        actor: One that :func:`agent.evaluate` takes.
+        actor: One that ``agent.evaluate`` takes.
         spec: Of its environment.
         path: Where to write: a directory for a SavedModel, else a file.
         file_format: A Keras archive, a TensorFlow SavedModel, or ONNX.

@@ -65,7 +65,7 @@ def runs_of(
     Args:
         preset: ``fast``, ``keras`` or ``standard``.
         seeds: At least one; each counts once.
-        settings: The values to try by field of :class:`agent.config.PPOConfig`, or by ``lr``, ``learning_rate`` (both
+        settings: The values to try by field of ``agent.config.PPOConfig``, or by ``lr``, ``learning_rate`` (both
             networks') or ``envs``.
         environment: Values of ``env_id``, ``env_kwargs`` and ``vectorization``.
 
@@ -227,7 +227,7 @@ def _parsed_number(text: str) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a value of a field as :func:`parsed_setting` reads it."""
+    """Return a value of a field as ``parsed_setting`` reads it."""
     if value is None:
         return _NONE
     if isinstance(value, tuple):

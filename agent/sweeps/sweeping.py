@@ -82,12 +82,12 @@ def sweep(
 
     Args:
         seeds: Such as ``range(32)``.
-        settings: Values to try by field of :class:`agent.PPOConfig`, such as ``{"gamma": [0.98, 0.99]}``; ``lr``
+        settings: Values to try by field of ``agent.PPOConfig``, such as ``{"gamma": [0.98, 0.99]}``; ``lr``
             stands for the learning rates of both networks.
         preset: ``fast``, ``keras`` or ``standard``.
         env_id: Id in Gymnasium's registry; None for CartPole. Its module must be installed where the workers are.
         env_kwargs: Keyword arguments of the environment.
-        vectorization: As in :class:`agent.PPOConfig`.
+        vectorization: As in ``agent.PPOConfig``.
         jobs: Trainings side by side; -1 for all cores of the machine or the cluster; 1 trains in this process, where
             the backend is ``"loky"``.
         backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"`` for a cluster of theirs.

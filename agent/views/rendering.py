@@ -55,7 +55,7 @@ def play_episode(
 
     Args:
         environment: One that the actor can play.
-        actor: One that :func:`agent.evaluate` takes.
+        actor: One that ``agent.evaluate`` takes.
         seed: Fixes the initial state and the actions.
         greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
     """
@@ -87,12 +87,12 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
 
     Args:
         source: Makes the environment, which draws images.
-        actor: One that :func:`agent.evaluate` takes.
+        actor: One that ``agent.evaluate`` takes.
         seed: Fixes the initial state and the actions.
-        greedy: As in :func:`play_episode`.
+        greedy: As in ``play_episode``.
 
     Yields:
-        As many frames as :func:`frame_rate` says, and the last, shape (H, W, 3), uint8.
+        As many frames as ``frame_rate`` says, and the last, shape (H, W, 3), uint8.
 
     Raises:
         UnknownEnvironmentError: If the environment lacks a package for it.

@@ -59,7 +59,7 @@ class Window:
         """Play one episode.
 
         Args:
-            actor: One that :func:`agent.evaluate` takes.
+            actor: One that ``agent.evaluate`` takes.
             seed: Fixes the initial state and the actions.
             greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
 

@@ -1,1 +1,1 @@
-"""What is measured: ours, the peers' and the machine's limits, all behind :class:`bench.host.Workload`."""
+"""What is measured: ours, the peers' and the machine's limits, all behind ``bench.host.Workload``."""

@@ -44,7 +44,7 @@ class RandomStepsInEnvPool(RandomSteps):
     """The same in EnvPool's batch."""
 
     def __init__(self, env_id: str, num_envs: int, num_steps: int) -> None:
-        """Make the environments; the arguments are those of :class:`RandomSteps`."""
+        """Make the environments; the arguments are those of ``RandomSteps``."""
         super().__init__(env_id, num_envs, num_steps, is_envpool=True)
 
 

@@ -14,7 +14,7 @@ PARTS = (
     "loading the compiled rollout",
     "first epoch",
 )
-"""What :meth:`StartUp.parts` times, in order."""
+"""What ``StartUp.parts`` times, in order."""
 
 
 class StartUp:
