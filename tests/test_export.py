@@ -1,4 +1,4 @@
-"""``fastppo export`` as a user meets it."""
+"""``fastppo export`` as users see it."""
 
 import subprocess
 import sys
@@ -56,7 +56,7 @@ def test_a_model_in_double_precision_is_exported(tmp_path):
     assert result.exit_code == 0, result.output
 
 
-def test_a_model_that_a_format_cannot_hold_is_one_sentence(copied_run, monkeypatch):
+def test_a_model_that_a_format_does_not_support_is_reported_in_one_sentence(copied_run, monkeypatch):
     def fail(*_):
         raise NotImplementedError("no such operator\nand much more")
 
@@ -69,12 +69,12 @@ def test_a_model_that_a_format_cannot_hold_is_one_sentence(copied_run, monkeypat
     assert sorted(copied_run.iterdir()) == before
 
 
-def test_what_cannot_be_exported_is_one_sentence_and_exit_code_2(copied_run, tmp_path, monkeypatch):
+def test_a_failed_export_is_reported_in_one_sentence_with_exit_code_2(copied_run, tmp_path, monkeypatch):
     (tmp_path / "there.onnx").write_text("mine")
     before = sorted(copied_run.iterdir())
     for arguments, message in (
         ((copied_run,), "Missing option '--format'"),
-        ((copied_run, "--format", "torch"), "'torch' is not one of 'keras', 'saved_model', 'onnx'."),
+        ((copied_run, "--format", "torch"), "'torch' is not one of 'keras', 'saved_model', 'onnx', 'html'."),
         ((tmp_path, "--format", "keras"), "holds no trained actor."),
         (
             (copied_run, "--format", "onnx", "--out", tmp_path / "there.onnx"),
@@ -104,7 +104,7 @@ def test_saved_networks_load_in_plain_keras_without_this_project(trained):
     subprocess.run([sys.executable, "-c", code, trained], check=True, capture_output=True)
 
 
-def test_a_saved_model_is_replaced_where_it_is_asked_for_and_nothing_else_is(copied_run, tmp_path):
+def test_a_saved_model_is_replaced_only_on_request_and_nothing_else_is(copied_run, tmp_path):
     out = tmp_path / "model"
     export = ("export", copied_run, "--format", "saved_model", "--out", out)
     assert invoke(*export).exit_code == 0

@@ -9,13 +9,17 @@ import click
 import cloup
 
 from .environment import environment_options
-from .model import loaded_actor, model_argument, path_of_actor
+from .epochs import chosen_epochs, epoch_option
+from .model import TrainedActor, environment_of, loaded_actor, model_argument, path_of_actor
 from .output import checked_output, overwrite_option, write_output
+from .page import export_page
 
 if TYPE_CHECKING:
     from ..runs.exporting import Format
 
-_SUFFIXES = {"keras": ".keras", "saved_model": "", "onnx": ".onnx"}
+_HTML = "html"
+_SUFFIXES = {"keras": ".keras", "saved_model": "", "onnx": ".onnx", _HTML: ".html"}
+_NAMES = {"saved_model": "exported_actor_saved_model", _HTML: "policy.html"}
 
 
 @cloup.command()
@@ -25,35 +29,53 @@ _SUFFIXES = {"keras": ".keras", "saved_model": "", "onnx": ".onnx"}
     "file_format",
     type=click.Choice(list(_SUFFIXES)),
     required=True,
-    help="A Keras archive, a directory with a TensorFlow SavedModel, or ONNX: pip install 'fastppo[onnx]'.",
+    help="A Keras archive, a directory with a TensorFlow SavedModel, ONNX (pip install 'fastppo[onnx]'), or a web page "
+    "that needs no network.",
+)
+@epoch_option(
+    "Show the policies after these epochs of the run on the page, by training it again; for --format html.",
+    "for CartPole as many as fit, else the last",
 )
 @cloup.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    show_default="exported_actor... beside the actor",
-    help="File, or for a SavedModel directory, to write.",
+    show_default="exported_actor... or policy.html, beside the actor",
+    help="File to write, or directory for a SavedModel.",
 )
 @overwrite_option
 @environment_options
 def export(
     path: Path,
-    file_format: Format,
+    file_format: str,
+    epochs: list[int],
+    more_epochs: list[int],
     out: Path | None,
     overwrite: bool,
     env_id: str | None,
     env_kwargs: dict[str, Any] | None,
 ) -> None:
-    """Write a trained actor in the format of another library.
+    """Write a trained actor in another format.
 
-    RUN is a run directory; any Keras model may take its place that gives the logits of actions for observations or,
-    where actions are continuous, 'mean' and 'log_std'; with --env-id where it does not play CartPole.
-    The exported model is read back and must give the actor's outputs on 1,000 observations.
+    RUN is a run directory, or a Keras model that maps observations to the logits of actions, or to 'mean' and 'log_std'
+    if actions are continuous. A model plays CartPole unless --env-id names another environment.
+
+    The exported model is read back and must give the actor's outputs on 1,000 observations. With --format html, the
+    page plays CartPole live in the browser; for other environments it shows recorded episodes.
     """
     suffix = _SUFFIXES[file_format]
-    out = out or path_of_actor(path).with_name(f"exported_actor{suffix or '_saved_model'}")
+    epochs = chosen_epochs(epochs, more_epochs)
+    if epochs and file_format != _HTML:
+        raise click.UsageError("--epoch is for --format html; the other formats take the last policy.")
+    out = out or path_of_actor(path).with_name(_NAMES.get(file_format, f"exported_actor{suffix}"))
     checked_output(out, (suffix,) if suffix else (), overwrite=overwrite)
-    trained = loaded_actor(path, env_id, env_kwargs)
+    if file_format == _HTML:
+        export_page(path, environment_of(path, env_id, env_kwargs), epochs, out, overwrite=overwrite)
+    else:
+        _export_model(loaded_actor(path, env_id, env_kwargs), file_format, out, overwrite)  # type: ignore[arg-type]
+
+
+def _export_model(trained: TrainedActor, file_format: Format, out: Path, overwrite: bool) -> None:
     from ..runs.exporting import ExportError, export_actor, missing_packages
 
     missing = missing_packages(file_format)

@@ -1,4 +1,4 @@
-"""Episodes of a policy, drawn by the environment itself."""
+"""Episodes of a policy, rendered by the environment."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from ..ppo import PPO
     from ..process.backend import keras
 
-# pygame greets on standard output when it is imported.
+# pygame prints a greeting to standard output when it is imported.
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
-# Of environments that do not say at which rate they are drawn.
+# For environments that do not declare render_fps.
 _FRAMES_PER_SECOND = 30.0
-# An animation of an environment without a limit ends after so many steps.
-_MOST_STEPS = 2000
+# Animations of environments without a time limit end after this number of steps.
+_MAX_STEPS = 2000
 
 
 class Moment(NamedTuple):
-    """Where an episode stands.
+    """The state of an episode after a step.
 
     Attributes:
-        steps: Steps played so far.
+        steps: Steps so far.
         total_reward: Sum of the rewards so far.
         has_ended: Whether the episode has ended.
     """
@@ -51,17 +51,17 @@ class Moment(NamedTuple):
 def play_episode(
     environment: gymnasium.Env[Any, Any], actor: keras.Model, seed: int, *, greedy: bool
 ) -> Iterator[Moment]:
-    """Play one episode, pausing after the reset and after every step.
+    """Play one episode, yielding after the reset and after every step.
 
     Args:
-        environment: One that the actor can play.
-        actor: One that ``agent.evaluate`` takes.
-        seed: Fixes the initial state and the actions.
-        greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
+        environment: An environment that fits the actor.
+        actor: An actor as for ``agent.evaluate``.
+        seed: Seed for the initial state and the actions.
+        greedy: Whether to take the most probable action or to sample actions from the policy.
     """
     spec = spec_of(environment)
     head, outputs = spec.action_head, outputs_of(actor, spec)
-    # Away from the initial state's stream, which starts from the same seed.
+    # Independent of the initial state, which uses the same seed.
     generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     with of_the_environment():
         observation, _ = environment.reset(seed=seed)
@@ -77,12 +77,22 @@ def play_episode(
 
 
 def frame_rate(spec: EnvironmentSpec) -> float:
-    """Return how many frames of an animation there are in a second of an environment."""
+    """Return the frame rate of an animation of an environment in real time."""
     per_second = spec.frames_per_second or _FRAMES_PER_SECOND
     return per_second / steps_per_frame(per_second)
 
 
 def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, greedy: bool) -> Iterator[Frame]:
+    """Play one episode and let the environment draw it.
+
+    Yields the frames of ``drawn_episode``, which describes arguments and errors.
+    """
+    return (frame for frame, _ in drawn_episode(source, actor, seed, greedy=greedy))
+
+
+def drawn_episode(
+    source: EnvironmentSource, actor: keras.Model, seed: int, *, greedy: bool
+) -> Iterator[tuple[Frame, Moment]]:
     """Play one episode and let the environment draw it.
 
     Args:
@@ -92,7 +102,7 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
         greedy: As in ``play_episode``.
 
     Yields:
-        As many frames as ``frame_rate`` says, and the last, shape (H, W, 3), uint8.
+        As many frames as ``frame_rate`` says, and the last, shape (H, W, 3), uint8, each with the moment it shows.
 
     Raises:
         UnknownEnvironmentError: If the environment lacks a package for it.
@@ -101,12 +111,12 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
     try:
         stride = steps_per_frame(spec_of(environment).frames_per_second or _FRAMES_PER_SECOND)
         for moment in play_episode(environment, actor, seed, greedy=greedy):
-            is_last = moment.has_ended or moment.steps == _MOST_STEPS
+            is_last = moment.has_ended or moment.steps == _MAX_STEPS
             if is_last or moment.steps % stride == 0:
-                # Frames need no screen, and no driver for one.
+                # Rendering to images needs no screen and no video driver.
                 with environment_variable("SDL_VIDEODRIVER", "dummy"), of_the_environment():
                     frame: Any = environment.render()
-                yield frame
+                yield frame, moment
             if is_last:
                 return
     finally:
@@ -114,31 +124,31 @@ def episode_frames(source: EnvironmentSource, actor: keras.Model, seed: int, *, 
 
 
 class GifRecorder(Callback):
-    """Records the policy, actions sampled, before the training, if epoch 0 is asked for, and after chosen epochs."""
+    """Records an episode with sampled actions after chosen epochs; epoch 0 is before training."""
 
     def __init__(self, run: RunDirectory, source: EnvironmentSource, epochs: Collection[int]) -> None:
-        """Prepare; nothing is drawn yet.
+        """Store the arguments; nothing is drawn yet.
 
         Args:
-            run: Where the animations go.
-            source: Makes the environment.
-            epochs: After which epochs to record.
+            run: Run directory for the animations.
+            source: Creates the environment.
+            epochs: Epochs after which to record.
         """
         self._run = run
         self._source = source
         self._epochs = frozenset(epochs)
 
     def on_train_begin(self, ppo: PPO) -> None:
-        """Record the untrained policy."""
+        """Record the policy before the first epoch, if its epoch is chosen."""
         self._record(ppo, ppo.epoch)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Record the policy after this epoch."""
+        """Record the policy after this epoch, if it is chosen."""
         self._record(ppo, metrics.epoch)
 
     def _record(self, ppo: PPO, epoch: int) -> None:
         if epoch in self._epochs:
             frames = episode_frames(self._source, ppo.actor, ppo.evaluation_seed, greedy=False)
-            # Where there is no screen, the drawing library says so for every episode, although it needs none.
+            # Without a screen, SDL complains in every episode, although it does not need one.
             with standard_error_held_back():
                 self._run.write_gif(epoch, lambda path: write_animation(path, frames, frame_rate(ppo.spec)))
