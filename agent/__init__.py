@@ -1,6 +1,6 @@
-"""PPO for Gymnasium: Keras networks on TensorFlow, the policy in Numba, and CartPole in one kernel with it.
+"""PPO for Gymnasium: Keras networks on TensorFlow, rollouts in Numba kernels, and CartPole inside the kernel.
 
-Importing this package is light: TensorFlow and Numba load when a name that needs them is first used.
+Importing this package is fast: TensorFlow and Numba are imported when a name that needs them is first used.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
     try:
         module = import_module(_MODULES[name], __name__)
     except AttributeError as error:
-        # As it is, Python would take it for a missing name of this package.
+        # Python would take an AttributeError for a missing name of this package.
         raise ImportError(f"{name} cannot be imported: {error}") from error
     except ModuleNotFoundError as error:
         raise explained(error) from error

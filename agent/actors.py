@@ -1,4 +1,4 @@
-"""Actors as Keras models, of this project or any other: checked, asked for their outputs, copied, read from files."""
+"""Actors as Keras models, built here or elsewhere: checking, calling, copying and loading them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from .process.backend import computing_on, keras, tf
 
 Rows = npt.NDArray[np.float32]
 
-# Rows that a model of others is tried with: some take one alone, or a number of their own.
+# Batch sizes with which a model is tried: some accept only one row, or only a fixed number.
 _CHECKED_ROWS = (1, 7)
 
 
 def checked_input_shape(
     subject: str, model: Any, spec: EnvironmentSpec, names: Sequence[str], size: int
 ) -> tuple[int, ...]:
-    """Return the shape in which a model takes one observation: a vector's, or the environment's own.
+    """Return the shape in which a model takes one observation: flat, or the environment's own.
 
     Args:
-        subject: What messages call the model.
-        model: It is asked for its outputs.
-        spec: Of the environment.
-        names: Of the entries of a dictionary of outputs that it must give; none for a single array.
-        size: How many numbers it must give for each observation, all outputs together.
+        subject: Name of the model in messages.
+        model: The model; it is called on zeros.
+        spec: Spec of the environment.
+        names: Required keys of the model's output dictionary; empty if the output is a single array.
+        size: Required number of outputs per observation, summed over all arrays.
 
     Raises:
-        ValueError: If it takes or gives something else, or numbers that are not finite.
+        ValueError: If the inputs or outputs have the wrong shape, or the outputs are not finite.
     """
     given = getattr(model, "input_shape", None)
     shapes = list(dict.fromkeys([(spec.observation_size,), spec.observation_shape or (spec.observation_size,)]))
@@ -59,8 +59,8 @@ def checked_input_shape(
 
 
 def _may_take(given: Any, shape: tuple[int, ...]) -> bool:
-    """Return whether a model may take one observation in a shape, by what it says of its inputs."""
-    # A model that has not been called yet says nothing.
+    """Return whether a model with this input shape may take one observation of a shape."""
+    # Models that have not been built yet have no input shape.
     if given is None:
         return True
     if not isinstance(given, tuple) or len(given) != len(shape) + 1:
@@ -69,10 +69,10 @@ def _may_take(given: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _check_outputs(subject: str, must: str, answers: Any, names: Sequence[str], size: int, given: Any) -> None:
-    """Check what a model gives for some rows of observations.
+    """Check the outputs of a model for a batch of observations.
 
     Raises:
-        ValueError: If it is something else than it must be, or not finite.
+        ValueError: If the outputs have the wrong type or shape, or are not finite.
     """
     try:
         outputs = outputs_as_rows(answers, names)
@@ -86,7 +86,7 @@ def _check_outputs(subject: str, must: str, answers: Any, names: Sequence[str], 
 
 
 def _kind_of(answers: Any, *, named: bool) -> str:
-    """Return what a model has given, for a message; with shapes where ``named``, any number of rows as None."""
+    """Return a description of a model's outputs for a message; that of a dictionary has shapes if ``named``."""
     if tf.is_tensor(answers):
         return str((None, *answers.shape[1:])) if answers.shape.rank else "()"
     if named and isinstance(answers, dict):
@@ -95,19 +95,19 @@ def _kind_of(answers: Any, *, named: bool) -> str:
 
 
 def as_rows(observations: Any, shape: tuple[int, ...]) -> Any:
-    """Return observations, vectors of shape (B, D), in the shape a model takes, (B, *shape)."""
+    """Reshape observations of shape (B, D) to the input shape of a model, (B, *shape)."""
     return observations if len(shape) == 1 else tf.reshape(observations, (-1, *shape))
 
 
 def outputs_as_rows(outputs: Any, names: Sequence[str]) -> tf.Tensor:
-    """Return a model's outputs side by side, shape (B, P), float32.
+    """Concatenate a model's outputs, shape (B, P), float32.
 
     Args:
         outputs: One array, or a dictionary of several.
-        names: The entries of the dictionary, in the order in which they are put; none for a single array.
+        names: Keys of the dictionary, in the order of concatenation; empty for a single array.
 
     Raises:
-        TypeError: If there is another number of arrays than expected.
+        TypeError: If the outputs are not a dictionary, or not a single array, as ``names`` requires.
         KeyError: If an entry is missing.
     """
     if names:
@@ -120,11 +120,11 @@ def outputs_as_rows(outputs: Any, names: Sequence[str]) -> tf.Tensor:
 
 
 def outputs_of(actor: keras.Model, spec: EnvironmentSpec) -> Callable[[Rows], Rows]:
-    """Return a compiled function from observations, (B, D), to an actor's outputs, (B, P), as its weights are now.
+    """Return a compiled function from observations, (B, D), to an actor's outputs, (B, P).
 
     Args:
-        actor: Takes observations as vectors or in their own shape; gives logits, or means and logarithms of deviations.
-        spec: Of its environment.
+        actor: Maps observations, flat or in their own shape, to logits, or to means and log standard deviations.
+        spec: Spec of the environment.
     """
     head = spec.action_head
     shape = checked_input_shape("the actor", actor, spec, head.output_names, head.num_outputs)
@@ -133,48 +133,48 @@ def outputs_of(actor: keras.Model, spec: EnvironmentSpec) -> Callable[[Rows], Ro
     def compiled(observations: tf.Tensor) -> tf.Tensor:
         return outputs_as_rows(actor(as_rows(observations, shape)), head.output_names)
 
-    # A model may compute with the number of rows. The concrete functions: one of many would look up the shape.
+    # One concrete function per batch size: a model may depend on it, and calling them directly skips the shape lookup.
     @cache
     def concrete(rows: int) -> Callable[[tf.Tensor], tf.Tensor]:
         return compiled.get_concrete_function(tf.TensorSpec((rows, spec.observation_size), tf.float32))  # type: ignore[no-any-return]
 
     def outputs(observations: Rows) -> Rows:
         with computing_on("cpu"):
-            # A copy: kernels are compiled for arrays that can be written to.
+            # A copy, because kernels are compiled for writable arrays.
             return np.array(concrete(len(observations))(tf.constant(observations)))
 
     return outputs
 
 
 def copy_of(model: keras.Model) -> keras.Model:
-    """Return a model of the same layers with weights of its own, which are the same now."""
+    """Return an independent copy of a model, with its current weights."""
     with computing_on("cpu"):
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
         for layer in copy._flatten_layers():
             if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
-                # It computes with what it has made of its weights.
+                # The layer computes with values derived from its weights.
                 layer.finalize_state()
     return copy
 
 
 def load_actor(path: Path, spec: EnvironmentSpec) -> keras.Model:
-    """Return a saved actor; nothing in the file is executed.
+    """Load a saved actor without executing any code from the file.
 
     Args:
-        path: A ``.keras`` file, of this project or any other.
-        spec: Of the environment it is to play.
+        path: A ``.keras`` file, written by fastppo or by any other program.
+        spec: Spec of the environment to play.
 
     Raises:
-        ValueError: If it is no Keras model, or not one with such inputs and outputs.
+        ValueError: If the file is not a Keras model, or the model's inputs or outputs do not fit the environment.
     """
     if path.suffix != ".keras":
-        raise ValueError(f"'{path}' is no .keras file.")
+        raise ValueError(f"'{path}' is not a .keras file.")
     try:
         with computing_on("cpu"):
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        # Keras raises exceptions of many kinds on damaged files.
+        # Keras raises many kinds of exceptions on damaged files.
         raise ValueError(f"'{path}' cannot be loaded as a Keras model: {_reason_of_loading(error)}") from None
     head = spec.action_head
     checked_input_shape(f"'{path}'", model, spec, head.output_names, head.num_outputs)
@@ -182,5 +182,5 @@ def load_actor(path: Path, spec: EnvironmentSpec) -> keras.Model:
 
 
 def _reason_of_loading(error: Exception) -> str:
-    """Return what Keras says, without the configurations that it quotes before and after."""
+    """Return Keras' message without the configurations that it quotes before and after it."""
     return reason_of(Exception(str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]))

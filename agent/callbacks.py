@@ -1,4 +1,4 @@
-"""What may watch a training run. Imports the standard library only."""
+"""Callbacks of a training run. Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ OnEpochEnd = Callable[["PPO", EpochMetrics], object]
 
 
 class Callback:
-    """Watches a training run; every method may be overridden, and does nothing otherwise.
+    """Base class of callbacks: override the methods you need; the others do nothing.
 
-    A callback ends the training after the current epoch by setting ``ppo.stop_training``.
+    Set ``ppo.stop_training = True`` in a callback to end training after the current epoch.
     """
 
     def on_train_begin(self, ppo: PPO) -> None:
-        """Called once before the first epoch."""
+        """Called once, before the first epoch."""
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Called after every epoch with its figures."""
+        """Called after every epoch with its metrics."""
 
     def on_train_end(self, ppo: PPO) -> None:
-        """Called once after the last epoch; not where an exception ended the training."""
+        """Called once, after the last epoch; not called if an exception ends training."""
 
 
 TAGS = {
@@ -43,24 +43,24 @@ TAGS = {
     "train/policy_gradient_loss": "policy_loss",
     "train/value_loss": "value_loss",
 }
-"""The figures that experiment trackers get, by the names that Stable-Baselines3 made customary."""
+"""Metrics sent to experiment trackers: the tag, as in Stable-Baselines3, and the field of ``EpochMetrics``."""
 
 
 class Tracker(Callback):
-    """Hands the figures of every epoch to an experiment tracker: a subclass says how, in ``log``."""
+    """Base class of callbacks that log the metrics of every epoch to an experiment tracker: override ``log``."""
 
     def log(self, figures: dict[str, float], step: int) -> None:
-        """Log figures.
+        """Log the metrics of one epoch.
 
         Args:
-            figures: By the names of ``TAGS``; those that are not finite, such as the mean return before the first
-                episode has ended, are left out.
+            figures: Metrics by tag, see ``TAGS``. Values that are not finite are omitted, such as the mean return
+                before the first episode ends.
             step: Environment steps so far.
         """
         raise NotImplementedError
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Log the figures of the epoch."""
+        """Log the metrics of the epoch."""
         figures = {tag: float(getattr(metrics, field)) for tag, field in TAGS.items()}
         self.log({tag: value for tag, value in figures.items() if math.isfinite(value)}, metrics.env_steps)
 
@@ -80,13 +80,14 @@ class _FunctionCallback(Callback):
 
 
 def as_callbacks(given: Callbacks) -> list[Callback]:
-    """Return callbacks as objects.
+    """Return callbacks as a list of ``Callback`` objects.
 
     Args:
-        given: Objects of ``Callback``, functions of an agent and the figures of an epoch, or a single one.
+        given: ``Callback`` objects, or functions of the agent and the metrics of an epoch; an iterable of them, or a
+            single one.
 
     Raises:
-        TypeError: If one is neither.
+        TypeError: If a callback is neither.
     """
     if isinstance(given, Callback) or callable(given):
         return [_as_callback(given)]
@@ -105,6 +106,6 @@ def _as_callback(given: object) -> Callback:
     except TypeError:
         raise TypeError(f"callbacks must hold functions that take an agent and its metrics, got {given!r}.") from None
     except ValueError:
-        # A function of a compiled module does not tell what it takes.
+        # Functions of compiled modules may have no signature to inspect.
         pass
     return _FunctionCallback(given)

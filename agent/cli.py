@@ -21,7 +21,7 @@ from .process.surroundings import end_process, prepare_process
 
 
 class _Added(click.Command):
-    """A command of a package above this one, which is imported when the command runs and not before."""
+    """A command whose module is imported only when the command runs: its package depends on this one."""
 
     def __init__(self, name: str, module: str, help_text: str) -> None:
         super().__init__(name, help=help_text)
@@ -34,17 +34,17 @@ class _Added(click.Command):
 
 
 class _Commands(cloup.Group):
-    """The commands; what they need and cannot import is one sentence."""
+    """The commands; a failed import ends a command with one sentence instead of a traceback."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that was chosen, imported by now."""
+        """Return the chosen command, after importing it if necessary."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, _Added) else command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was chosen."""
+        """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except ImportError as error:
@@ -58,18 +58,21 @@ class _Commands(cloup.Group):
 )
 @click.version_option(package_name="fastppo", message="%(package)s %(version)s")
 def main() -> None:
-    """Train PPO in Gymnasium's environments with Keras networks; CartPole, bit for bit Gymnasium's, in a second."""
+    """Train PPO agents with Keras networks in Gymnasium environments.
+
+    CartPole runs in a kernel that matches Gymnasium's bit for bit, and trains in about a second.
+    """
 
 
 for _command in (
     *(train, sweep, evaluate, render, play, plot, export),
-    _Added("bench", "bench.cli", "Measure fastppo against its peers, side by side."),
+    _Added("bench", "bench.cli", "Benchmark fastppo against other libraries."),
 ):
     main.add_command(_command)
 
 
 def run() -> None:
-    """Run the ``fastppo`` command, as the console script does."""
+    """Run the ``fastppo`` command; the entry point of the console script."""
     prepare_process()
     code: object = 0
     try:
@@ -79,7 +82,7 @@ def run() -> None:
     except OSError as error:
         if error.filename is not None:
             raise
-        # A full disk, where the output goes to a file.
+        # For example a full disk, when standard output is redirected to a file.
         code = 1
         click.echo(f"Error: {unwritable(error)}", err=True)
     end_process(code if isinstance(code, int) else int(code is not None))

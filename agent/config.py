@@ -1,4 +1,4 @@
-"""The configuration of a training run. Imports nothing heavy, so that help texts are fast."""
+"""The configuration of a training run. Imports nothing heavy, to keep help texts fast."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Registered = Literal["registered"]
 EpisodeLimit = int | Registered | None
 
 REGISTERED: Registered = "registered"
-"""In the place of a number: what Gymnasium's registry says of the environment."""
+"""Instead of a number: the value in Gymnasium's registry."""
 
 AUTO: Auto = "auto"
-"""In the place of a value: what suits the environment's actions, discrete or continuous."""
+"""Instead of a value: chosen by whether the environment's actions are discrete or continuous."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": get_args(Activation),
@@ -42,7 +42,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "vectorization": get_args(Vectorization),
 }
 
-# Fields that the configurations of older runs lack: they were as their defaults.
+# Older runs were saved without these fields. They trained with today's defaults.
 _NOT_IN_OLDER_RUNS = frozenset(
     {
         *("activation", "adam_epsilon", "clip_ratio_schedule", "critic_hidden_sizes", "device", "env_id", "env_kwargs"),
@@ -51,15 +51,15 @@ _NOT_IN_OLDER_RUNS = frozenset(
     }
 )
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -16.0, 10.0
-"""Logarithms of standard deviations between which a policy can learn: below, actions of single precision are all equal;
-above, the mean says nothing any more."""
+"""Range of log standard deviations in which a policy can learn. Below it, actions are all equal in single precision;
+above it, the mean no longer matters."""
 
-# TensorFlow counts them in 32 bits.
-_MOST_GRADIENT_STEPS = 2**31 - 1
+# TensorFlow counts gradient steps in 32 bits.
+_MAX_GRADIENT_STEPS = 2**31 - 1
 
 
 class Settings(TypedDict, total=False):
-    """The fields of ``PPOConfig``, for type checkers and editors, where some of them are given by name."""
+    """The fields of ``PPOConfig`` as keyword arguments, for type checkers and editors."""
 
     preset: str
     seed: int
@@ -104,71 +104,73 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Everything that determines a training run, checked when it is made; what is not given is as in preset ``fast``.
+    """All settings of a training run. They are checked on construction; the defaults are those of preset ``fast``.
 
     Attributes:
         preset: Name of the preset the run started from.
-        seed: Fixes initial weights, initial states, sampled actions and minibatches; at least 0.
-        env_id: What is played: an id of Gymnasium's registry; ``module:id`` imports the module first. None stands for
-            an environment that is handed to the agent as an object or a function.
-        env_kwargs: Keyword arguments of the environment, as JSON has them.
-        vectorization: How environments are batched, as ``gymnasium.make_vec`` names it. With ``auto``, CartPole is
-            played by this project's kernel, others by their own batch where there is one, else one after the other
-            (``sync``).
-        num_envs: Environments stepped side by side.
-        epochs: Most rounds of collecting a rollout and updating from it.
-        target_return: The training ends when the greedy policy reaches this mean return; None trains for all epochs,
-            ``registered`` is Gymnasium's threshold for the environment, or None where it has none. On CartPole, where
-            greedy episodes cost next to nothing, the policy is asked whenever it is promising, and has to reach it with
-            certainty. Elsewhere it is asked when the mean return of the last 100 episodes has reached it.
-        steps_per_epoch: Environment steps of one rollout over all environments, rounded up to a multiple of
+        seed: Seed for initial weights, initial states, sampled actions and minibatches; at least 0.
+        env_id: Environment id in Gymnasium's registry; ``module:id`` imports the module first. None if the environment
+            is passed to the agent as an object or a function.
+        env_kwargs: Keyword arguments of the environment; JSON-serializable.
+        vectorization: How environments are vectorized, in the terms of ``gymnasium.make_vec``. With ``auto``, CartPole
+            uses fastppo's kernel; other environments use their own vectorized version if they have one, else ``sync``.
+        num_envs: Number of parallel environments.
+        epochs: Maximum number of epochs; an epoch collects one rollout and updates both networks from it.
+        target_return: Stop training once the greedy policy reaches this mean return. None trains for all epochs;
+            ``registered`` uses Gymnasium's reward threshold, or None if the environment has none. On CartPole, where
+            greedy episodes cost next to nothing, every promising policy is tested, and its mean return must exceed the
+            target by a margin. In other environments it is tested once the mean return of the last 100 training
+            episodes reaches the target.
+        steps_per_epoch: Environment steps per rollout, summed over all environments; rounded up to a multiple of
             ``num_envs``.
-        max_episode_steps: Steps after which an episode of the training is truncated; None for no limit, ``registered``
-            for Gymnasium's. Evaluations play the environment as it is registered.
-        reset_each_epoch: Whether every rollout starts new episodes (the paths of the last one are cut off) or goes on
-            where the last one ended.
-        hidden_sizes: Units of the hidden layers.
-        critic_hidden_sizes: Those of the critic; None for the actor's.
-        activation: Of the hidden layers.
-        initializer: How kernels are initialized: Keras' default, or orthogonal with gain sqrt(2) in hidden layers,
-            0.01 in the actor's last and 1 in the critic's last (Huang et al., "The 37 Implementation Details of
-            PPO", 2022, detail 2).
-        exploration: Of continuous actions: noise that is independent from step to step, or noise that is a function of
-            the state (gSDE; Raffin et al., "Smooth Exploration for Robotic Reinforcement Learning", 2021).
-        initial_log_std: Logarithm of the standard deviation of continuous actions that the training begins with; of
-            state-dependent exploration, that of each weight of the noise.
-        noise_interval: Steps after which state-dependent exploration draws other noise; None for each rollout.
-        normalize_observations: Whether observations are centred and scaled by their running mean and standard
-            deviation, and clipped to 10 deviations; ``auto`` where actions are continuous.
-        normalize_rewards: Whether rewards are divided by the running standard deviation of their discounted sum, and
-            clipped to 10 (Engstrom et al. 2020, section 3); likewise. What is reported are the environment's own.
+        max_episode_steps: Time limit of training episodes in steps, after which they are truncated. None for no limit;
+            ``registered`` uses Gymnasium's limit. Evaluations always use the registered limit.
+        reset_each_epoch: Whether every rollout starts new episodes, cutting off the running ones, or continues the
+            episodes of the previous rollout.
+        hidden_sizes: Units of each hidden layer.
+        critic_hidden_sizes: Units of each hidden layer of the critic; None uses ``hidden_sizes``.
+        activation: Activation function of the hidden layers.
+        initializer: Kernel initializer: Keras' default, or orthogonal with gain sqrt(2) in hidden layers, 0.01 in the
+            actor's output layer and 1 in the critic's (Huang et al., "The 37 Implementation Details of PPO", 2022,
+            detail 2).
+        exploration: Noise of continuous actions: independent at every step, or a function of the state (gSDE; Raffin et
+            al., "Smooth Exploration for Robotic Reinforcement Learning", 2021).
+        initial_log_std: Initial log standard deviation of continuous actions; with state-dependent exploration, of each
+            weight of the noise.
+        noise_interval: Steps between new noise samples of state-dependent exploration; None samples once per rollout.
+        normalize_observations: Whether to normalize observations by their running mean and standard deviation, and to
+            clip them to 10 standard deviations. ``auto`` normalizes if actions are continuous.
+        normalize_rewards: Whether to divide rewards by the running standard deviation of their discounted sum, and to
+            clip them to 10 (Engstrom et al. 2020, section 3). ``auto`` normalizes if actions are continuous. Reported
+            returns are always of the environment's own rewards.
         gamma: Discount factor, in (0, 1].
-        gae_lambda: Lambda of generalized advantage estimation, in [0, 1] (Schulman et al. 2016).
+        gae_lambda: Lambda of generalized advantage estimation (GAE), in [0, 1] (Schulman et al. 2016).
         clip_ratio: Epsilon of the clipped objective (Schulman et al. 2017, equation 7).
-        clip_ratio_schedule: Whether the clip ratio stays, and the range of values with it, or falls linearly from epoch
-            to epoch, towards 0 after the last.
-        value_clip_range: The critic's loss of a transition is at least that of its value clipped to this distance from
-            the value before the update (Huang et al. 2022, detail 9); None clips nothing; ``auto`` is 0.2 where actions
-            are continuous.
-        target_kl: Policy updates stop when the estimated KL divergence exceeds 1.5 times this; None never stops them.
-        target_kl_check: Whether that is looked at after each gradient step, or after each pass over the rollout.
+        clip_ratio_schedule: Whether ``clip_ratio`` and ``value_clip_range`` stay constant or fall linearly from epoch
+            to epoch, reaching 0 after the last one.
+        value_clip_range: Clips the critic's new value to this distance from its value before the update; the loss is
+            the larger of the clipped and the unclipped one (Huang et al. 2022, detail 9). None disables clipping;
+            ``auto`` is 0.2 if actions are continuous, else None.
+        target_kl: Stop updating the policy when the estimated KL divergence exceeds 1.5 times this value; None never
+            stops early.
+        target_kl_check: Whether to check ``target_kl`` after each gradient step or after each pass over the rollout.
         policy_learning_rate: Adam's learning rate for the actor.
         value_learning_rate: Adam's learning rate for the critic.
-        adam_epsilon: Adam's epsilon, which keeps its steps finite where gradients vanish.
-        learning_rate_schedule: Whether both learning rates stay, or fall linearly from epoch to epoch, towards 0 after
-            the last; with ``auto`` they fall where actions are continuous.
-        max_gradient_norm: Each network's gradient is scaled down to this global norm; None leaves it as it is.
+        adam_epsilon: Adam's epsilon, which keeps updates finite when gradients vanish.
+        learning_rate_schedule: Whether both learning rates stay constant or fall linearly from epoch to epoch, reaching
+            0 after the last one. ``auto`` is ``linear`` if actions are continuous, else ``constant``.
+        max_gradient_norm: Clips each network's gradient to this global norm; None disables clipping.
         entropy_coefficient: Weight of the policy's mean entropy in the actor's objective (Schulman et al. 2017,
-            equation 9), at least 0.
-        advantage_normalization: Whether advantages get mean 0 and standard deviation 1 over the rollout, over each
-            minibatch, or not at all.
-        policy_update_epochs: Passes over the rollout in one update of the actor.
-        value_update_epochs: Passes over the rollout in one update of the critic.
-        minibatch_size: Transitions of one gradient step; None takes the whole rollout. What does not fill a minibatch
-            is left out of that pass.
-        value_target: What the critic learns: discounted rewards-to-go, or the lambda-returns (advantage + value).
-        device: Where the networks are updated. Networks as small as these are updated faster by the CPU, whatever GPU
-            there is; rollouts are always the CPU's.
+            equation 9); at least 0.
+        advantage_normalization: Whether to normalize advantages to mean 0 and standard deviation 1 over the rollout,
+            over each minibatch, or not at all.
+        policy_update_epochs: Passes over the rollout per update of the actor.
+        value_update_epochs: Passes over the rollout per update of the critic.
+        minibatch_size: Transitions per gradient step; None uses the whole rollout. Each pass drops the transitions that
+            do not fill a minibatch.
+        value_target: What the critic learns: discounted rewards-to-go, or lambda-returns (advantage + value).
+        device: Where the networks are updated. Networks this small update faster on the CPU than on any GPU; rollouts
+            always run on the CPU.
     """
 
     preset: str = "fast"
@@ -212,11 +214,11 @@ class PPOConfig:
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
-        """Check every field, and make NumPy's numbers Python's.
+        """Check every field and convert NumPy numbers to Python's.
 
         Raises:
             TypeError: If a field has the wrong type.
-            ValueError: If a field is out of its range.
+            ValueError: If a field is out of range.
         """
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
@@ -261,10 +263,10 @@ class PPOConfig:
         checked_number("entropy_coefficient", self.entropy_coefficient, minimum=0.0)
         checked_number("initial_log_std", self.initial_log_std, minimum=LOWEST_LOG_STD, maximum=HIGHEST_LOG_STD)
         for name in ("policy_iterations", "value_iterations"):
-            if getattr(self, name) > _MOST_GRADIENT_STEPS:
+            if getattr(self, name) > _MAX_GRADIENT_STEPS:
                 raise ValueError(
                     f"{name.replace('iterations', 'update_epochs')} make {getattr(self, name)} gradient steps an "
-                    f"update, at most {_MOST_GRADIENT_STEPS} are possible."
+                    f"update, at most {_MAX_GRADIENT_STEPS} are possible."
                 )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
@@ -279,50 +281,50 @@ class PPOConfig:
 
     @property
     def num_steps(self) -> int:
-        """Steps of each environment in one rollout."""
+        """Steps per environment in one rollout."""
         return -(-self.steps_per_epoch // self.num_envs)
 
     @property
     def rollout_size(self) -> int:
-        """Transitions of one rollout over all environments."""
+        """Transitions in one rollout, summed over all environments."""
         return self.num_steps * self.num_envs
 
     @property
     def total_steps(self) -> int:
-        """Environment steps of the whole training, where nothing ends it early."""
+        """Environment steps of the whole training run if nothing ends it early."""
         return self.epochs * self.rollout_size
 
     @property
     def gradient_batch_size(self) -> int:
-        """Transitions of one gradient step."""
+        """Transitions per gradient step."""
         return self.rollout_size if self.minibatch_size is None else min(self.minibatch_size, self.rollout_size)
 
     @property
     def num_minibatches(self) -> int:
-        """Gradient steps of one pass over the rollout."""
+        """Gradient steps per pass over the rollout."""
         return self.rollout_size // self.gradient_batch_size
 
     @property
     def policy_iterations(self) -> int:
-        """Most gradient steps of the actor in one update."""
+        """Maximum number of gradient steps of the actor per update."""
         return self.policy_update_epochs * self.num_minibatches
 
     @property
     def value_iterations(self) -> int:
-        """Gradient steps of the critic in one update."""
+        """Gradient steps of the critic per update."""
         return self.value_update_epochs * self.num_minibatches
 
     @property
     def kl_check_interval(self) -> int:
-        """Gradient steps of the actor from one look at the KL divergence to the next."""
+        """Gradient steps of the actor between two checks of the KL divergence."""
         return self.num_minibatches if self.target_kl_check == "pass" else 1
 
     @property
     def compiled_settings(self) -> tuple[object, ...]:
-        """What the compiled update depends on, beside the spaces of the environment: shapes and structure.
+        """The shapes and structure that the compiled update depends on, apart from the environment's spaces.
 
-        Trainings that agree in it, and whose environments have observations and actions of the same sizes, can share
-        what has been compiled.
+        Runs with equal compiled settings, in environments with observations and actions of the same sizes, can share
+        compiled code.
         """
         return (
             self.rollout_size,
@@ -339,11 +341,11 @@ class PPOConfig:
 
     @property
     def kl_threshold(self) -> float:
-        """Estimated KL divergence beyond which the policy is not updated further."""
+        """Estimated KL divergence at which updates of the policy stop; infinite if ``target_kl`` is None."""
         return math.inf if self.target_kl is None else 1.5 * self.target_kl
 
     def __repr__(self) -> str:
-        """Return the fields that differ from their defaults, so that Python reads them as this configuration."""
+        """Return the fields that differ from their defaults, as a Python expression for this configuration."""
         default = PPOConfig()
         fields = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
         return (
@@ -351,11 +353,14 @@ class PPOConfig:
         )
 
     def replace(self, **changes: Unpack[Settings]) -> PPOConfig:
-        """Return a copy with exactly these fields changed, checked anew.
+        """Return a copy with exactly these fields changed, and check it.
+
+        Args:
+            changes: Fields and their new values.
 
         Raises:
-            TypeError: If there is no such field, or one has the wrong type.
-            ValueError: If a field is out of its range.
+            TypeError: If a field does not exist or has the wrong type.
+            ValueError: If a field is out of range.
         """
         for name in changes:
             if name not in _FIELDS:
@@ -364,14 +369,14 @@ class PPOConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> PPOConfig:
-        """Return the configuration that ``as_dict`` wrote, checked anew.
+        """Return the configuration that ``as_dict`` returned, and check it.
 
         Args:
-            fields: As read from JSON.
+            fields: Fields by name, also as read from JSON.
 
         Raises:
             TypeError: If a field has the wrong type.
-            ValueError: If a field is missing, unknown or out of its range.
+            ValueError: If a field is missing, unknown or out of range.
         """
         if missing := [name for name in _FIELDS if name not in fields and name not in _NOT_IN_OLDER_RUNS]:
             raise ValueError(f"the configuration lacks {', '.join(missing)}.")
@@ -390,37 +395,37 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(PPOConfig))
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's numbers, alone or in a tuple, as Python's; anything else as it is."""
+    """Convert a NumPy number, or those in a tuple, to Python's; return anything else unchanged."""
     return tuple(map(plain_number, value)) if isinstance(value, tuple) else plain_number(value)
 
 
 def _is_given(value: object, word: str) -> bool:
-    """Return whether a field holds a value of its own: not None, nor a word that leaves it to the environment."""
+    """Return whether a field holds an actual value: not None, nor the word that leaves it to the environment."""
     return value is not None and not (isinstance(value, str) and value == word)
 
 
 def _number_of_numpy(value: Any) -> Any:
-    """Return a number of NumPy's as Python's.
+    """Convert a NumPy number to Python's.
 
     Raises:
-        TypeError: If it is anything else.
+        TypeError: If the value is anything else.
     """
     number = plain_number(value)
     if number is value:
-        raise TypeError(f"an object of type {type(value).__name__} is none of that")
+        raise TypeError(f"an object of type {type(value).__name__} is not JSON-serializable")
     return number
 
 
 def _json_object(name: str, value: object) -> dict[str, Any]:
-    """Return a copy of a mapping that JSON can hold.
+    """Return a copy of a JSON-serializable mapping.
 
     Raises:
-        TypeError: If it is anything else.
+        TypeError: If the value is anything else.
     """
     try:
         copy = json.loads(json.dumps(value, allow_nan=False, default=_number_of_numpy))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must hold what JSON can hold: {error}.") from None
+        raise TypeError(f"{name} must be JSON-serializable: {error}.") from None
     if not isinstance(copy, dict):
         raise TypeError(f"{name} must be a dictionary, got {value!r}.")
     return copy

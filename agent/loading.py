@@ -1,4 +1,4 @@
-"""A saved run as an agent."""
+"""Load the agent of a saved run."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ def load(
     agent_class: type[PPO] = PPO,
     **handed_over: Any,
 ) -> PPO:
-    """Return the agent of a run as its last checkpoint has it: to act, to be evaluated, or to be trained further.
+    """Load the agent of a run from its last checkpoint, to predict, evaluate or train further.
 
     Args:
-        path: A run directory, as ``fastppo train``, ``PPO.train`` and ``PPO.save`` write it.
-        environments: As of ``agent.PPO``, where the agent is to play something else than the run's environment.
-        agent_class: The class of the agent, where a subclass trained the run.
-        handed_over: Likewise ``make_env``, ``evaluation_environments`` and ``autoreset_mode``; and ``actor`` and
-            ``critic`` where the run trained models of the user's, whose weights are set to the run's.
+        path: A run directory written by ``fastppo train``, ``PPO.train`` or ``PPO.save``.
+        environments: Vector environment, as for ``PPO``, to use instead of the run's environment.
+        agent_class: The class of the agent, if the run was trained by a subclass of ``PPO``.
+        handed_over: Further arguments of ``PPO``: ``make_env``, ``evaluation_environments`` and ``autoreset_mode``.
+            ``actor`` and ``critic`` are required if the run trained custom models; their weights are set to the run's.
+
+    Returns:
+        The agent.
 
     Raises:
-        OSError: If there is no configuration or no checkpoint, or it cannot be read.
-        ValueError: If a file is damaged or of another version, the environment cannot be played, or models or the
+        OSError: If the configuration or the checkpoint is missing or cannot be read.
+        ValueError: If a file is damaged or from another version, the environment cannot be played, or the models or the
             subclass that trained the run are missing.
         DeviceError: If the run was trained on a GPU and there is none.
     """
@@ -43,7 +46,7 @@ def load(
         raise FileNotFoundError(f"'{run.checkpoint_path}' does not exist: the run ended before its first checkpoint.")
     _check_handed_over(run, agent_class, handed_over)
     if environments is not None:
-        # They are taken as they are.
+        # These settings do not apply to environments that already exist.
         config = config.replace(vectorization="auto", max_episode_steps=REGISTERED)
     if environments is not None or handed_over.get("make_env") is not None:
         config = config.replace(env_kwargs={})
@@ -56,10 +59,10 @@ def load(
 
 
 def _check_handed_over(run: RunDirectory, agent_class: type[PPO], handed_over: dict[str, Any]) -> None:
-    """Check that what a program had handed to the agent is handed over again; environments are checked elsewhere.
+    """Check that the models and the class that trained the run are given; environments are checked elsewhere.
 
     Raises:
-        ValueError: If something is missing.
+        ValueError: If one is missing.
     """
     elsewhere = ("environments", "make_env", "evaluation_environments")
     for name in run.read_handed_over():
@@ -71,11 +74,11 @@ def _check_handed_over(run: RunDirectory, agent_class: type[PPO], handed_over: d
 
 
 def _set_history(ppo: PPO, run: RunDirectory) -> None:
-    """Set the figures of the epochs where the run has them all; to act and to train, they are not needed."""
+    """Set the metrics of the epochs if the run has them all; they are not needed to predict or to train."""
     try:
         recorded = run.read_metrics()[: ppo.epoch] if run.metrics_path.exists() else []
     except ValueError as error:
-        message = f"{error} The agent's history is empty, so that it cannot be saved."
+        message = f"{error} The agent's history is empty, so the agent cannot be saved."
         warnings.warn(message, RuntimeWarning, stacklevel=3)
         return
     if len(recorded) == ppo.epoch:

@@ -1,4 +1,4 @@
-"""Whether a training can fit the machine's memory. Imports no TensorFlow."""
+"""Check that training can fit the machine's memory. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 
 from .config import PPOConfig
 
-# Least memory in bytes: of a transition without its observation, in a rollout and in the batch made of it; of an entry
-# of the observation there; of its index in the minibatches of a pass; of a weight, its gradient and Adam's moments, in
-# actor and critic.
+# Minimum memory in bytes.
+# A transition without its observation, in the rollout and in the batch made from it.
 _PER_TRANSITION = 68
+# An entry of an observation, in the same two places.
 _PER_ENTRY = 8
+# The index of a transition in the minibatches of one pass.
 _PER_INDEX = 12
+# A weight with its gradient and Adam's two moments.
 _PER_WEIGHT = 16
 
 
 def assert_training_fits_memory(config: PPOConfig, observation_size: int) -> None:
-    """Check the least memory that environments, rollout, minibatches, networks and optimizers take.
+    """Check the minimum memory of environments, rollout, minibatches, networks and optimizers.
 
     Args:
-        config: What is to be trained.
-        observation_size: Entries of an observation.
+        config: The configuration of the training run.
+        observation_size: Number of entries of an observation.
 
     Raises:
-        MemoryError: If the machine has less.
+        MemoryError: If the machine has less memory.
     """
     passes = max(config.policy_update_epochs, config.value_update_epochs)
     rollout = f"a rollout of {config.rollout_size} steps"

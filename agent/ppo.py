@@ -46,11 +46,10 @@ from .runs.directory import Resumption
 from .state import State, assert_same_structure, generator_state, restored_generator
 
 _EPISODE_WINDOW = 100
-# How the names of the environments' entries begin in the state of an agent.
+# Prefixes of entries in the state of an agent.
 _ENVIRONMENTS = "environments/"
-# And those of the running statistics.
 _STATISTICS = "statistics/"
-# Attributes of an agent that a copy makes anew, from the configuration and the state.
+# Attributes that a copy recreates from the configuration and the state.
 _REBUILT = frozenset(
     {
         *("is_solved", "spec", "stop_training"),
@@ -61,7 +60,7 @@ _REBUILT = frozenset(
 
 
 class _Seeds(NamedTuple):
-    """Independent sources of randomness, derived from one seed."""
+    """Independent seeds, derived from the configuration's."""
 
     actor: np.random.SeedSequence
     critic: np.random.SeedSequence
@@ -78,7 +77,7 @@ def _seeds_of(config: PPOConfig) -> _Seeds:
 
 
 def _made(network: keras.Model | Callable[[], keras.Model] | None) -> keras.Model | None:
-    """Return a model of the user's, made now where a function makes it."""
+    """Return the user's model; call ``network`` if it is a function that creates one."""
     return network() if callable(network) and not isinstance(network, keras.layers.Layer) else network
 
 
@@ -87,35 +86,34 @@ def _network_seeds(seeds: _Seeds) -> tuple[int, int]:
 
 
 def _part(state: State, prefix: str) -> State:
-    """Return the entries of a state whose names begin so, without that beginning."""
+    """Return the entries of a state whose names start with a prefix, without the prefix."""
     return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Return the mean of some numbers; NaN if there are none. NumPy takes longer to look at a hundred than to add."""
+    """Return the mean of numbers; NaN if there are none. For a hundred of them, this is faster than NumPy."""
     return sum(values) / len(values) if values else math.nan
 
 
 class PPO:
-    """An actor and a critic that learn by proximal policy optimization (Schulman et al. 2017).
+    """A PPO agent: an actor and a critic trained by proximal policy optimization (Schulman et al. 2017).
 
-    An agent can be copied and pickled, trained or not. On CartPole the copy goes on bit for bit as the original does;
-    any other environment is made anew for it and begins new episodes. What was asked of the training of the original,
-    ``stop_training``, was not asked of the copy's.
+    Agents can be copied and pickled, before and after training. On CartPole, the copy continues bit for bit like the
+    original; any other environment is recreated and starts new episodes. ``stop_training`` is not copied.
 
-    An agent closes the environments it has made: with ``close``, at the end of a ``with`` block, or when it is
-    garbage.
+    An agent closes the environments it created when you call ``close``, at the end of a ``with`` block, or when it is
+    garbage-collected.
 
     Attributes:
-        config: The configuration, with what it left to the environment filled in.
-        spec: What the agent knows of its environment.
-        evaluation_seed: A seed for evaluating this run, derived from the configuration's.
-        stop_training: Set this, from a callback or a signal handler, to end the training after the current epoch. It
-            holds for one call of ``train``, which takes it back at its end.
+        config: The configuration, with environment-dependent values filled in.
+        spec: Description of the environment: its name, spaces, limits and reward threshold.
+        evaluation_seed: Seed for evaluating this run, derived from ``config.seed``.
+        stop_training: Set to True, in a callback or a signal handler, to end training after the current epoch.
+            ``train`` resets it to False when it returns.
         is_solved: Whether the greedy policy has reached the target return.
-        is_between_epochs: Whether the last epoch that was begun has been completed. False after an interrupted epoch:
-            the state is inconsistent then, and is not saved.
-        resumptions: Where the training was resumed, of a run that was loaded or is recorded.
+        is_between_epochs: False during an epoch and after an interrupted one; the state is then inconsistent and cannot
+            be saved.
+        resumptions: The points at which the training run was resumed.
     """
 
     resumptions: tuple[Resumption, ...]
@@ -131,33 +129,34 @@ class PPO:
         evaluation_environments: VectorEnv[Any, Any, Any] | None = None,
         autoreset_mode: AutoresetMode | str | None = None,
     ) -> None:
-        """Build networks, optimizers and environments; nothing is compiled yet.
+        """Build networks, optimizers and environments; compile nothing yet.
 
-        TensorFlow is set to one thread for each network, where it has not been used in this process before.
+        If TensorFlow has not been used in this process, it is limited to one thread per network.
 
         Args:
-            config: What to train and how.
-            environments: What to play instead of the environment that the configuration names.
-            actor: Keras model to train in place of one that is built: observations (B, D), or in their own shape, as of
-                images, to logits (B, A) or, where actions are continuous, to a dictionary of ``"mean"`` and
-                ``"log_std"``, (B, K) each. Rollouts ask the model itself. A function that makes the model is called
-                once TensorFlow has been told its threads, which is too late where a model has been made before.
-            critic: Likewise, to values (B, 1).
-            make_env: Makes one environment; called for each of the training, unless ``environments`` are given, and of
-                evaluations.
-            evaluation_environments: What evaluations play.
-            autoreset_mode: How vector environments begin new episodes, such as ``"NextStep"``, that do not say so
-                themselves.
+            config: The configuration of the training run.
+            environments: Vector environment to train in, instead of the environment of the configuration.
+            actor: Custom Keras model, or a function that creates one, instead of the built-in actor. Maps observations,
+                of shape (B, D) or of their own shape (e.g. images), to logits of shape (B, A) or, for continuous
+                actions, to a dictionary of ``"mean"`` and ``"log_std"``, each of shape (B, K). Rollouts call the model
+                itself. Prefer a function: it is called after TensorFlow's threads are set, which is no longer possible
+                once a model exists.
+            critic: Custom Keras model, or a function that creates one, instead of the built-in critic. Maps
+                observations, as for ``actor``, to values of shape (B, 1).
+            make_env: Function that creates one environment. It is called for every training environment, unless
+                ``environments`` is given, and for every evaluation environment.
+            evaluation_environments: Vector environment to evaluate in.
+            autoreset_mode: Autoreset mode, such as ``"NextStep"``, of vector environments that do not declare theirs.
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If the arguments do not fit together, or a model has other shapes, shares trained variables with
-                the other, or has state of its own that changes while it is trained.
-            EnvironmentUseError: A ValueError: if the environment cannot be made, its observations or actions are not
-                supported, or it is not known how it begins new episodes.
+            ValueError: If the arguments do not fit together, or if a model has the wrong shapes, shares trained
+                variables with the other model, or has state that changes during training.
+            EnvironmentUseError: A ValueError, raised if the environment cannot be created, its observations or actions
+                are not supported, or its autoreset mode is unknown.
             MemoryError: If a rollout, its minibatches or the networks cannot fit this machine's memory.
-            DeviceError: If the configuration asks for a GPU and there is none.
-            RuntimeError: If the process was forked from one that has computed with TensorFlow here.
+            DeviceError: If the configuration requests a GPU and there is none.
+            RuntimeError: If this process was forked from one that had already used TensorFlow through fastppo.
         """
         assert_not_forked()
         if not isinstance(config, PPOConfig):
@@ -172,7 +171,7 @@ class PPO:
         actor: keras.Model | Callable[[], keras.Model] | None,
         critic: keras.Model | Callable[[], keras.Model] | None,
     ) -> None:
-        """Build everything."""
+        """Build the networks, the environments and the update."""
         spec = played.describe()
         config = resolved(config, spec)
         assert_training_fits_memory(config, spec.observation_size)
@@ -194,20 +193,20 @@ class PPO:
 
     @property
     def actor(self) -> keras.Model:
-        """The policy as a Keras model, of plain layers where it was built here.
+        """The policy as a Keras model; a built-in one consists only of Keras layers.
 
-        It takes the environment's own observations, as vectors (B, D), and normalizes them where the training does. It
-        gives logits (B, A) or, where actions are continuous, a dictionary of ``"mean"`` and ``"log_std"``, (B, K) each:
-        means, and logarithms of standard deviations. Its weights are those that are trained; its statistics are those
-        of the moment it was asked for.
+        It takes the environment's raw observations as vectors, shape (B, D), and normalizes them if training does. It
+        returns logits, shape (B, A), or for continuous actions a dictionary of ``"mean"`` and ``"log_std"``, the means
+        and log standard deviations, each of shape (B, K). It shares its weights with training; its normalization
+        statistics are those at the time of access.
         """
         return self._networks.raw_actor
 
     @property
     def critic(self) -> keras.Model:
-        """The value function as a Keras model: observations as the actor takes them, to values (B, 1).
+        """The value function as a Keras model: observations, as for ``actor``, to values of shape (B, 1).
 
-        They are expected discounted sums of the environment's own rewards, also where the training scales these.
+        Values are expected discounted returns of the environment's raw rewards, even if training scales rewards.
         """
         return self._networks.raw_critic
 
@@ -227,19 +226,19 @@ class PPO:
         self.close()
 
     def close(self) -> None:
-        """Close the environments that this agent has made; it can act, but not play, afterwards."""
+        """Close the environments that this agent created; afterwards it can predict, but not train or evaluate."""
         self._collector.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs. What TensorFlow has compiled cannot be copied: the copy compiles it again.
+        """Return what a copy needs, except for compiled graphs, which the copy compiles again.
 
         Raises:
-            TypeError: If the agent plays environments that were handed to it as objects.
+            TypeError: If environments were passed to the agent as objects.
         """
         if self._played.is_handed_in:
-            raise TypeError("an agent with environments of the caller's cannot be copied; one with make_env can.")
+            raise TypeError("an agent with your own environments cannot be copied; an agent with make_env can.")
         attributes = {name: value for name, value in vars(self).items() if name not in _REBUILT}
-        # Other names of the networks are other names of the copy's.
+        # Attributes of subclasses that refer to a network must refer to the copy's network.
         networks = {id(self.actor): "actor", id(self.critic): "critic"}
         aliases = {name: networks[id(value)] for name, value in attributes.items() if id(value) in networks}
         own = {name: value for name, value in attributes.items() if name not in aliases}
@@ -259,7 +258,7 @@ class PPO:
         self.resumptions = attributes["resumptions"]
 
     def _begin(self, config: PPOConfig, played: Played, spec: EnvironmentSpec, seeds: _Seeds) -> None:
-        """Set everything but networks and optimizers to the beginning of a training."""
+        """Set everything but networks and optimizers to the beginning of a training run."""
         collector = new_collector(
             config, spec, played, seeds.environments, seeds.actions, knows_networks=self._networks.acts_by_kernels
         )
@@ -285,31 +284,31 @@ class PPO:
         self._elapsed = 0.0
 
     def restart(self, config: PPOConfig) -> None:
-        """Begin another training with what has been compiled for this one.
+        """Start another training run, reusing the compiled code.
 
-        It is, bit for bit, the training of a new agent, which would take seconds to compile. Environments that were
-        handed to the agent are played again.
+        The run matches that of a new agent bit for bit, but saves the seconds of compilation. Environments that were
+        passed to the agent are used again. On error, nothing has changed.
 
         Args:
-            config: What to train; it agrees with the agent's in ``compiled_settings``.
+            config: The configuration of the new run, with the same ``compiled_settings`` as the current one.
 
         Raises:
-            ValueError: If it does not, does not fit the environments that were handed to the agent, or networks were
-                handed to it, whose initial weights are gone. As with what follows, nothing has changed then.
-            EnvironmentUseError: A ValueError: if the environment that it names cannot be made, or has observations or
+            ValueError: If ``compiled_settings`` differ, the configuration does not fit the environments passed to the
+                agent, or the agent has custom networks, whose initial weights are lost.
+            EnvironmentUseError: A ValueError, raised if the environment cannot be created, or has observations or
                 actions of other sizes.
             MemoryError: If a rollout cannot fit this machine's memory.
         """
         if not self._networks.are_built:
-            raise ValueError("an agent whose networks were handed to it cannot begin another training with them.")
+            raise ValueError("an agent with custom networks cannot be restarted: their initial weights are lost.")
         if self._played.environments is not None and config.max_episode_steps == self.spec.max_episode_steps:
-            # What was left to the environments has been filled in.
+            # The limit comes from the environments passed to the agent, not from the configuration.
             config = config.replace(max_episode_steps=REGISTERED)
         played = self._played.with_config(config)
         spec = self.spec if played == self._played else played.describe()
         config = resolved(played.adapted(config), spec)
         if config.compiled_settings != self.config.compiled_settings:
-            raise ValueError("config must agree with that of the agent in its compiled_settings.")
+            raise ValueError("config must have the same compiled_settings as that of the agent.")
         if spec.spaces != self.spec.spaces:
             raise EnvironmentUseError(
                 f"{config.env_id} must have observations and actions of the sizes the agent was built for, "
@@ -325,18 +324,18 @@ class PPO:
             self._update.restart(config)
 
     def compile_update(self) -> None:
-        """Compile what an update needs; ``compile`` includes it."""
+        """Compile everything an update needs; ``compile`` includes this."""
         with computing_on(self.config.device):
             self._update.compile(is_weighted=self._collector.ignores_actions)
-        # Reading the weights is a graph too.
+        # Reading the weights is compiled, too.
         self._policy()
         is_normalized = bool(self.config.normalize_observations or self.config.normalize_rewards)
         compile_kernels_of_updates(self.spec, is_normalized=is_normalized)
 
     def compile(self) -> None:
-        """Compile everything an epoch needs, so that the first epoch takes as long as the others.
+        """Compile everything an epoch needs, so that the first epoch is as fast as the others.
 
-        Training without this call gives the same results.
+        Calling this is optional and does not change the results of training.
         """
         self.compile_update()
         if self._collector.is_exact:
@@ -346,43 +345,42 @@ class PPO:
 
     @property
     def recent_mean_return(self) -> float:
-        """Mean return of the last 100 episodes that ended, or of all if there were fewer; NaN before the first."""
+        """Mean return of the last 100 training episodes, or of all if there were fewer; NaN before the first ended."""
         return _mean(self._recent_returns)
 
     @property
     def history(self) -> tuple[EpochMetrics, ...]:
-        """The figures of all epochs so far, in order; none from ``set_state`` to ``set_history``."""
+        """The metrics of all epochs so far, in order; empty after ``set_state``, until ``set_history`` is called."""
         return tuple(self._history)
 
     @property
     def handed_over(self) -> tuple[str, ...]:
-        """What made this agent that no configuration can hold: names of arguments, and the class of a subclass."""
+        """What the configuration cannot hold: names of the objects passed to the agent, and of a subclass."""
         kind = () if type(self) is PPO else (type(self).__name__,)
         networks = (name for name, model in self._networks.handed_over.items() if model is not None)
         return (*kind, *networks, *self._played.handed_over)
 
     @property
     def epoch(self) -> int:
-        """How many epochs have been trained."""
+        """Number of epochs trained so far."""
         return self._epoch
 
     @property
     def env_steps(self) -> int:
-        """How many environment steps have been taken, those of evaluations not counted."""
+        """Number of environment steps so far, excluding evaluations."""
         return self._env_steps
 
     @property
     def is_exact(self) -> bool:
-        """Whether the state of the environments can be kept, so that what goes on from it goes on bit for bit."""
+        """Whether the state of the environments can be saved, so that training resumes bit for bit."""
         return self._collector.is_exact
 
     def get_state(self) -> State:
-        """Return everything that changes during the training, for ``set_state``.
+        """Return everything that changes during training, for ``set_state``.
 
         Returns:
-            Copies of the weights, the optimizers' variables, the running statistics, the environments (beside CartPole,
-            which alone can be copied, nothing of them), all random streams, the returns and lengths of the last
-            episodes and the counts, as arrays of numbers or text.
+            Copies of the weights, optimizer variables, running statistics, environments (CartPole only), random number
+            generators, returns and lengths of the last episodes, and counters, as arrays of numbers or text.
         """
         return {
             **{name: np.array(variable.numpy()) for name, variable in self._variables().items()},
@@ -399,19 +397,18 @@ class PPO:
         }
 
     def set_state(self, state: State) -> None:
-        """Go on from where ``get_state`` was called, here or in an agent of the same configuration.
+        """Restore a state that ``get_state`` returned, on this agent or on one with the same configuration.
 
-        With CartPole it goes on bit for bit. Any other environment begins new episodes, seeded by the configuration's
-        seed and the epoch.
+        On CartPole, training continues bit for bit. Any other environment starts new episodes, with seeds derived from
+        ``config.seed`` and the epoch. On error, nothing has changed.
 
         Args:
-            state: What ``get_state`` returned.
+            state: The state.
 
         Raises:
-            ValueError: If an entry is missing, unknown, an array of another shape or type, or no state of a generator.
-                Nothing has changed then.
+            ValueError: If an entry is missing or unknown, has the wrong shape or type, or is not a generator's state.
         """
-        # Not that of a subclass, which may hold more.
+        # A subclass may override get_state and add entries.
         assert_same_structure(state, PPO.get_state(self))
         minibatch_generator = restored_generator(state["minibatch_generator"])
         with computing_on(self.config.device):
@@ -433,28 +430,28 @@ class PPO:
         self.begin_new_episodes()
 
     def set_history(self, history: Sequence[EpochMetrics]) -> None:
-        """Note the figures of the epochs so far, which are not part of the state.
+        """Set the metrics of the epochs so far, which are not part of the state.
 
         Args:
-            history: One for each epoch, in order.
+            history: The metrics of each epoch, in order.
 
         Raises:
-            ValueError: If there are more or fewer than epochs.
+            ValueError: If their number differs from ``epoch``.
         """
         if len(history) != self._epoch:
-            raise ValueError(f"history must hold the figures of {self._epoch} epochs, got {len(history)}.")
+            raise ValueError(f"history must hold the metrics of {self._epoch} epochs, got {len(history)}.")
         self._history = list(history)
 
     def begin_new_episodes(self) -> None:
-        """Let environments whose state cannot be kept begin as they do where a run is resumed after this epoch.
+        """Start new episodes, as when a run is resumed after this epoch, if the environments cannot be saved.
 
-        Their seeds are derived from the configuration's and the epoch. CartPole goes on where it is.
+        The seeds are derived from ``config.seed`` and the epoch. CartPole simply continues.
         """
         if not self._collector.is_exact:
-            ours = self._seeds.environments
-            # Epoch 0 is the beginning, with the seeds of the beginning.
-            key = (*ours.spawn_key, self._epoch) if self._epoch else ours.spawn_key
-            self._collector.reset(np.random.SeedSequence(ours.entropy, spawn_key=key))
+            seed = self._seeds.environments
+            # At epoch 0, the seeds must be those of a new agent.
+            key = (*seed.spawn_key, self._epoch) if self._epoch else seed.spawn_key
+            self._collector.reset(np.random.SeedSequence(seed.entropy, spawn_key=key))
             self._networks.statistics.begin_new_episodes()
 
     def _variables(self) -> dict[str, keras.Variable]:
@@ -473,18 +470,18 @@ class PPO:
         """Return an action for each observation.
 
         Args:
-            observations: Numbers, shape (D,) or (B, D): as vectors, such as ``gymnasium.spaces.flatten`` makes; those
-                of a ``Box`` may have its own shape.
-            deterministic: Whether to take the most probable action, which of continuous ones is the mean, or to draw
-                actions with the policy's probabilities. Continuous actions are clipped to the environment's bounds.
+            observations: Shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Observations of a ``Box``
+                may also have its shape.
+            deterministic: Whether to take the most probable action, or the mean if actions are continuous. If False,
+                sample from the policy. Continuous actions are clipped to the environment's bounds.
 
         Returns:
-            The actions as the environment names them: one, or B of them in an array.
+            Actions for ``env.step``: a single one, or an array of B actions.
 
         Raises:
             TypeError: If the observations are not numbers.
-            ValueError: If they have another shape, or are not finite in single precision.
-            DivergenceError: If continuous actions would be infinite or not a number.
+            ValueError: If the observations have the wrong shape or are not finite in single precision.
+            DivergenceError: If a continuous action is infinite or NaN.
         """
         rows = checked_observations(observations, self.spec.observation_size, self.spec.observation_shape)
         head = self.spec.action_head
@@ -493,43 +490,49 @@ class PPO:
         return actions.reshape((*rows.shape[:-1], *head.shape))
 
     def evaluate(self) -> EvaluationResult:
-        """Play 100 episodes with the greedy policy, from the same initial states every time.
+        """Evaluate the greedy policy over 100 episodes, with the same initial states every time.
 
-        These episodes are used for nothing else, so that their mean return is that of any episodes. The environment is
-        as it is registered, whatever limit the training has; without a limit, episodes are cut off after 10,000 steps.
-        CartPole is played by the kernel of the rollouts; ``fastppo.evaluate`` plays in Gymnasium.
+        These episodes serve no other purpose, so their mean return is an unbiased estimate. They have the environment's
+        registered time limit, whatever the limit in training; if there is none, they are cut off after 10,000 steps.
+        CartPole runs in the rollout kernel; ``fastppo.evaluate`` uses Gymnasium's implementation.
+
+        Returns:
+            The returns and lengths of the episodes.
         """
         return self._evaluator.play(self._policy(), "evaluation")
 
     def validate(self) -> EvaluationResult:
-        """Play 100 other episodes: those by which a policy is chosen.
+        """Evaluate the greedy policy over 100 validation episodes, which select the best policy.
 
-        A policy that was chosen by its return in these episodes does a little better in them than in others; report
-        ``evaluate`` instead.
+        A policy that was selected by its validation return is biased towards these episodes; report ``evaluate``
+        instead.
+
+        Returns:
+            The returns and lengths of the episodes.
         """
         return self._evaluator.play(self._policy(), "validation")
 
     def validate_within_budget(self) -> EvaluationResult | None:
-        """Play some of the episodes of ``validate``, if that is allowed now.
+        """Play some of the episodes of ``validate``, if the evaluation budget allows it now.
 
-        Beside CartPole, evaluations whose steps are counted take at most 5% of the training's: half of them to find out
-        whether the target return is reached, and half to choose the best policy. On CartPole they cost next to nothing
-        and are always allowed.
+        The budget limits evaluations during training to 5% of the training steps: half of it for testing whether the
+        target return is reached, half for selecting the best policy. On CartPole, evaluations cost next to nothing and
+        are always allowed.
 
         Returns:
-            The result, the one that the training itself has come to after this epoch where there is one; None where
-            it is too early, or an episode was longer than allowed.
+            The result, or the one that training itself already obtained after this epoch. None if the budget does not
+            suffice yet, or an episode was longer than it allows.
         """
         if self._last_validation is not None and self._last_validation[0] == self._epoch:
             return self._last_validation[1]
         if self._evaluator.is_free:
             return self.validate()
-        # What is reported of a policy that is chosen are other episodes, to be paid too.
+        # A selected policy is also evaluated, on other episodes; parts=2 reserves budget for them.
         evaluator = self._evaluator
         return evaluator.play_within(evaluator.choosing, self._policy(), "validation", self._progress(), parts=2)
 
     def evaluate_within_budget(self) -> EvaluationResult | None:
-        """Play some of the episodes of ``evaluate``, if that is allowed now, as ``validate_within_budget``."""
+        """Play some of the episodes of ``evaluate``, if the budget allows it; see ``validate_within_budget``."""
         if self._evaluator.is_free:
             return self.evaluate()
         evaluator = self._evaluator
@@ -541,31 +544,31 @@ class PPO:
     def train(
         self, callbacks: Callbacks = (), *, progress: bool = False, run: str | PathLike[str] | None = None
     ) -> None:
-        """Train until the environment is solved, for as many epochs as are left, or until ``stop_training`` is set.
+        """Train for the remaining epochs, until the environment is solved or ``stop_training`` is set.
 
-        Call it again to continue a training that was stopped. With a run directory, what ``fastppo train --out`` keeps
-        is kept: figures, checkpoints and the best policy as the training proceeds, then both networks, the learning
-        curve and, where the training is complete, its evaluation; not animations. The commands of ``fastppo`` take the
-        directory afterwards, and ``fastppo.load`` returns the agent. Ctrl-C ends such a training after the current
-        epoch, saves it, and then raises KeyboardInterrupt.
+        Call it again to continue training. With ``run``, the directory receives the same files as from
+        ``fastppo train --out``, except for animations: metrics, checkpoints and the best policy during training; then
+        both networks, the learning curve and, once training is complete, its evaluation. The ``fastppo`` commands
+        accept the directory, and ``fastppo.load`` returns the agent. Ctrl-C then ends training after the current epoch,
+        saves the run and raises KeyboardInterrupt.
 
         Args:
-            callbacks: Objects of ``agent.Callback``, or functions that are called with the agent and the figures
-                after every epoch; a list of them, or one.
-            progress: Whether to show what ``fastppo train`` shows.
-            run: Directory to keep the run in: new or empty, or that of this agent's training so far. None keeps
-                nothing. A run that is complete is left as it is.
+            callbacks: ``Callback`` objects, or functions that are called with the agent and its ``EpochMetrics`` after
+                every epoch; a list of them, or a single one.
+            progress: Whether to show progress, as ``fastppo train`` does.
+            run: Directory to save the run in: a new or empty one, or the one that already holds this agent's training.
+                None saves nothing. A complete run is left unchanged.
 
         Raises:
-            TypeError: If a callback is neither, or ``run`` no path.
-            ValueError: If the run directory holds another training or is damaged, or the figures of earlier epochs are
-                not known.
-            RuntimeError: If an epoch was interrupted before: the state is inconsistent, and is not kept.
-            FileExistsError: If the directory holds something else.
-            BlockingIOError: If another training or command is working in it.
-            OSError: If it cannot be written.
-            DivergenceError: As ``train_epoch``.
-            InvalidTransitionError: Likewise.
+            TypeError: If a callback is neither a ``Callback`` nor a function, or ``run`` is not a path.
+            ValueError: If the run directory holds another run or is damaged, or if ``history`` lacks metrics of earlier
+                epochs.
+            RuntimeError: If ``run`` is given and an epoch was interrupted: the state is inconsistent.
+            FileExistsError: If the directory holds something else than a run.
+            BlockingIOError: If another process is using the directory.
+            OSError: If the directory cannot be written.
+            DivergenceError: If training diverges; see ``train_epoch``.
+            InvalidTransitionError: If an observation or a reward is infinite or NaN.
             KeyboardInterrupt: After Ctrl-C.
         """
         watching = as_callbacks(callbacks)
@@ -587,20 +590,20 @@ class PPO:
             self.stop_training = False
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a run directory with the agent as it is, which ``fastppo.load`` and the commands take.
+        """Save the agent as a run directory, for ``fastppo.load`` and the ``fastppo`` commands.
 
-        It holds the configuration, the figures of every epoch, a checkpoint and both networks.
+        The directory holds the configuration, the metrics of every epoch, a checkpoint and both networks.
 
         Args:
-            path: The directory: new or empty, unless ``overwrite``.
-            overwrite: Whether a run that is there is replaced; its animations and TensorBoard's files stay.
+            path: The directory; must be new or empty, unless ``overwrite`` is set.
+            overwrite: Whether to replace an existing run; its animations and TensorBoard files are kept.
 
         Raises:
-            FileExistsError: If the directory is not empty, and not a run that may be replaced.
-            BlockingIOError: If another training or command is working in it.
+            FileExistsError: If the directory is not empty, and is not a run that may be replaced.
+            BlockingIOError: If another process is using the directory.
             RuntimeError: If an epoch was interrupted: the state is inconsistent.
-            ValueError: If the figures of some epochs are not known, as after ``set_state``.
-            OSError: If it cannot be written.
+            ValueError: If ``history`` lacks metrics of earlier epochs, as after ``set_state``.
+            OSError: If the directory cannot be written.
         """
         from .recording import save
 
@@ -610,13 +613,13 @@ class PPO:
         """Collect one rollout and update both networks from it.
 
         Returns:
-            The figures of the epoch.
+            The metrics of the epoch.
 
         Raises:
-            DivergenceError: If a loss, an action or a statistic is infinite or not a number, or actions vary out of all
-                proportion. The agent is of no further use then.
-            InvalidTransitionError: If an observation or a reward is.
-            RuntimeError: If as many epochs as the configuration has have been trained.
+            DivergenceError: If a loss, an action or a running statistic is infinite or NaN, or a standard deviation of
+                actions is far out of range. The agent cannot be trained further.
+            InvalidTransitionError: If an observation or a reward is infinite or NaN.
+            RuntimeError: If all epochs of the configuration have been trained.
         """
         if self._epoch >= self.config.epochs:
             raise RuntimeError(
@@ -663,18 +666,18 @@ class PPO:
         return metrics
 
     def collect(self) -> Rollout:
-        """Play one rollout with the current policy, from where the environments are.
+        """Collect one rollout with the current policy, from the current state of the environments.
 
         Returns:
-            The rollout, in fresh arrays.
+            The rollout, in new arrays.
         """
         return self._collector.collect(self._policy())
 
     def update_batch(self, rollout: Rollout) -> UpdateBatch:
-        """Return what the networks learn from a rollout: advantages, normalized, and value targets included.
+        """Return the batch to learn from a rollout, including advantages and value targets.
 
-        Where observations or rewards are normalized, running statistics are those of the epochs so far:
-        ``train_epoch`` alone includes a rollout in them.
+        Observations and rewards are normalized with the running statistics of the epochs so far, if the configuration
+        enables this; only ``train_epoch`` updates the statistics.
 
         Args:
             rollout: T steps of N environments, collected with the current policy and critic.
@@ -685,7 +688,7 @@ class PPO:
         return self._batch_and_values(rollout, self._networks.snapshot(self._collector.num_threads).values)[0]
 
     def _batch_and_values(self, rollout: Rollout, critic: Values) -> tuple[UpdateBatch, npt.NDArray[np.float32]]:
-        """Return what the networks learn from a rollout, and the critic's values of it, shape (T, N)."""
+        """Return the batch to learn from a rollout, and the critic's values, shape (T, N)."""
         values, last_values, final_values = (
             critic(group.reshape(-1, group.shape[-1])).reshape(group.shape[:-1])
             for group in (rollout.observations, rollout.last_observations, rollout.final_observations)
@@ -713,23 +716,23 @@ class PPO:
         """Update both networks.
 
         Args:
-            batch: As many transitions as a rollout of this configuration has.
+            batch: Transitions of one rollout, ``config.rollout_size`` in number.
 
         Returns:
-            KL divergence and number of policy iterations.
+            The metrics of the update, such as losses and KL divergence.
         """
         with computing_on(self.config.device):
             return self._update(batch, self._minibatch_generator)
 
     def _policy(self) -> PolicySnapshot:
-        """Return the policy as it is now."""
+        """Return a snapshot of the current policy."""
         return self._networks.snapshot().policy
 
     def _is_solved(self, rollout: Rollout) -> bool:
-        """Return whether the greedy policy reaches the target return now, after an epoch with this rollout.
+        """Return whether the greedy policy reaches the target return after an epoch with this rollout.
 
-        Where its episodes cost next to nothing, it is asked whenever it may; elsewhere when the last episodes of the
-        training have reached the target.
+        If evaluations cost next to nothing, every promising policy is tested; otherwise only once the last training
+        episodes have reached the target.
         """
         target, evaluator = target_return(self.config, self.spec), self._evaluator
         if target is None:
@@ -743,12 +746,12 @@ class PPO:
         result = evaluator.play_within(evaluator.solving, self._policy(), "validation", self._progress())
         if result is None:
             return False
-        # That of the epoch which is about to be completed.
+        # self._epoch is not incremented yet.
         self._last_validation = (self._epoch + 1, result)
         return result.mean >= target
 
     def _episodes(self, rollout: Rollout) -> tuple[Sequence[float], Sequence[int]]:
-        """Return returns and lengths of the episodes this epoch reports on, in the order they ended."""
+        """Return the returns and lengths of the episodes to report after this epoch, in the order they ended."""
         has_ended = rollout.episode_lengths > 0
         returns: list[float] = rollout.episode_returns[has_ended].tolist()
         lengths: list[int] = rollout.episode_lengths[has_ended].tolist()

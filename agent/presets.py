@@ -1,4 +1,4 @@
-"""The presets: settings that go together, as differences from the defaults of ``agent.config.PPOConfig``."""
+"""The presets, given as differences from the defaults of ``agent.config.PPOConfig``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DIFFERENCES: dict[str, Settings] = {
         "max_episode_steps": None,
         "reset_each_epoch": True,
         "initializer": "glorot_uniform",
-        # The example sets lam = 0.97 among its hyperparameters but never passes it on: its buffer runs with the
-        # default's 0.95.
+        # gae_lambda stays 0.95: the example defines lam = 0.97 but never passes it to its buffer, which defaults to
+        # 0.95.
         "target_kl": 0.01,
         "policy_learning_rate": 3e-4,
         "value_learning_rate": 1e-3,
@@ -28,8 +28,8 @@ _DIFFERENCES: dict[str, Settings] = {
         "minibatch_size": None,
         "value_target": "rewards_to_go",
     },
-    # What CleanRL's and Stable-Baselines3's defaults have in common; where they differ, but for the number of
-    # environments, Stable-Baselines3's with discrete actions and CleanRL's with continuous ones.
+    # The defaults that CleanRL and Stable-Baselines3 share. Apart from the number of environments, where they differ,
+    # discrete actions use those of Stable-Baselines3 and continuous ones those of CleanRL.
     "standard": {
         "num_envs": 8,
         "epochs": 489,
@@ -50,10 +50,10 @@ _DIFFERENCES: dict[str, Settings] = {
 }
 
 PRESETS = {name: PPOConfig(preset=name).replace(**differences) for name, differences in _DIFFERENCES.items()}
-"""The configurations of the presets by their names; preset ``fast`` as it is for CartPole."""
+"""The presets by name; preset ``fast`` is the one for CartPole."""
 
 CARTPOLE_IDS = frozenset({"CartPole-v1", "CartPole-v0", "fastcartpole/CartPole-v1", "fastcartpole/CartPole-v0"})
-"""The ids, without a module, of the environments that preset ``fast`` is for."""
+"""Ids, without a module, of the CartPole environments for which preset ``fast`` is defined."""
 
 TUNED: dict[str, Settings] = {
     "Acrobot-v1": {
@@ -66,7 +66,7 @@ TUNED: dict[str, Settings] = {
         "value_learning_rate": 1e-3,
         "learning_rate_schedule": "linear",
     },
-    # Longer episodes than the 200 steps of evaluations: within these, the goal is first found by luck alone.
+    # Evaluations have 200 steps. Training episodes are longer: within 200 steps, only luck finds the goal at first.
     "MountainCar-v0": {
         "num_envs": 16,
         "epochs": 245,
@@ -116,7 +116,7 @@ TUNED: dict[str, Settings] = {
         "value_learning_rate": 1e-3,
         "learning_rate_schedule": "linear",
     },
-    # The flag is out of reach of noise that is independent from step to step.
+    # Noise that is independent at every step never reaches the flag.
     "MountainCarContinuous-v0": {
         "num_envs": 16,
         "epochs": 122,
@@ -142,50 +142,50 @@ TUNED: dict[str, Settings] = {
         "minibatch_size": 256,
     },
 }
-"""Preset ``fast`` for environments beside CartPole, as differences from preset ``standard``."""
+"""Preset ``fast`` for environments other than CartPole, as differences from preset ``standard``."""
 
-# Ids for which keyword arguments make another environment, and what that is called.
+# Keyword arguments that select another tuned environment: (id, argument) and the id of the tuned settings.
 _BY_KEYWORDS = {("LunarLander-v3", "continuous"): "LunarLanderContinuous-v3"}
 
-# With preset ``fast``: steps of one environment in a rollout of up to so many transitions, and least steps in a larger
-# one; least transitions of a rollout and of a minibatch; minibatches of an update. An environment's late states are
-# seen only after many rollouts if these are short; beyond this number of gradient steps an update takes more time than
-# it saves.
+# How preset ``fast`` adapts on CartPole. Each environment takes 32 steps in rollouts of up to 2048 transitions, and at
+# least 16 in larger ones: with short rollouts, the late states of an episode appear only after many rollouts. An update
+# has about 32 gradient steps: more cost more time than they save.
 _NUM_STEPS, _ROLLOUT = 32, 2048
-_LEAST_NUM_STEPS = 16
-_LEAST_ROLLOUT = 1024
-_LEAST_MINIBATCH = 64
+_MIN_NUM_STEPS = 16
+_MIN_ROLLOUT = 1024
+_MIN_MINIBATCH = 64
 _GRADIENT_STEPS = 32
 
 
 def preset_config(name: str = "fast", *, learning_rate: float | None = None, **changes: Unpack[Settings]) -> PPOConfig:
-    """Return a preset with exactly these fields changed; see ``adapted_preset``, too.
+    """Return a preset with exactly these fields changed; ``adapted_preset`` also adapts the others.
 
     Args:
-        name: ``fast``, ``keras`` or ``standard``. Preset ``fast`` has settings for each environment in ``TUNED``
-            and for CartPole; for any other it is preset ``standard``.
-        learning_rate: In the place of both ``policy_learning_rate`` and ``value_learning_rate``.
-        changes: Fields of ``agent.config.PPOConfig`` and their values.
+        name: ``fast``, ``keras`` or ``standard``. Preset ``fast`` has tuned settings for CartPole and for each
+            environment in ``TUNED``; for all others it equals preset ``standard``.
+        learning_rate: Sets both ``policy_learning_rate`` and ``value_learning_rate``.
+        changes: Fields of ``PPOConfig`` and their new values.
 
     Raises:
-        TypeError: If a field has the wrong type.
-        ValueError: If there is no such preset, or a field is out of its range.
+        TypeError: If a field does not exist or has the wrong type.
+        ValueError: If the preset does not exist, a field is out of range, or both ``learning_rate`` and a field that it
+            sets are given.
     """
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
     changes = _with_rates(changes, learning_rate)
     if changes.get("exploration") == "independent":
-        # The interval of a preset's goes with its exploration.
+        # The preset's noise_interval is only allowed with its own, state-dependent exploration.
         changes = {"noise_interval": None, **changes}
     env_kwargs = changes.get("env_kwargs", {})
     return _preset_for(name, changes.get("env_id", PPOConfig.env_id), env_kwargs).replace(**changes)
 
 
 def _with_rates(changes: Settings, learning_rate: float | None) -> Settings:
-    """Return changes with both learning rates set, where one stands for both.
+    """Return changes with ``learning_rate``, if given, set for both networks.
 
     Raises:
-        ValueError: If one of the two is changed as well.
+        ValueError: If one of the two learning rates is given as well.
     """
     if learning_rate is None:
         return changes
@@ -197,7 +197,7 @@ def _with_rates(changes: Settings, learning_rate: float | None) -> Settings:
 
 
 def _preset_for(name: str, env_id: str | None, env_kwargs: object) -> PPOConfig:
-    """Return a preset as it is for an environment."""
+    """Return the preset for an environment."""
     registered = _without_module(env_id)
     if isinstance(env_kwargs, Mapping):
         for (plain, keyword), other in _BY_KEYWORDS.items():
@@ -214,24 +214,25 @@ def _without_module(env_id: object) -> str:
 
 
 def adapted_preset(name: str = "fast", *, learning_rate: float | None = None, **changes: Unpack[Settings]) -> PPOConfig:
-    """Return a preset with some fields changed and, as ``fastppo train`` does, others adapted to them.
+    """Return a preset with some fields changed and others adapted to them, as ``fastppo train`` does.
 
-    Preset ``fast`` adapts, for CartPole, to the number of environments and to the size of the rollout: about 32
-    gradient steps an update, in minibatches of at least 64 transitions. What is given stays as given.
+    On CartPole, preset ``fast`` adapts to the number of environments and the rollout size: about 32 gradient steps per
+    update, with minibatches of at least 64 transitions. Fields given in ``changes`` are never adapted.
 
     Args:
         name: ``fast``, ``keras`` or ``standard``.
-        learning_rate: In the place of both ``policy_learning_rate`` and ``value_learning_rate``.
-        changes: Fields of ``PPOConfig`` and their values.
+        learning_rate: Sets both ``policy_learning_rate`` and ``value_learning_rate``.
+        changes: Fields of ``PPOConfig`` and their new values.
 
     Raises:
-        TypeError: If a field has the wrong type.
-        ValueError: If there is no such preset, or a field is out of its range.
+        TypeError: If a field does not exist or has the wrong type.
+        ValueError: If the preset does not exist, a field is out of range, or both ``learning_rate`` and a field that it
+            sets are given.
     """
     changes = _with_rates(changes, learning_rate)
     if name != "fast" or _without_module(changes.get("env_id", PPOConfig.env_id)) not in CARTPOLE_IDS:
         return preset_config(name, **changes)
-    # Without the preset's minibatches, which a rollout of another size may be too large for.
+    # Without the preset's minibatch size: with it, a larger rollout could exceed the allowed number of gradient steps.
     whole: Settings = {"minibatch_size": None, **changes}
     config = preset_config(name, **whole)
     adapted: Settings = {**_adapted(config, changes), **changes}
@@ -239,15 +240,15 @@ def adapted_preset(name: str = "fast", *, learning_rate: float | None = None, **
 
 
 def _adapted(config: PPOConfig, changes: Settings) -> Settings:
-    """Return rollout, minibatch and passes of preset ``fast`` for the number of environments."""
+    """Return the rollout size, minibatch size and passes of preset ``fast`` for this number of environments."""
     sized = config
     if "steps_per_epoch" not in changes:
         whole = min(_ROLLOUT, _NUM_STEPS * config.num_envs)
-        sized = config.replace(steps_per_epoch=max(_LEAST_ROLLOUT, whole, _LEAST_NUM_STEPS * config.num_envs))
-    passes = max(1, _GRADIENT_STEPS * _LEAST_MINIBATCH // sized.rollout_size)
+        sized = config.replace(steps_per_epoch=max(_MIN_ROLLOUT, whole, _MIN_NUM_STEPS * config.num_envs))
+    passes = max(1, _GRADIENT_STEPS * _MIN_MINIBATCH // sized.rollout_size)
     return {
         "steps_per_epoch": sized.steps_per_epoch,
-        "minibatch_size": max(_LEAST_MINIBATCH, passes * sized.rollout_size // _GRADIENT_STEPS),
+        "minibatch_size": max(_MIN_MINIBATCH, passes * sized.rollout_size // _GRADIENT_STEPS),
         "policy_update_epochs": passes,
         "value_update_epochs": passes,
     }

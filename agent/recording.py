@@ -1,4 +1,4 @@
-"""Trainings that are shown and kept in a run directory: from the command line, and from Python."""
+"""Training with a display and a run directory, from the command line and from Python."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from .ppo import PPO
     from .state import State
 
-# Of a state: what changes where environments begin new episodes, and what another target changes.
+# Prefixes of the state's entries that change when environments start new episodes, or when the target return changes.
 _OF_EPISODES = ("environments/", "statistics/")
 _OF_TARGET = "is_solved"
 
 
 class Ending(NamedTuple):
-    """How a training ended.
+    """How training ended.
 
     Attributes:
-        is_complete: Whether it came to its end; False where it was ended early.
-        is_interrupted: Whether Ctrl-C ended it.
+        is_complete: Whether training is complete; False if it was stopped early.
+        is_interrupted: Whether Ctrl-C was pressed.
     """
 
     is_complete: bool
@@ -53,44 +53,44 @@ def train_recorded(
     outputs: Outputs,
     callbacks: Sequence[Callback] = (),
 ) -> Ending:
-    """Train, save and evaluate. The first Ctrl-C ends the training after the current epoch.
+    """Train, save and evaluate; the first Ctrl-C ends training after the current epoch.
 
     Args:
         ppo: The agent.
-        run: Its run, with the configuration written and every epoch so far recorded.
-        display: Shows the training; entered by the caller.
-        drawing: Draws the learning curve; entered by the caller.
-        outputs: What else is kept.
-        callbacks: Of the user.
+        run: Its run directory, which already holds the configuration and the metrics of all epochs so far.
+        display: The display, entered by the caller.
+        drawing: The drawing of the learning curve, entered by the caller.
+        outputs: Further outputs to save.
+        callbacks: The user's callbacks.
 
     Returns:
-        How it ended.
+        How training ended.
 
     Raises:
-        KeyboardInterrupt: With the second Ctrl-C.
-        OSError: If something cannot be written.
+        KeyboardInterrupt: On the second Ctrl-C.
+        OSError: If a file cannot be written.
     """
     best = BestPolicy(run, outputs.eval_every)
-    # The display comes last: where nobody reads it any more, the epoch is recorded all the same.
+    # The display comes last: if its output fails, the epoch is already recorded.
     watching = [*_keeping(ppo, run, best, outputs), *callbacks, display]
     with interrupt_stops(ppo) as interrupt:
         try:
             ppo.train(watching)
         finally:
-            # Whatever ended the training: what was learned is not lost to a second Ctrl-C.
+            # A further Ctrl-C must not prevent saving.
             ignore_interrupts()
-            # A second Ctrl-C in the middle of an epoch leaves nothing to resume from: the last checkpoint stays.
+            # After an interruption within an epoch, the state is inconsistent and the last checkpoint is kept.
             if ppo.is_between_epochs and run.last_epoch == ppo.epoch > 0:
-                # The checkpoint first: from it alone, what is missing can be made again.
+                # The checkpoint first: everything else can be recreated from it.
                 run.write_checkpoint(ppo.get_state())
                 run.save_models(ppo)
     drawing.begin(run)
     evaluation = _evaluation_of(ppo) if _is_complete(ppo) else None
-    # Before the evaluation is kept: a run without its curve is not complete, and can be resumed.
+    # Before writing the evaluation, which marks the run as complete: without its curve it can still be resumed.
     drawing.finish(run)
     if evaluation is None:
         if not interrupt.has_come:
-            display.message(f"Stopped before its end; saved in {run.path}")
+            display.message(f"Stopped early; saved in {run.path}")
         return Ending(False, interrupt.has_come)
     best.complete(ppo, evaluation)
     run.write_evaluation(evaluation.as_dict())
@@ -103,7 +103,7 @@ def train_recorded(
 
 
 def _keeping(ppo: PPO, run: RunDirectory, best: BestPolicy, outputs: Outputs) -> list[Callback]:
-    """Return what writes into the run directory, in the order in which it is called."""
+    """Return the callbacks that write into the run directory, in the order of their calls."""
     callbacks: list[Callback] = [run]
     if outputs.gif_epochs:
         from .views.rendering import GifRecorder
@@ -118,18 +118,18 @@ def _keeping(ppo: PPO, run: RunDirectory, best: BestPolicy, outputs: Outputs) ->
 
 
 def _evaluation_of(ppo: PPO) -> EvaluationResult:
-    """Evaluate the trained policy: on CartPole, which the kernel has played so far, in Gymnasium's own environment."""
+    """Evaluate the trained policy; on CartPole in Gymnasium's own environment instead of the kernel."""
     if not ppo.is_exact:
         return ppo.evaluate()
     return evaluate(ppo.actor, seed=ppo.evaluation_seed, env_id=str(ppo.config.env_id))
 
 
 def reopen(run: RunDirectory, ppo: PPO) -> None:
-    """Prepare a run to be resumed by an agent that stands where it was last saved.
+    """Prepare a run to be resumed by an agent in the state in which it was last saved.
 
     Raises:
         OSError: If a file cannot be read or written.
-        ValueError: If one is damaged.
+        ValueError: If a file is damaged.
     """
     run.reopen(ppo.epoch)
     if run.tensorboard_path.is_dir():
@@ -137,7 +137,7 @@ def reopen(run: RunDirectory, ppo: PPO) -> None:
 
         cut_events(run.tensorboard_path, ppo.env_steps)
     resumptions = [entry for entry in run.read_resumptions() if entry.after_epoch <= ppo.epoch]
-    # Where a run was resumed twice at the same place, its epochs until then are those of the first time.
+    # If a run is resumed twice after the same epoch, the first entry holds the number of epochs until then.
     if ppo.epoch and ppo.epoch not in {entry.after_epoch for entry in resumptions}:
         resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
     ppo.resumptions = tuple(resumptions)
@@ -147,13 +147,13 @@ def reopen(run: RunDirectory, ppo: PPO) -> None:
 def train_from_python(
     ppo: PPO, callbacks: Sequence[Callback], path: str | PathLike[str] | None, progress: bool
 ) -> None:
-    """Train as ``agent.PPO.train`` does with a run directory or a display; its docstring tells the rest."""
+    """Train with a run directory or a display; see ``PPO.train``."""
     with ExitStack() as stack:
         run = None if path is None else stack.enter_context(_opened(_checked_path("run", path), ppo))
         past_returns = [metrics.mean_return for metrics in ppo.history]
         display = stack.enter_context(new_display(ppo.config, quiet=not progress, past_returns=past_returns))
         if run is not None and _is_complete_with_evaluation(run, ppo):
-            display.message(f"The run in {run.path} is complete: nothing is left to train.")
+            display.message(f"The run in {run.path} is already complete.")
             return
         display.waiting_for("compiling")
         ppo.compile()
@@ -174,10 +174,10 @@ def _is_complete_with_evaluation(run: RunDirectory, ppo: PPO) -> bool:
 
 
 def _checked_path(name: str, path: object) -> Path:
-    """Return a path that was given.
+    """Return a path given by the user.
 
     Raises:
-        TypeError: If it is none.
+        TypeError: If it is not a path.
     """
     if not isinstance(path, (str, PathLike)):
         raise TypeError(f"{name} must be a path, got {path!r}.")
@@ -186,14 +186,14 @@ def _checked_path(name: str, path: object) -> Path:
 
 @contextmanager
 def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
-    """Lock the run directory of an agent: a new one, or that of its own training so far.
+    """Lock the run directory of an agent: a new one, or the one that holds its training so far.
 
     Raises:
-        ValueError: If it holds another training, or the figures of some epochs are not known.
+        ValueError: If the directory holds another run, or metrics of some epochs are missing.
         RuntimeError: If an epoch was interrupted.
-        FileExistsError: If it holds something else.
-        BlockingIOError: If another training or command is working in it.
-        OSError: If it cannot be read or written.
+        FileExistsError: If the directory holds something else.
+        BlockingIOError: If another process is using the directory.
+        OSError: If the directory cannot be read or written.
     """
     _assert_can_be_kept(ppo)
     run = RunDirectory(path)
@@ -205,7 +205,7 @@ def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
             if is_there:
                 _assert_own(run, ppo)
                 if not _is_complete_with_evaluation(run, ppo):
-                    # As a run that is resumed: environments whose state cannot be kept begin new episodes.
+                    # As when resuming a run: environments whose state cannot be saved start new episodes.
                     ppo.begin_new_episodes()
                     reopen(run, ppo)
                     run.write_metrics(ppo.history)
@@ -219,13 +219,13 @@ def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
 
 
 def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
-    """Write a run directory with an agent as it is; the docstring of ``agent.PPO.save`` tells the rest."""
+    """Save an agent as a run directory; see ``PPO.save``."""
     _assert_can_be_kept(ppo)
     run = RunDirectory(_checked_path("path", path).absolute())
     is_replaced = overwrite and _is_run(run)
     if not is_replaced:
         run.create()
-    # Whole, beside the old one: whatever fails leaves that as it is.
+    # Written completely to a temporary directory first: if anything fails, the old run is unchanged.
     staged = RunDirectory(run.path.with_name(f".{run.path.name}.{os.getpid()}"))
     try:
         with run.locked():
@@ -242,7 +242,7 @@ def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
 
 
 def _is_run(run: RunDirectory) -> bool:
-    """Return whether a directory holds a run that can be read."""
+    """Return whether a directory holds a readable run."""
     try:
         run.read_config()
     except (OSError, ValueError):
@@ -251,32 +251,32 @@ def _is_run(run: RunDirectory) -> bool:
 
 
 def _assert_can_be_kept(ppo: PPO) -> None:
-    """Check that an agent is at the end of an epoch, and that the figures of all epochs so far are known.
+    """Check that an agent is between epochs, and that the metrics of all epochs so far are known.
 
     Raises:
         RuntimeError: If an epoch was interrupted.
-        ValueError: If figures are not known.
+        ValueError: If metrics are missing.
     """
     if not ppo.is_between_epochs:
-        raise RuntimeError("the last epoch was interrupted, and its state is not kept: load() a checkpoint.")
+        raise RuntimeError("the last epoch was interrupted, so the agent cannot be saved; load() its last checkpoint.")
     if len(ppo.history) != ppo.epoch:
         raise ValueError(
-            f"history must hold the figures of all {ppo.epoch} epochs, got {len(ppo.history)}: set_history() takes "
+            f"history must hold the metrics of all {ppo.epoch} epochs, got {len(ppo.history)}: set_history() sets "
             "them after set_state()."
         )
 
 
 def _write_beginning(run: RunDirectory, ppo: PPO) -> None:
-    """Write the configuration of an agent and the figures of its epochs so far."""
+    """Write the configuration of an agent and the metrics of its epochs so far."""
     run.write_config(ppo.config, ppo.spec.spaces, ppo.resumptions, ppo.handed_over)
     run.write_metrics(ppo.history)
 
 
 def _assert_own(run: RunDirectory, ppo: PPO) -> None:
-    """Check that a run is that of an agent's training so far.
+    """Check that a run directory holds the agent's training so far.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it holds another run.
         OSError: If it cannot be read.
     """
     changes: Any = {name: getattr(ppo.config, name) for name in MAY_CHANGE}
@@ -285,13 +285,13 @@ def _assert_own(run: RunDirectory, ppo: PPO) -> None:
     if not (is_begun and run.read_config().replace(**changes) == ppo.config):
         raise ValueError(
             f"run must be a new directory, or that of this agent's training so far, got '{run.path}', which holds "
-            "another training; load() returns the agent of its last checkpoint."
+            "another run; load() returns the agent of its last checkpoint."
         )
 
 
 def _agree(state: State, ppo: PPO) -> bool:
-    """Return whether a state is that of an agent's training, at its epoch."""
-    ours = ppo.get_state()
+    """Return whether a state equals that of an agent, apart from entries that may differ."""
+    own = ppo.get_state()
     may_differ = (_OF_TARGET,) if ppo.is_exact else (_OF_TARGET, *_OF_EPISODES)
     names = [name for name in state if not name.startswith(may_differ)]
-    return state.keys() == ours.keys() and all(np.array_equal(state[name], ours[name]) for name in names)
+    return state.keys() == own.keys() and all(np.array_equal(state[name], own[name]) for name in names)

@@ -1,4 +1,4 @@
-"""The state of an agent: a dictionary of arrays of numbers or text, and what makes one fit to take another's place."""
+"""The state of an agent, a dictionary of arrays of numbers or text, and its validation."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def generator_state(generator: np.random.Generator) -> npt.NDArray[np.str_]:
 
 
 def restored_generator(state: npt.NDArray[Any]) -> np.random.Generator:
-    """Return a NumPy generator that goes on from what ``generator_state`` returned.
+    """Return a NumPy generator in the state that ``generator_state`` returned.
 
     Raises:
-        ValueError: If that is anything else.
+        ValueError: If it is not such a state.
     """
     generator = np.random.default_rng()
     try:
@@ -34,11 +34,11 @@ def restored_generator(state: npt.NDArray[Any]) -> np.random.Generator:
 
 
 def assert_same_structure(state: State, expected: State) -> None:
-    """Check that a state can take the place of another.
+    """Check that a state has the same structure as another.
 
     Args:
-        state: What is to be checked.
-        expected: A state of an agent of the same configuration.
+        state: The state to check.
+        expected: A state of an agent with the same configuration.
 
     Raises:
         ValueError: If an entry is missing, unknown, or has another shape or type.

@@ -1,4 +1,4 @@
-"""Checks of settings, without NumPy: one clear sentence that names the argument, the value and what is allowed."""
+"""Checks of arguments, without NumPy. Every message names the argument, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-# Of NumPy's kinds: bools, integers and floats, but not times.
+# NumPy's dtype kinds of booleans, integers and floats.
 _NUMBERS = frozenset("biuf")
-# Counts beyond it fit no array and no counter.
+# The largest 64-bit integer; no array or counter can be larger.
 LARGEST_COUNT = 2**63 - 1
 
 
 def plain_number(value: object) -> Any:
-    """Return a number of NumPy, or a bool, as the Python number it is; anything else as it is."""
+    """Convert a NumPy number or boolean to Python's; return anything else unchanged."""
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind not in _NUMBERS or getattr(value, "ndim", None) != 0:
         return value
     number: Any = value.item()  # type: ignore[attr-defined]
-    # Numbers of more than double precision stay NumPy's.
+    # item() returns extended-precision floats unchanged.
     return number if isinstance(number, (bool, int, float)) else float(number)
 
 
 def checked_integer(name: str, value: object, *, minimum: int, maximum: int | None = LARGEST_COUNT) -> int:
-    """Return ``value`` as an int; NumPy's integers count, booleans do not.
+    """Return ``value`` as an int; NumPy integers are accepted, booleans are not.
 
     Args:
-        name: What the argument is called, for the message.
-        value: What was passed.
-        minimum: Least value allowed.
-        maximum: Greatest value allowed, or None; where nothing is said, what 64 bits hold.
+        name: Name of the argument, for the message.
+        value: The value to check.
+        minimum: Smallest value allowed.
+        maximum: Largest value allowed, by default the largest 64-bit integer; None for no limit.
 
     Raises:
-        TypeError: If it is not an integer.
-        ValueError: If it is out of range.
+        TypeError: If the value is not an integer.
+        ValueError: If the value is out of range.
     """
     number = plain_number(value)
     if isinstance(number, bool) or not isinstance(number, int):
@@ -49,18 +49,18 @@ def checked_integer(name: str, value: object, *, minimum: int, maximum: int | No
 def checked_number(
     name: str, value: object, *, above: float | None = None, minimum: float | None = None, maximum: float | None = None
 ) -> float:
-    """Return ``value`` as a float; NumPy's numbers count, booleans do not.
+    """Return ``value`` as a float; NumPy numbers are accepted, booleans are not.
 
     Args:
-        name: What the argument is called, for the message.
-        value: What was passed.
-        above: Where given, the value must be greater.
-        minimum: Where given, the value must be at least this.
-        maximum: Where given, the value must be at most this.
+        name: Name of the argument, for the message.
+        value: The value to check.
+        above: If given, the value must be greater than this.
+        minimum: If given, the value must be at least this.
+        maximum: If given, the value must be at most this.
 
     Raises:
-        TypeError: If it is not a real number.
-        ValueError: If it is not finite or out of range.
+        TypeError: If the value is not a real number.
+        ValueError: If the value is not finite or out of range.
     """
     number = plain_number(value)
     if isinstance(number, bool) or not isinstance(number, (int, float)):
@@ -81,12 +81,12 @@ def checked_number(
 
 
 def unknown_name(kind: str, name: object, names: Iterable[str]) -> str:
-    """Return the sentence about a name that does not exist, with the nearest ones that do.
+    """Return an error message about an unknown name that suggests similar ones.
 
     Args:
-        kind: What it is the name of, such as ``setting``.
-        name: The name.
-        names: Those that exist.
+        kind: What the name stands for, such as ``setting``.
+        name: The unknown name.
+        names: The names that exist.
     """
     known = list(names)
     if nearest := difflib.get_close_matches(str(name), known, n=3):

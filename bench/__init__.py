@@ -1,1 +1,1 @@
-"""Measurements of fastppo, side by side with its peers."""
+"""Benchmarks of fastppo and its peers, side by side."""

@@ -20,47 +20,47 @@ if TYPE_CHECKING:
     from bench.results import Measurement
     from bench.tasks import Session, Task
 
-_OF_ALL = {
+_DEFAULT_FAMILIES = {
     "env": "environment steps with random actions",
-    "rollout": "the policy in the loop",
+    "rollout": "rollouts with the policy in the loop",
     "update": "one update of preset keras",
     "train": "training: steps per second",
     "solve": "training until CartPole-v1 is solved, over seeds: time and steps",
-    "startup": "the whole command: its first run and later ones, its memory",
+    "startup": "the whole command: first run, later runs, peak memory",
 }
-# What takes long.
-_ON_REQUEST = {
+# These take long, so 'all' leaves them out.
+_OPTIONAL_FAMILIES = {
     "gymnasium": "training in Acrobot-v1 and LunarLander-v3",
-    "scaling": "cost against batch size and threads",
+    "scaling": "cost of a step by number of environments and of threads",
 }
-FAMILIES = tuple(_OF_ALL)
-ON_REQUEST = tuple(_ON_REQUEST)
+FAMILIES = tuple(_DEFAULT_FAMILIES)
+ON_REQUEST = tuple(_OPTIONAL_FAMILIES)
 
 
 def _list_of(families: dict[str, str]) -> str:
-    """Return families and what they are, one in a line that help texts do not wrap."""
-    return "\b\n" + "\n".join(f"{name:<10} {what}" for name, what in families.items())
+    """Return a list of families and their descriptions, one per line, marked so that Click does not rewrap it."""
+    return "\b\n" + "\n".join(f"{name:<10} {description}" for name, description in families.items())
 
 
-_HELP = f"""Measure fastppo against its peers, side by side.
+_HELP = f"""Benchmark fastppo against other libraries.
 
-{_list_of(_OF_ALL)}
+{_list_of(_DEFAULT_FAMILIES)}
 
 Two families take long and are not part of 'all':
 
-{_list_of(_ON_REQUEST)}
+{_list_of(_OPTIONAL_FAMILIES)}
 
-Results are first compared with those of Gymnasium and Keras; a wrong one is not timed. Peers that are not installed are
-listed as such: pip install 'fastppo[bench-peers]'.
+Results are checked against Gymnasium and Keras before anything is timed; an implementation with wrong results is not
+timed. Peers that are not installed are listed as not measured; pip install 'fastppo[bench-peers]' installs them.
 """
-# Of a benchmark of everything, so that it ends within three minutes.
+# Lets a benchmark of all default families finish within three minutes.
 _BUDGET_OF_ALL_S = 155.0
-# How the families share it.
+# How the families share the budget.
 _WEIGHTS = {"env": 4.0, "rollout": 2.0, "update": 1.0, "train": 2.0, "solve": 3.0, "startup": 3.0}
 
 
 def run_family(family: str) -> None:
-    """Measure one family, with the options of the command line: what ``python -m bench.FAMILY`` does."""
+    """Measure one family with the options on the command line, as ``python -m bench.FAMILY`` does."""
     bench.main(args=[family, *sys.argv[1:]], prog_name=f"python -m bench.{family}")
 
 
@@ -72,31 +72,33 @@ def run_family(family: str) -> None:
     multiple=True,
     show_default="1, 256, 4096 and 65536 for env, 4, 8, 64, 256 and 1024 for solve, 256 for the others",
     metavar="N",
-    help="Number of environments to measure with; may be given several times.",
+    help="Number of environments to measure with; can be given several times.",
 )
-@cloup.option("--repeats", type=click.IntRange(min=1), default=7, metavar="N", help="Most rounds of each case.")
+@cloup.option(
+    "--repeats", type=click.IntRange(min=1), default=7, metavar="N", help="Maximum number of rounds per case."
+)
 @cloup.option(
     "--seeds",
     type=click.IntRange(min=1),
     default=20,
     metavar="N",
-    help="Most trainings of 'solve'; of preset keras and Stable-Baselines3 a quarter of them.",
+    help="Maximum number of training runs in 'solve'; a quarter of it for preset keras and Stable-Baselines3.",
 )
 @cloup.option(
     "--time-budget",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     show_default=f"{_BUDGET_OF_ALL_S:.0f} for all, none for a family",
-    help="Skip measurements that have not started within this time. Those that have take at least start-up, "
-    "compilation and 3 rounds.",
+    help="Skip measurements that have not started within this time. A measurement that has started always completes "
+    "start-up, compilation and 3 rounds.",
 )
-@cloup.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures as JSON.")
+@cloup.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all results as JSON.")
 @cloup.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the tables as Markdown.")
 @cloup.option(
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Measure 'scaling' too, and draw it: .png, .svg or .pdf.",
+    help="Also measure 'scaling', and plot it to this .png, .svg or .pdf file.",
 )
 @overwrite_option
 def bench(
@@ -110,7 +112,7 @@ def bench(
     plot: Path | None,
     overwrite: bool,
 ) -> None:
-    """Measure, report, and write the files asked for."""
+    """Measure, print the report, and write the requested files."""
     for path, option, suffixes in (
         (json_path, "--json", (".json",)),
         (markdown, "--markdown", (".md",)),
@@ -127,7 +129,7 @@ def bench(
     try:
         _measure(families, envs, repeats, seeds, time_budget, measurements)
     finally:
-        # Whatever ended the benchmark: what was measured is not lost.
+        # However the benchmark ends, what has been measured is not lost.
         _report(measurements, json_path, markdown, plot, overwrite)
 
 
@@ -139,7 +141,7 @@ def _measure(
     time_budget_s: float,
     measurements: list[Measurement],
 ) -> None:
-    """Measure, adding what is found to a list."""
+    """Measure, and append the results to ``measurements`` as they arrive."""
     from rich.progress import Progress
 
     from bench.harness import Processes
@@ -162,7 +164,7 @@ def _measure(
 
 
 def _tasks(family: str, session: Session) -> list[Task]:
-    """Return the tasks of one family, which together have the family's share of the time."""
+    """Return the tasks of one family, with weights that sum to the family's weight."""
     tasks: list[Task] = import_module(f"bench.{family}").tasks(session)
     scale = _WEIGHTS.get(family, 1.0) / sum(task.weight for task in tasks)
     return [dataclasses.replace(task, weight=scale * task.weight) for task in tasks]
@@ -171,7 +173,7 @@ def _tasks(family: str, session: Session) -> list[Task]:
 def _report(
     measurements: list[Measurement], json_path: Path | None, markdown: Path | None, plot: Path | None, overwrite: bool
 ) -> None:
-    """Print what was measured, and write the files asked for."""
+    """Print the report, and write the requested files."""
     from bench.machine import describe
     from bench.report import as_markdown, print_report
     from bench.results import as_json

@@ -1,4 +1,4 @@
-"""Whether an environment is CartPole: nothing is timed before that is known."""
+"""Checks that an environment computes CartPole's dynamics; they run before anything is timed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LARGEST_X, _LARGEST_ANGLE = 2.4, 12 * 2 * np.pi / 360
 
 
 class Trajectory(NamedTuple):
-    """What an environment did.
+    """A trajectory of N environments over T steps.
 
     Attributes:
-        observations: Before each step and after the last, shape (T + 1, N, 4).
-        actions: Shape (T, N).
-        ended: Whether an episode ended with a step, shape (T, N).
+        observations: Observations before each step and after the last one, shape (T + 1, N, 4).
+        actions: Actions, shape (T, N).
+        ended: Whether an episode ended with the step, shape (T, N).
     """
 
     observations: npt.NDArray[np.float32]
@@ -36,22 +36,22 @@ class Trajectory(NamedTuple):
 
 
 def random_actions(seed: int, num_steps: int, num_envs: int) -> npt.NDArray[np.int64]:
-    """Return actions 0 and 1 of equal probability, shape (T, N)."""
+    """Return actions 0 and 1 with equal probability, shape (T, N)."""
     return np.random.default_rng(seed).integers(0, 2, (num_steps, num_envs))
 
 
 def check_bits(num_envs: int, seed: int = 0) -> None:
-    """Compare our trajectories with Gymnasium's bit by bit, through falls, time limits and resets.
+    """Compare trajectories of ``CartPoleVectorEnv`` with Gymnasium's bit by bit, across terminations and truncations.
 
-    A small batch is compared with ``SyncVectorEnv``; one of the size that is to be measured, whose kernels may be
-    others, with Gymnasium's batched environment.
+    A small batch is compared with ``SyncVectorEnv``. A batch of the measured size, which may use different kernels, is
+    compared with Gymnasium's ``CartPoleVectorEnv``.
 
     Args:
-        num_envs: Size of the batch that is to be measured.
+        num_envs: Number of environments to be measured.
         seed: Seed of the environments and of the random actions.
 
     Raises:
-        WrongResultError: At the first differing bit.
+        WrongResultError: If any bit differs.
     """
     for size, mode, seeding in ((_CHECKED_ENVS, "sync", "independent"), (num_envs, "vector_entry_point", "shared")):
         reference = gymnasium.make_vec(
@@ -63,7 +63,7 @@ def check_bits(num_envs: int, seed: int = 0) -> None:
 
 
 def _check_bits(ours: CartPoleVectorEnv, reference: VectorEnv[Any, Any, Any], seed: int) -> None:
-    """Step both with the same random actions until the first differing bit."""
+    """Step both with the same random actions, and raise at the first bit that differs."""
     actual: tuple[Any, ...] = ours.reset(seed=seed)[:1]
     expected: tuple[Any, ...] = reference.reset(seed=seed)[:1]
     actions = random_actions(seed, _CHECKED_STEPS, ours.num_envs)
@@ -76,13 +76,13 @@ def _check_bits(ours: CartPoleVectorEnv, reference: VectorEnv[Any, Any, Any], se
 
 
 def check_dynamics(trajectory: Trajectory) -> None:
-    """Compare every step of an environment with the one Gymnasium takes from the same observation.
+    """Compare every step of an environment with Gymnasium's step from the same observation.
 
-    Steps that end an episode, and those right after, may answer with the next episode's first observation: of these
-    only the end is compared.
+    The step that ends an episode and the step after it may return the first observation of the next episode, so their
+    observations are not compared.
 
     Args:
-        trajectory: Of any CartPole, whatever its precision, seeding and way to reset.
+        trajectory: Trajectory of any CartPole, whatever its precision, seeding and autoreset mode.
 
     Raises:
         WrongResultError: If a step differs by more than single precision explains.
@@ -103,12 +103,12 @@ def check_dynamics(trajectory: Trajectory) -> None:
             raise WrongResultError(f"Its observations are up to {error:.1e} away from Gymnasium's at step {t}.")
         surprising = playing & (ended[t] != terminated) & ~_is_borderline(expected)
         if surprising.any():
-            raise WrongResultError(f"Its episodes end otherwise than Gymnasium's at step {t}.")
+            raise WrongResultError(f"Its episodes do not end when Gymnasium's do, at step {t}.")
         playing = ~ended[t]
     reference.close()
 
 
 def _is_borderline(observations: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Return where a rounding decides whether the episode ends, shape (N,)."""
+    """Return whether rounding decides if the episode ends, shape (N,)."""
     distances = np.abs(np.abs(observations[:, [0, 2]]) - [_LARGEST_X, _LARGEST_ANGLE])
     return np.asarray((distances < _TOLERANCE).any(axis=1))

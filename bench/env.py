@@ -10,22 +10,22 @@ from bench.results import Side
 from bench.tasks import Session, Task, tasks_of
 
 _SIZES = (1, 256, 4096, 65536)
-# SyncVectorEnv makes and steps its environments one by one.
-_MOST_SYNC_ENVS = 4096
-# Of a step at least: the state is read and written (4 doubles each), as is the number of steps (8 bytes); the action is
-# read (8); observation (16), reward (8) and two flags (2) are written.
+# SyncVectorEnv creates and steps its environments one by one.
+_MAX_SYNC_ENVS = 4096
+# Minimum memory traffic of a step: the state (4 doubles) and the step count (8 bytes) are read and written, the action
+# (8) is read, and the observation (16), the reward (8) and two flags (2) are written.
 _BYTES_OF_A_STEP = 2 * 32 + 2 * 8 + 8 + 16 + 8 + 2
 _WORKLOADS = "bench.workloads"
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: steps, rollouts and seeded resets at each size of the batch."""
+    """Return the tasks: steps, rollouts and seeded resets with each number of environments."""
     sizes = session.num_envs or _SIZES
     return tasks_of((case for size in sizes for case in cases(size)), session)
 
 
 def cases(num_envs: int) -> Iterator[Case]:
-    """Return the cases of one size of the batch."""
+    """Yield the cases with one number of environments."""
     yield _steps(num_envs)
     if num_envs == 1:
         yield _steps_of_a_single_environment()
@@ -84,7 +84,7 @@ def _ours(factory: str, num_envs: int, precision: str, threads: int | None = Non
 def _stepped_peers(num_envs: int) -> Iterator[Entrant]:
     gymnasium = f"{_WORKLOADS}.stepping:GymnasiumSteps"
     yield Entrant("Gymnasium CartPoleVectorEnv", "peer", gymnasium, (num_envs, "vector_entry_point"), "gymnasium")
-    too_slow = "It makes its environments one by one, which would take minutes." if num_envs > _MOST_SYNC_ENVS else ""
+    too_slow = "It creates its environments one by one, which would take minutes." if num_envs > _MAX_SYNC_ENVS else ""
     yield Entrant("Gymnasium SyncVectorEnv", "peer", gymnasium, (num_envs, "sync"), "gymnasium", why_not=too_slow)
     yield _entrant("EnvPool", "peer", "stepping:EnvPoolSteps", num_envs, "envpool", "envpool")
     yield _entrant("rlox", "peer", "rlox_steps:RloxSteps", num_envs, "rlox", "rlox")

@@ -1,4 +1,4 @@
-"""Training in Gymnasium's environments beside CartPole: ``python -m bench.gymnasium``."""
+"""Training in Gymnasium environments other than CartPole: ``python -m bench.gymnasium``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from agent.presets import PRESETS
 from bench.harness import SETTLING_S, Case, Entrant
 from bench.tasks import Session, Task, tasks_of
 
-# Sizes of the batches in the RL Zoo.
+# Numbers of environments in the RL Zoo.
 _SIZES = {"Acrobot-v1": 16, "LunarLander-v3": 16, "LunarLanderContinuous-v3": 16, "Pendulum-v1": 4}
-# More than any number of rounds takes.
+# More epochs than a measurement ever runs.
 _MANY_EPOCHS = 100_000
 _TORCH = ("stable_baselines3", "torch")
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: training with the settings of the RL Zoo, with discrete and with continuous actions."""
+    """Return the tasks: training with the RL Zoo's settings, with discrete and with continuous actions."""
     cases = [case_of(env_id, size) for env_id, usual in _SIZES.items() for size in session.num_envs or (usual,)]
     return tasks_of(cases, session)
 
@@ -24,8 +24,8 @@ def zoo_config(env_id: str, num_envs: int) -> PPOConfig:
     """Return the RL Zoo's hyperparameters for an environment, without normalization and state-dependent exploration.
 
     Args:
-        env_id: One of those measured here.
-        num_envs: Size of the batch.
+        env_id: Id of one of the environments measured here.
+        num_envs: Number of environments.
     """
     common = PRESETS["standard"].replace(
         env_id=env_id,
@@ -54,11 +54,11 @@ def zoo_config(env_id: str, num_envs: int) -> PPOConfig:
 
 
 def case_of(env_id: str, num_envs: int) -> Case:
-    """Return training in an environment; the limit is how long the environments alone would take.
+    """Return the case of training in an environment; the limit is the time that the environments alone would take.
 
     Args:
-        env_id: The environment.
-        num_envs: Size of the batch.
+        env_id: Id of the environment.
+        num_envs: Number of environments.
     """
     config = zoo_config(env_id, num_envs)
     workloads = "bench.workloads"
@@ -89,7 +89,7 @@ def case_of(env_id: str, num_envs: int) -> Case:
 
 
 def _with_discrete_actions(env_id: str, config: PPOConfig, needs_box2d: tuple[str, ...]) -> list[Entrant]:
-    """Return those that take discrete actions only here."""
+    """Return the entrants that support only discrete actions in this benchmark."""
     workloads = "bench.workloads"
     return [
         Entrant(

@@ -1,4 +1,4 @@
-"""How this package measures: entrants in turn, round after round, each in a process of its own."""
+"""The measuring harness: entrants run alternately, round after round, each in its own process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from bench.process import PeerError, PeerProcess, WrongResultError
 from bench.results import CaseResult, Measurement, Side, Skipped, Timing
 
-# Long against timer noise and the scheduler's time slices.
+# Long compared with timer noise and the scheduler's time slices.
 _REPETITION_S = 0.05
 _LEAST_ROUNDS = 3
-# Matrix libraries keep their threads spinning for some 25 ms after a call, on the cores the other side needs.
+# Matrix libraries keep their threads spinning for about 25 ms after a call, on cores that the next entrant needs.
 SETTLING_S = 0.1
-"""Pause in s before each repetition, where matrix libraries with threads of their own take part."""
+"""Pause in s before each repetition of cases in which matrix libraries with their own threads take part."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Entrant:
     """One way to do the work of a case.
 
     Attributes:
-        name: What tables call it.
-        side: Whether it is ours, a peer, or a limit of the machine.
-        factory: Where its class is, as ``module:name``; see ``bench.host.Workload``.
-        arguments: What the class is called with; they are pickled.
-        process: Entrants of the same name share a process.
-        packages: Packages it needs, for the hint where one is not installed.
-        most_rounds: Rounds it takes part in; only the first few where it is very slow.
-        why_not: Why it is left out, as a sentence; empty where it is not.
+        name: Name of the entrant in tables.
+        side: ``"ours"`` for fastppo, ``"peer"``, or ``"limit"`` for a limit of the machine.
+        factory: Class of its workload, as ``module:name``; see ``bench.host.Workload``.
+        arguments: Arguments of the class; they are pickled.
+        process: Name of its process; entrants with the same process name share it.
+        packages: Packages that it needs; named in the hint if one is not installed.
+        most_rounds: Maximum number of rounds that it takes part in; small for very slow entrants.
+        why_not: Sentence that explains why it is not measured; empty if it is.
     """
 
     name: str
@@ -48,16 +48,16 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Case:
-    """Work that several entrants do in turn.
+    """Work that several entrants do alternately.
 
     Attributes:
-        family: The family of cases.
-        name: What is done.
-        num_envs: Size of the batch of environments.
+        family: Family that the case belongs to.
+        name: Name of the case.
+        num_envs: Number of environments.
         unit: Unit of the work.
-        entrants: The first of ours is what the others are compared with.
+        entrants: Entrants; the others are compared with the first one whose side is ``"ours"``.
         settling_s: Pause before each repetition in s.
-        tolerance: How far the probes of two entrants may differ.
+        tolerance: Largest allowed difference between the probes of two entrants.
     """
 
     family: str
@@ -70,7 +70,7 @@ class Case:
 
 
 class Processes:
-    """The processes of entrants, started when they are first needed and kept until the end."""
+    """The entrants' processes, started when they are first needed and kept until the end."""
 
     def __init__(self) -> None:
         self._processes: dict[str, PeerProcess] = {}
@@ -86,7 +86,8 @@ class Processes:
         """Return the running process of an entrant, with a ``bench.host.Host`` in it.
 
         Raises:
-            PeerError: If it is left out, a package it needs is not installed, or it cannot be started.
+            PeerError: If the entrant is not to be measured, a package that it needs is not installed, or its process
+                cannot be started.
         """
         if entrant.why_not:
             raise PeerError(entrant.why_not)
@@ -101,7 +102,7 @@ class Processes:
 
 @dataclass
 class _Runner:
-    """An entrant that is loaded, and its timing so far."""
+    """A loaded entrant and its timings so far."""
 
     entrant: Entrant
     process: PeerProcess
@@ -118,7 +119,7 @@ class _Runner:
         self.durations += (self.process.call("run", self.entrant.name, self.times),)
 
     def calibrate(self) -> None:
-        """Choose how often to do the work in one repetition."""
+        """Choose how many times one repetition does the work."""
         if self.entrant.most_rounds > 1:
             duration = self.process.call("run", self.entrant.name, 1)
             self.times = max(1, math.ceil(_REPETITION_S / duration))
@@ -136,22 +137,22 @@ class _Runner:
 
 
 def measure(case: Case, processes: Processes, repeats: int, deadline: float = math.inf) -> Iterator[Measurement]:
-    """Measure the entrants of a case in turn, after each has been checked and has run once.
+    """Measure the entrants of a case alternately, after each has run once and has been checked.
 
-    The machine's speed drifts: neighbours in time share it, so that ratios within a round hold where times do not. An
-    entrant that fails leaves the others alone.
+    The speed of a machine drifts. Repetitions that follow one another see about the same speed, so ratios within a
+    round are reliable even if absolute times are not. An entrant that fails does not affect the others.
 
     Args:
-        case: What to measure.
-        processes: Where the entrants run.
-        repeats: Most rounds, at least 1.
-        deadline: When to stop, by ``time.perf_counter``, though not before 3 rounds.
+        case: Case to measure.
+        processes: Processes that the entrants run in.
+        repeats: Maximum number of rounds, at least 1.
+        deadline: Time at which to stop, by ``time.perf_counter``, but not before 3 rounds.
 
     Yields:
-        What was found, and each entrant that could not be measured.
+        The result of the case, and one ``Skipped`` for each entrant that could not be measured.
 
     Raises:
-        WrongResultError: If ours computes something wrong.
+        WrongResultError: If fastppo computes wrong results, or the entrants' results differ.
     """
     failures: list[Skipped] = []
 
@@ -198,10 +199,10 @@ def _loaded(entrant: Entrant, processes: Processes) -> _Runner:
 
 
 def _check_agreement(case: Case, runners: Iterable[_Runner]) -> None:
-    """Compare what the entrants computed in their first repetition, where they tell."""
+    """Compare the probes of the entrants' first repetitions; entrants without a probe are not compared."""
     probes = {runner.entrant.name: runner.probe for runner in runners if runner.probe is not None}
     for (name, probe), (other_name, other) in zip(probes.items(), list(probes.items())[1:], strict=False):
-        # Written so that a NaN is an error too.
+        # The condition is negated so that a NaN is an error too.
         if not abs(probe - other) <= case.tolerance:
             raise WrongResultError(f"{case.name}: {name} computes {probe}, {other_name} {other}.")
 

@@ -1,4 +1,4 @@
-"""The other side of the harness: what runs in an entrant's process."""
+"""The part of the harness that runs in an entrant's process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MIB = 2**20
 
 
 class Workload(Protocol):
-    """What a case measures. Everything but ``run`` and ``work`` may be missing.
+    """The work of one entrant. Only ``run`` and ``work`` are required.
 
     Attributes:
-        work: Units of work of one run.
-        threads: How many threads it was given.
-        probe: A figure of the first run that the other entrants' must agree with.
+        work: Units of work in one run.
+        threads: Number of threads it was given.
+        probe: A figure computed in the first run, on which all entrants of a case must agree.
     """
 
     work: float
@@ -29,39 +29,39 @@ class Workload(Protocol):
         """Do the work, and return something that depends on all of it."""
 
     def check(self) -> None:
-        """Compare what is computed with what should be.
+        """Check the results.
 
         Raises:
-            bench.process.WrongResultError: If it is something else.
+            bench.process.WrongResultError: If the results are wrong.
         """
 
     def warm_up(self) -> None:
-        """Run for the first time; where a whole run is too long for that."""
+        """Run for the first time; defined if a whole run would take too long for this."""
 
 
 class Host:
-    """The workloads of one process, by name."""
+    """The workloads and other objects of one process, by name."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without any workloads."""
         self._workloads: dict[str, Any] = {}
 
     def load(
         self, name: str, factory: str, arguments: tuple[Any, ...]
     ) -> tuple[float, float, float, int, float | None]:
-        """Make a workload, run it once, and check it.
+        """Create a workload, run it once, and check it.
 
         Args:
-            name: How it is called from now on.
-            factory: Where its class is, as ``module:name``.
-            arguments: What the class is called with.
+            name: Name that refers to it in later calls.
+            factory: Class of the workload, as ``module:name``.
+            arguments: Arguments of the class.
 
         Returns:
-            Its work, the duration of its construction and first run in s, the peak resident memory of this process
-            until then in MiB, its threads, and its probe.
+            Units of work per run, the duration of construction and first run in s, the peak resident memory of this
+            process up to that point in MiB, the number of threads, and the probe.
         """
         workload_class = _class(factory)
-        _forget_peak_memory()
+        _reset_peak_memory()
         start = time.perf_counter()
         workload = workload_class(*arguments)
         getattr(workload, "warm_up", workload.run)()
@@ -73,17 +73,17 @@ class Host:
         return workload.work, first_call_s, memory, getattr(workload, "threads", 0), getattr(workload, "probe", None)
 
     def make(self, name: str, factory: str, arguments: tuple[Any, ...]) -> None:
-        """Make any other object, to be asked.
+        """Create any other object, for calls of ``ask``.
 
         Args:
-            name: How it is called from now on.
-            factory: Where its class is, as ``module:name``.
-            arguments: What the class is called with.
+            name: Name that refers to it in later calls.
+            factory: Class of the object, as ``module:name``.
+            arguments: Arguments of the class.
         """
         self._workloads[name] = _class(factory)(*arguments)
 
     def run(self, name: str, times: int) -> float:
-        """Run a workload several times; return the duration in s."""
+        """Run a workload several times, and return the total duration in s."""
         run = self._workloads[name].run
         start = time.perf_counter()
         for _ in range(times):
@@ -91,11 +91,11 @@ class Host:
         return time.perf_counter() - start
 
     def ask(self, name: str, method: str, *arguments: Any) -> Any:
-        """Call a method of what is called ``name``; return what it returns."""
+        """Call a method of the object ``name``, and return its result."""
         return getattr(self._workloads[name], method)(*arguments)
 
     def drop(self, name: str) -> None:
-        """Forget a workload."""
+        """Delete a workload or object."""
         del self._workloads[name]
 
 
@@ -105,20 +105,20 @@ def _class(factory: str) -> Any:
 
 
 def peak_memory_mib() -> float:
-    """Return the peak resident memory of this process in MiB, since it was last forgotten where the system can."""
+    """Return the peak resident memory of this process in MiB; on Linux, since the peak was last reset."""
     with suppress(OSError, AttributeError, TypeError):
         text = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) * 1024 / _MIB  # type: ignore[index]
     with suppress(ImportError):
         import resource
 
-        # macOS counts in bytes, others in KiB.
+        # macOS reports bytes, other systems KiB.
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB
     return math.nan
 
 
-def _forget_peak_memory() -> None:
-    """Let the peak start anew, which only Linux can."""
+def _reset_peak_memory() -> None:
+    """Reset the peak resident memory, which only Linux supports."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

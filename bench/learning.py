@@ -1,4 +1,4 @@
-"""How well preset ``fast`` learns: ``python -m bench.learning``."""
+"""Learning results of preset ``fast`` in several environments: ``python -m bench.learning``."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Published:
-    """What is known of PPO in an environment.
+    """Published results of PPO in an environment.
 
     Attributes:
-        target: Mean return to reach: the RL Zoo's, or a little below where that is of one run.
-        zoo: What the RL Zoo publishes.
-        cleanrl: What CleanRL's documentation does.
-        seeds: How many trainings there are at most, where one takes very long.
+        target: Mean return to reach: that of the RL Zoo, or slightly less because the Zoo reports a single run.
+        zoo: Result of the RL Zoo.
+        cleanrl: Result in CleanRL's documentation.
+        seeds: Maximum number of training runs, for environments in which a run takes very long.
     """
 
     target: float
@@ -48,30 +48,32 @@ ENVIRONMENTS = {
     "LunarLanderContinuous-v3": Published(250.0, "270.9 (v2, 1 M)"),
     "BipedalWalker-v3": Published(213.0, "213.3 (5 M)", seeds=3),
 }
-# A landing that counts as solved there, and the steps whose time alone a training may take 1.5 times to get there.
+# LunarLander counts as solved at this mean return. Training should reach it within 1.5 times the time that the
+# environments alone take for _COMPARED_STEPS steps.
 _LANDING = "LunarLander-v3"
 _LANDED = 200.0
-# Where the mean return of the training's last 100 episodes never exceeds this, a mountain car has not found its flag:
-# the episodes of the first have 1,000 steps there, and those of the second cost their forces.
+# If the mean return of the last 100 training episodes never exceeds this, the car has never reached the flag: training
+# episodes of MountainCar-v0 end after 1,000 steps of reward -1, and MountainCarContinuous-v0 penalizes actions.
 _NO_FLAG = {"MountainCar-v0": -999.0, "MountainCarContinuous-v0": 0.0}
 _COMPARED_STEPS = 800_000
-# The greedy policy is looked at every few epochs once the sampled one is near.
+# Once the sampled policy is near the target, the greedy policy is evaluated every few epochs.
 _LOOK_EVERY, _NEAR = 4, 0.9
 _STEPS_ALONE = 300
 
 
 @dataclass(frozen=True)
 class Training:
-    """What one training came to.
+    """Results of one training run.
 
     Attributes:
-        seed: Its seed.
-        final_return: Mean return of 100 greedy episodes of the last policy.
-        env_steps: Steps taken.
-        train_s: Seconds of training.
-        curve: Steps and mean return after each epoch.
-        landed_s: Seconds of training until the greedy policy's mean return was first seen at 200; NaN where it was not.
-        steps_per_s_alone: Steps a second of the environments alone, with random actions, just before.
+        seed: Seed of the run.
+        final_return: Mean return of the final policy over 100 greedy episodes.
+        env_steps: Number of environment steps.
+        train_s: Training time in s.
+        curve: Environment steps and mean return after each epoch.
+        landed_s: Training time in s until an evaluation of the greedy policy first had a mean return of at least 200;
+            NaN if none had.
+        steps_per_s_alone: Steps per second of the environments alone with random actions, measured just before the run.
     """
 
     seed: int
@@ -84,11 +86,12 @@ class Training:
 
 
 def train(ppo: PPO, *, looks_for: float = math.nan) -> Training:
-    """Train to the end; nothing stops it early.
+    """Train for all epochs, without early stopping.
 
     Args:
-        ppo: The agent, at its beginning.
-        looks_for: Greedy mean return whose time is taken; the clock stands still while the policy is looked at.
+        ppo: Untrained agent.
+        looks_for: Greedy mean return whose training time is recorded; evaluations do not count as training time. NaN
+            for none.
     """
     alone = steps_per_s_alone(str(ppo.config.env_id), ppo.config.num_envs)
     curve: list[tuple[int, float]] = []
@@ -105,7 +108,7 @@ def train(ppo: PPO, *, looks_for: float = math.nan) -> Training:
 
 
 def steps_per_s_alone(env_id: str, num_envs: int) -> float:
-    """Return how many steps a second the environments of a training take with random actions."""
+    """Return how many steps per second the environments of a training run take with random actions."""
     from bench.workloads.random_steps import RandomSteps
 
     steps = RandomSteps(env_id, num_envs, _STEPS_ALONE)
@@ -116,11 +119,11 @@ def steps_per_s_alone(env_id: str, num_envs: int) -> float:
 
 
 def trainings_of(env_id: str, seeds: Sequence[int]) -> list[Training]:
-    """Train preset ``fast`` in an environment with each seed, for all its epochs.
+    """Train preset ``fast`` in an environment for all of its epochs, once with each seed.
 
     Args:
-        env_id: The environment.
-        seeds: At least one.
+        env_id: Id of the environment.
+        seeds: Seeds, at least one.
     """
     from agent import PPO
 
@@ -142,14 +145,14 @@ def trainings_of(env_id: str, seeds: Sequence[int]) -> list[Training]:
 
 
 def as_markdown(results: dict[str, list[Training]], machine: str) -> str:
-    """Return the results as a page."""
+    """Return the results as a Markdown page."""
     lines = [
         "# Learning",
         "",
-        "`fastppo train --env-id ID --no-early-stop`: mean return of 100 greedy episodes of the last policy, over",
-        "the seeds: interquartile mean with a 95% bootstrap interval (Agarwal et al. 2021), and the lowest and the",
-        "highest. Beside it stands what is published of PPO: by the RL Baselines3 Zoo, of one run each, and in",
-        "CleanRL's documentation, after 500,000 steps.",
+        "`fastppo train --env-id ID --no-early-stop`: mean return of the final policy over 100 greedy episodes. The",
+        "table shows the interquartile mean over the seeds with a 95% bootstrap confidence interval (Agarwal et al.",
+        "2021), and the range over the seeds. For comparison, it quotes published results of PPO: those of the RL",
+        "Baselines3 Zoo, one run each, and those of CleanRL's documentation, after 500,000 steps.",
         "",
         "| environment | seeds | interquartile mean | range | RL Zoo | CleanRL | steps | seconds (median) |",
         "|---|---|---|---|---|---|---|---|",
@@ -169,7 +172,7 @@ def as_markdown(results: dict[str, list[Training]], machine: str) -> str:
 
 
 def _flags(results: dict[str, list[Training]]) -> list[str]:
-    """Return how many trainings never found the flag of a mountain car, by their learning curves."""
+    """Return sentences on how many training runs never reached the flag of a mountain car."""
     sentences = []
     for env_id, lowest in _NO_FLAG.items():
         if trainings := results.get(env_id):
@@ -179,13 +182,13 @@ def _flags(results: dict[str, list[Training]]) -> list[str]:
 
 
 def _landing(results: dict[str, list[Training]]) -> list[str]:
-    """Return how long LunarLander took to a greedy mean return of 200, against its environments alone."""
+    """Return sentences that compare the time to a greedy mean return of 200 in LunarLander with the environments'."""
     trainings = results.get(_LANDING, [])
     times = [training.landed_s for training in trainings if not math.isnan(training.landed_s)]
     if not times:
         return []
     ratios = [training.landed_s * training.steps_per_s_alone / _COMPARED_STEPS for training in trainings]
-    # A training that was never seen there took longer than any other.
+    # A run that never reached the mean return counts as slower than all others.
     median = np.median(np.nan_to_num(ratios, nan=math.inf))
     return [
         f"A greedy mean return of {_LANDED:.0f} in {_LANDING} was first seen after {np.median(times):.0f} s of "
@@ -200,7 +203,7 @@ def _shown(found: Estimate) -> str:
 
 
 def plot(results: dict[str, list[Training]], path: Path) -> None:
-    """Draw the learning curves: a panel for each environment, a line for each seed."""
+    """Plot the learning curves: one panel per environment, one line per seed."""
     from agent.views.figures import Figure, own_settings
 
     with own_settings():
@@ -222,14 +225,14 @@ def plot(results: dict[str, list[Training]], path: Path) -> None:
 
 
 def write(path: Path, trainings: list[Training], machine: str) -> None:
-    """Write the trainings in an environment, and the machine they were made on, as JSON."""
-    # Which has no number for what was never seen.
+    """Write the training runs in an environment, and the machine they ran on, as JSON."""
+    # JSON has no NaN.
     content = {"machine": machine, "trainings": [_without_nan(dataclasses.asdict(one)) for one in trainings]}
     path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def kept(folder: Path) -> tuple[dict[str, list[Training]], list[str]]:
-    """Return the trainings whose files are in a folder, in the order of the environments, and their machines."""
+    """Return the training runs saved in a folder, in the order of ``ENVIRONMENTS``, and their machines."""
     results, machines = {}, set()
     for env_id in ENVIRONMENTS:
         path = folder / f"{env_id}.json"
@@ -249,17 +252,27 @@ def _without_nan(fields: dict[str, Any]) -> dict[str, Any]:
 
 @click.command()
 @click.option(
-    "--seeds", type=click.IntRange(min=2), default=10, show_default=True, help="Trainings in each environment."
+    "--seeds", type=click.IntRange(min=2), default=10, show_default=True, help="Training runs per environment."
 )
-@click.option("--env-id", "env_ids", type=click.Choice(list(ENVIRONMENTS)), multiple=True, help="Only in these.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default="docs", show_default=True, help="Where to write."
+    "--env-id",
+    "env_ids",
+    type=click.Choice(list(ENVIRONMENTS)),
+    multiple=True,
+    help="Train only in this environment; can be given several times.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="docs",
+    show_default=True,
+    help="Directory to write to.",
 )
 def main(seeds: int, env_ids: tuple[str, ...], out: Path) -> None:
-    """Train preset 'fast' to the end in eight environments; write a table and a plot.
+    """Train preset 'fast' for all epochs in eight environments; write a table and a plot.
 
-    The trainings of each environment are kept in a file, learning/ID.json, from which those that are not trained this
-    time come into the table.
+    The results of each environment are saved to learning/ID.json. For environments that are not trained this time, the
+    table and the plot use the saved results.
     """
     from bench.machine import describe
 

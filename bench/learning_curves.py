@@ -1,4 +1,4 @@
-"""Learning curves of preset ``keras`` beside those of the Keras example: ``python -m bench.learning_curves``."""
+"""Learning curves of preset ``keras`` and of the Keras example: ``python -m bench.learning_curves``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COMPARED_EPOCHS = 12
 
 @dataclass(frozen=True)
 class CurveComparison:
-    """How preset ``keras`` and the Keras example compare.
+    """Comparison of preset ``keras`` with the Keras example.
 
     Attributes:
-        p_values: For each of ``TESTED_EPOCHS`` the p-value of a two-sided Mann-Whitney test on the mean returns, after
-            Holm's correction.
-        median_factors: For each of the first 12 epochs the factor between the two medians, at least 1.
-        median_factors_p_value: How often the largest of these factors is as large when the same curves are dealt to the
-            two sides in every other way: an exact permutation test.
+        p_values: p-value of a two-sided Mann-Whitney test on the mean returns at each of ``TESTED_EPOCHS``, with Holm's
+            correction.
+        median_factors: Factor between the two medians in each of the first 12 epochs, at least 1.
+        median_factors_p_value: p-value of the largest of these factors in an exact permutation test: the fraction of
+            all assignments of the curves to two groups of these sizes in which it is at least as large.
     """
 
     p_values: tuple[float, ...]
@@ -39,7 +39,7 @@ class CurveComparison:
 
 
 def reference_curves() -> dict[str, Curves]:
-    """Return the mean returns of the example's runs: the published one, 30 epochs, and two of its script, 12 epochs."""
+    """Return the mean returns of the example: the published run of 30 epochs and two reruns of 12 epochs, by name."""
     curves: dict[str, list[float]] = {}
     with _REFERENCES.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -56,14 +56,14 @@ def our_curve(seed: int, epochs: int) -> Curves:
 
 
 def compare_curves(ours: Curves, references: Sequence[Curves]) -> CurveComparison:
-    """Test whether our curves could be the example's.
+    """Test whether the curves of preset ``keras`` differ from those of the example.
 
     Args:
-        ours: Shape (seeds, at least 12).
+        ours: Curves of preset ``keras``, shape (seeds, at least 12).
         references: The example's curves, each of at least 12 epochs.
 
     Returns:
-        p-values and factors between medians.
+        The p-values and the factors between the medians.
     """
     from scipy.stats import mannwhitneyu
 
@@ -75,7 +75,7 @@ def compare_curves(ours: Curves, references: Sequence[Curves]) -> CurveCompariso
 
 
 def _median_factors(ours: Curves, theirs: Curves) -> Curves:
-    """Return the factor between the medians at each epoch, at least 1, shape (epochs,)."""
+    """Return the factor between the medians in each epoch, at least 1, shape (epochs,)."""
     ratios = np.median(ours, axis=0) / np.median(theirs, axis=0)
     return np.maximum(ratios, 1.0 / ratios)
 
@@ -88,13 +88,13 @@ def _permutation_p_value(ours: Curves, theirs: Curves) -> float:
         return float(_median_factors(pooled[first], pooled[second]).max())
 
     groups = (indices[: len(ours)], indices[len(ours) :])
-    # Every division into groups of these sizes.
+    # An infinite n_resamples makes SciPy enumerate all divisions into groups of these sizes.
     result = stats.permutation_test(groups, largest_factor, vectorized=False, n_resamples=np.inf, alternative="greater")
     return float(result.pvalue)
 
 
 def _holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Return p-values corrected for being several (S. Holm, 1979)."""
+    """Return p-values corrected for multiple testing (S. Holm, 1979)."""
     corrected = [0.0] * len(p_values)
     largest = 0.0
     for rank, index in enumerate(np.argsort(p_values)):
@@ -105,12 +105,12 @@ def _holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 @own_settings()
 def plot_curves(ours: Curves, references: dict[str, Curves], path: Path) -> None:
-    """Draw all curves into an image file.
+    """Plot all curves.
 
     Args:
-        ours: Shape (seeds, epochs).
+        ours: Curves of preset ``keras``, shape (seeds, epochs).
         references: The example's curves by name.
-        path: Where to write, in the format its suffix names.
+        path: Image file to write; the suffix selects the format.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -130,7 +130,7 @@ def plot_curves(ours: Curves, references: dict[str, Curves], path: Path) -> None
 
 
 def write_curves(ours: Curves, path: Path) -> None:
-    """Write our curves as a table: seed, epoch, mean_return."""
+    """Write the curves of preset ``keras`` as CSV with the columns seed, epoch and mean_return."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["seed", "epoch", "mean_return"])
@@ -153,7 +153,7 @@ def _curves(seeds: int, epochs: int) -> Iterator[Curves]:
     "--out", type=click.Path(path_type=Path), default="docs", show_default=True, help="Directory to write to."
 )
 def main(seeds: int, epochs: int, out: Path) -> None:
-    """Train preset keras, test its curves against the Keras example's, and write a plot and a table."""
+    """Train preset keras, compare its learning curves with the Keras example's, and write a plot and a table."""
     references = reference_curves()
     ours = np.array(list(_curves(seeds, epochs)))
     comparison = compare_curves(ours, list(references.values()))
@@ -161,7 +161,7 @@ def main(seeds: int, epochs: int, out: Path) -> None:
         click.echo(f"epoch {epoch}: p = {p_value:.3f} (two-sided Mann-Whitney, Holm-corrected)")
     factors = ", ".join(f"{factor:.2f}" for factor in comparison.median_factors)
     click.echo(f"factors between the medians, epochs 1 to 12: {factors}")
-    click.echo(f"a factor as large as the largest: p = {comparison.median_factors_p_value:.3f} (permutation test)")
+    click.echo(f"largest of these factors: p = {comparison.median_factors_p_value:.3f} (permutation test)")
     out.mkdir(parents=True, exist_ok=True)
     plot_curves(ours, references, out / "keras_learning_curves.png")
     write_curves(ours, out / "keras_learning_curves.csv")

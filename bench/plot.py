@@ -1,4 +1,4 @@
-"""The plot of ``fastppo bench --plot``: cost against the size of the batch, and speed against threads."""
+"""The plot of ``fastppo bench --plot``: cost by number of environments, and speed by number of threads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SIZE, _THREADS = "size of the batch", "threads of a rollout"
 
 @own_settings()
 def plot_scaling(measurements: Iterable[Measurement], path: Path) -> None:
-    """Draw the family ``scaling``.
+    """Plot the results of the family ``scaling``.
 
     Args:
-        measurements: Of at least that family.
-        path: Where to write, in the format that the suffix names.
+        measurements: Results; those of other families are ignored.
+        path: Image file to write; the suffix selects the format.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     results = [item for item in measurements if isinstance(item, CaseResult) and item.family == "scaling"]
     figure = Figure(figsize=(11, 4.5), layout="constrained")

@@ -1,4 +1,4 @@
-"""Objects in processes of their own: each has the threads and settings it would have if it ran alone."""
+"""Objects in separate processes, so that each has the threads and settings it would have if it ran alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_END_S = 5.0
 
 
 class MeasurementError(RuntimeError):
-    """What is to be measured fails."""
+    """A measurement failed."""
 
 
 class PeerError(MeasurementError):
@@ -24,21 +24,21 @@ class PeerError(MeasurementError):
 
 
 class WrongResultError(PeerError):
-    """What is to be measured does not compute what it should."""
+    """An implementation computes wrong results."""
 
 
 class PeerProcess:
     """An object that lives in another process; its methods are called by name, one at a time."""
 
     def __init__(self, factory: str, *arguments: Any) -> None:
-        """Start the process and make the object.
+        """Start the process and create the object.
 
         Args:
-            factory: Where its class is, as ``module:name``.
-            arguments: What the class is called with.
+            factory: Class of the object, as ``module:name``.
+            arguments: Arguments of the class; they are pickled.
 
         Raises:
-            PeerError: If the object cannot be made.
+            PeerError: If the object cannot be created.
         """
         context = multiprocessing.get_context("spawn")
         self._connection, other_end = context.Pipe()
@@ -57,19 +57,19 @@ class PeerProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it can be called."""
+        """Whether the process is alive."""
         return self._process.is_alive()
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method and wait for what it returns.
+        """Call a method of the object and return its result.
 
         Args:
             method: Name of the method.
-            arguments: Its arguments; they are pickled.
+            arguments: Arguments of the method; they are pickled.
 
         Raises:
-            PeerError: If the method raises, takes longer than 5 minutes, or the process has ended.
-            WrongResultError: If it raises that.
+            PeerError: If the method raises another error, takes longer than 5 minutes, or the process has ended.
+            WrongResultError: If the method raises it.
         """
         try:
             self._connection.send((method, arguments))
@@ -78,7 +78,7 @@ class PeerProcess:
         return self._answer()
 
     def close(self) -> None:
-        """End the process: by itself, so that libraries remove their temporary files, or else by force."""
+        """Let the process exit by itself, so that libraries remove their temporary files; terminate it after 5 s."""
         self._connection.close()
         self._process.join(_LONGEST_END_S)
         self._process.terminate()
@@ -100,7 +100,7 @@ class PeerProcess:
 
 
 def _serve(connection: Connection, factory: str, arguments: tuple[Any, ...]) -> None:
-    """Make the object, then answer calls until the other end is closed."""
+    """Create the object, then answer calls until the other end is closed."""
     try:
         module, name = factory.split(":")
         with standard_error_held_back(for_good=True):
@@ -116,9 +116,9 @@ def _serve(connection: Connection, factory: str, arguments: tuple[Any, ...]) -> 
 
 
 def _result(peer: object, method: str, arguments: tuple[Any, ...]) -> tuple[type[PeerError] | None, Any]:
-    """Return the kind of error, if one was raised, and its message or what the method returned."""
+    """Return (None, result of the method), or (class of the error, its message) if the method raised one."""
     try:
-        # Libraries remark on much when they are imported or compile.
+        # Libraries print a lot to standard error while they are imported or compile.
         with standard_error_held_back(for_good=True):
             return None, getattr(peer, method)(*arguments)
     except WrongResultError as error:

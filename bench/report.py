@@ -14,18 +14,18 @@ from rich.table import Table
 
 from bench.results import CaseResult, Distribution, Measurement, Skipped, Timing
 
-# What the tables need, also where the output is not a terminal.
-_LEAST_WIDTH = 80
+# The tables need this width even if the output is not a terminal.
+_MIN_WIDTH = 80
 
 _CASE_HEADERS = (
     *("", "entrant", "per s", "range", "ours is x times as fast", "range"),
     *("first call, s", "peak MiB", "threads"),
 )
 _DISTRIBUTION_HEADERS = ("envs", "whose", "what", "number", "min", "25%", "median", "75%", "max", "unit")
-# The columns that a terminal shows: what has place there.
+# Indices of the columns that fit into 80 characters.
 _CASE_COLUMNS = (0, 1, 2, 4, 5)
 _DISTRIBUTION_COLUMNS = (0, 1, 2, 3, 5, 6, 7, 9)
-# Those that are wrapped, and how wide they are at most.
+# Maximum widths of the columns that wrap.
 _WRAPPED = {"entrant": 34, "ours is x times as fast": 12, "whose": 18, "what": 26}
 
 
@@ -34,10 +34,10 @@ class Section:
     """A table with a title.
 
     Attributes:
-        title: What it is about.
+        title: Title of the table.
         headers: Names of the columns.
-        rows: Cells, as many in a row as there are headers.
-        columns: Indices of those that a terminal shows.
+        rows: Cells of each row, one for each header.
+        columns: Indices of the columns to show on a terminal.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Section:
 
 
 def sections(measurements: Iterable[Measurement]) -> list[Section]:
-    """Return one table for each case, and one for the distributions of each family."""
+    """Return one table per case, and one per family for its distributions."""
     measurements = list(measurements)
     tables = [_case_section(item) for item in measurements if isinstance(item, CaseResult)]
     families: dict[str, list[Distribution]] = {}
@@ -61,7 +61,7 @@ def sections(measurements: Iterable[Measurement]) -> list[Section]:
 
 
 def not_measured(measurements: Iterable[Measurement]) -> list[str]:
-    """Return a sentence for each entrant that could not be measured."""
+    """Return one sentence for each entrant that could not be measured."""
     return [
         f"{item.family}, {item.case}{_environments(item.num_envs)}: {item.name}: {item.reason}"
         for item in measurements
@@ -70,9 +70,9 @@ def not_measured(measurements: Iterable[Measurement]) -> list[str]:
 
 
 def print_report(measurements: Iterable[Measurement], machine: dict[str, Any]) -> None:
-    """Print all tables, as many columns as 80 characters hold; what could not be measured; what it was measured on."""
+    """Print all tables with the columns that fit into 80 characters, what was not measured, and the machine."""
     measurements = list(measurements)
-    console = Console(width=max(_LEAST_WIDTH, Console().width), highlight=False)
+    console = Console(width=max(_MIN_WIDTH, Console().width), highlight=False)
     for section in sections(measurements):
         table = Table(title=section.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for header in (section.headers[index] for index in section.columns):
@@ -105,19 +105,20 @@ def as_markdown(measurements: Iterable[Measurement], machine: dict[str, Any]) ->
 
 
 _EXPLANATION = """\
-The entrants of a case were measured in turn, round after round, each in a process of its own, after a check of what
-they compute. Rates are medians over the rounds, with the lowest and the highest; the ratio is taken round by round
-against the first row. For a limit it is the share of it that we reach. The first call is construction and the first
-repetition: compilation, where nothing compiled is kept on disk. Memory is the peak of the whole process until then."""
+The entrants of a case were measured alternately, round after round, each in its own process, after their results had
+been checked. Rates are medians over the rounds, followed by the lowest and the highest rate. Ratios are computed round
+by round against the first row; for a limit, the ratio is the fraction of the limit that fastppo reaches. The first call
+is construction plus the first repetition; it includes compilation unless compiled code is cached on disk. Memory is the
+peak of the whole process up to the end of the first call."""
 
 
 def describe_machine(machine: dict[str, Any]) -> list[str]:
-    """Return what was measured on, as sentences."""
+    """Return sentences that describe the machine, the threads, the versions and the commit."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     threads = ", ".join(f"{name}: {number}" for name, number in machine["threads"].items())
     return [
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}.",
-        f"Threads: {threads}; where a row says 0, the library decides.",
+        f"Threads: {threads}; 0 in a row means that the library decides.",
         f"Versions: Python {machine['python']}, {versions}.",
         f"Commit: {machine['commit'] or 'unknown'}, {machine['date']}.",
     ]
@@ -169,7 +170,7 @@ def _range(ends: Iterable[str]) -> str:
 
 
 def format_figure(figure: float) -> str:
-    """Return a number with three digits, or as a whole number where it has more: ``0.312``, ``45.6``, ``1,902``."""
+    """Format a number with three digits, or as a whole number from 100 on: ``0.312``, ``45.6``, ``1,902``."""
     if math.isnan(figure):
         return "-"
     decimals = 0 if figure >= 100 else 1 if figure >= 10 else 2 if figure >= 1 else 3
@@ -177,7 +178,7 @@ def format_figure(figure: float) -> str:
 
 
 def format_rate(rate: float, unit: str) -> str:
-    """Return a rate with three digits and its unit, such as ``1.53 M steps``."""
+    """Format a rate with three digits and its unit, such as ``1.53 M steps``."""
     for factor, prefix in ((1e9, "G "), (1e6, "M "), (1e3, "k ")):
         if rate >= factor:
             return f"{rate / factor:.3g} {prefix}{unit}"

@@ -1,4 +1,4 @@
-"""What a benchmark has found, and how it is written as JSON."""
+"""Results of a benchmark, and their form in JSON."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ Side = Literal["ours", "peer", "limit"]
 
 @dataclass(frozen=True)
 class Timing:
-    """The durations of one entrant of a case.
+    """Timings of one entrant of a case.
 
     Attributes:
-        name: What was measured.
-        side: Whether it is ours, a peer, or a limit of the machine.
-        work: Units of work of one repetition.
-        durations: Of the counted repetitions in s, by round.
-        first_call_s: Construction and first repetition in s: compilation, or loading of what was compiled before.
-        peak_memory_mib: Peak resident memory of its process until the end of the first repetition, in MiB; NaN where
-            the system does not tell.
-        threads: How many threads it was given; 0 where the library decides.
+        name: Name of the entrant.
+        side: ``"ours"`` for fastppo, ``"peer"``, or ``"limit"`` for a limit of the machine.
+        work: Units of work in one repetition.
+        durations: Durations of the timed repetitions in s, one per round.
+        first_call_s: Duration of construction and first repetition in s, including compilation or the loading of
+            cached compiled code.
+        peak_memory_mib: Peak resident memory of its process up to the end of the first repetition, in MiB; NaN if the
+            system does not report it.
+        threads: Number of threads it was given; 0 if the library decides.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Timing:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Units of work per s, by round."""
+        """Units of work per s, one rate per round."""
         return tuple(self.work / duration for duration in self.durations)
 
     @property
@@ -47,14 +48,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case: the same kind of work, done by several entrants in turn.
+    """Result of one case: the same kind of work, done by several entrants alternately.
 
     Attributes:
-        family: The family of cases.
-        case: What was done.
-        num_envs: Size of the batch of environments.
+        family: Family that the case belongs to.
+        case: Name of the case.
+        num_envs: Number of environments.
         unit: Unit of the work.
-        timings: Of the entrants that could be measured.
+        timings: Timings of the entrants that could be measured.
     """
 
     family: str
@@ -64,9 +65,13 @@ class CaseResult:
     timings: tuple[Timing, ...]
 
     def ratios(self, timing: Timing) -> tuple[float, ...]:
-        """Return how many times faster the first of ours was than another entrant, round by round.
+        """Return how many times as fast as another entrant the first entrant of fastppo was, round by round.
 
-        For a limit that is the share of it that was reached. Empty for ours itself, and where ours was not measured.
+        For a limit, this is the fraction of the limit that was reached. The result is empty for fastppo's entrant
+        itself, and if fastppo was not measured.
+
+        Args:
+            timing: Timing of the other entrant.
         """
         reference = next((other for other in self.timings if other.side == "ours"), None)
         if reference is None or reference is timing:
@@ -76,16 +81,16 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A figure that is taken many times on its own, such as the time to solve CartPole over seeds.
+    """A figure that is measured several times independently, such as the time to solve CartPole over seeds.
 
     Attributes:
-        family: The family of cases.
-        case: What was measured.
-        num_envs: Size of the batch of environments.
+        family: Family that the figure belongs to.
+        case: Name of the figure.
+        num_envs: Number of environments.
         unit: Unit of the values.
-        name: Whose figure it is.
-        side: Whether that is ours or a peer.
-        values: The figures, in the order they were taken; NaN where there was nothing to measure.
+        name: Name of the entrant.
+        side: ``"ours"`` for fastppo, or ``"peer"``.
+        values: Measured values, in the order of measurement; NaN if there was nothing to measure.
     """
 
     family: str
@@ -99,14 +104,14 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Skipped:
-    """What could not be measured.
+    """An entrant that was not measured.
 
     Attributes:
-        family: The family of cases.
-        case: The case.
-        num_envs: Size of the batch of environments.
-        name: The entrant.
-        reason: Why not, as a sentence.
+        family: Family that the case belongs to.
+        case: Name of the case.
+        num_envs: Number of environments.
+        name: Name of the entrant.
+        reason: Sentence that explains why.
     """
 
     family: str
@@ -120,11 +125,11 @@ Measurement = CaseResult | Distribution | Skipped
 
 
 def as_json(measurements: Iterable[Measurement], machine: dict[str, Any]) -> dict[str, Any]:
-    """Return everything that was found as JSON-serializable values; what is not a number is null.
+    """Return all results as JSON-serializable values; NaN becomes null.
 
     Args:
-        measurements: In the order they were taken.
-        machine: What they were taken on.
+        measurements: Measurements, in the order in which they were taken.
+        machine: Description of the machine, as ``bench.machine.describe`` returns it.
     """
     measurements = list(measurements)
     return {

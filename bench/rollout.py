@@ -9,18 +9,18 @@ from bench.tasks import Session, Task, tasks_of
 
 _SIZES = (256,)
 _NUM_STEPS = 128
-# Entrants that need milliseconds a step play shorter rollouts.
+# Entrants that need milliseconds per step play shorter rollouts.
 _FEW_STEPS = 16
-# Of one forward pass of the actor: (4, 64), (64, 64) and (64, 2).
+# One forward pass of the actor, whose kernels have the shapes (4, 64), (64, 64) and (64, 2).
 MULTIPLY_ADDS = 4 * 64 + 64 * 64 + 64 * 2
 _EXAMPLE_STEPS = 4000
 _LARGE = 2048
-# With fewer, a product takes no longer than NumPy's call.
+# With fewer rows, the overhead of the NumPy call outweighs the product itself.
 _MANY_ROWS = 256
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: rollouts of preset ``keras``, and of preset ``fast`` at each size of the batch."""
+    """Return the tasks: rollouts of preset ``keras``, and of preset ``fast`` with each number of environments."""
     cases = [case_of_keras(), *(case_of_fast(size) for size in session.num_envs or _SIZES)]
     return tasks_of(cases, session)
 
@@ -37,10 +37,10 @@ def case_of_keras() -> Case:
 
 
 def case_of_fast(num_envs: int) -> Case:
-    """Return rollouts of 128 steps with the (64, 64) actor; the limits are how long its multiply-adds alone would take.
+    """Return rollouts of 128 steps with the (64, 64) actor; the limits are the time its multiply-adds alone would take.
 
     Args:
-        num_envs: Size of the batch.
+        num_envs: Number of environments.
     """
     jax = Entrant(
         "JAX, gymnax, one lax.scan",
@@ -69,11 +69,11 @@ def case_of_fast(num_envs: int) -> Case:
 
 
 def sgemm_limits(multiply_adds_per_unit: float, rows: int = 0) -> Iterator[Entrant]:
-    """Return the machine's SGEMM peak for large matrices, and for the hidden layer's shapes where they have many rows.
+    """Yield the machine's SGEMM peak for large matrices, and for the hidden layer's shape if it has many rows.
 
     Args:
-        multiply_adds_per_unit: Multiply-adds of a unit of the case's work.
-        rows: Observations that the layer is applied to at once; 0 where that differs between the entrants.
+        multiply_adds_per_unit: Multiply-adds per unit of the case's work.
+        rows: Number of observations that the layer is applied to at once; 0 if this differs between the entrants.
     """
     shapes = [(rows, 64, 64)] if rows >= _MANY_ROWS else []
     for shape in (*shapes, (_LARGE, _LARGE, _LARGE)):

@@ -1,4 +1,4 @@
-"""How the cost of a step changes with the size of the batch and the number of threads: ``python -m bench.scaling``."""
+"""How the cost of a step scales with the numbers of environments and threads: ``python -m bench.scaling``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _THREADED_ENVS = 65536
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: steps and rollouts at sizes up to a million, and rollouts with 1 to all threads."""
+    """Return the tasks: steps and rollouts of up to a million environments, and rollouts on 1 to all threads."""
     cases = [_case_of_size(size) for size in session.num_envs or _SIZES]
     cases.append(_case_of_threads())
     return tasks_of(cases, session)

@@ -1,4 +1,4 @@
-"""How long it takes to solve CartPole-v1, and how reliably, over seeds: ``python -m bench.solve``."""
+"""Training time and steps until CartPole-v1 is solved, over seeds: ``python -m bench.solve``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.results import Distribution, Measurement, Skipped
 from bench.tasks import Session, Task
 
 _SIZES = (4, 8, 64, 256, 1024)
-# What is reported of the trainings: a description and the unit. Peers have the first two.
+# Description and unit of each reported figure. Peers report only the first two.
 FIGURES = (
     ("time to a policy with mean return 475", "s"),
     ("steps to a policy with mean return 475", "steps"),
@@ -21,13 +21,13 @@ FIGURES = (
     ("steps until the training stopped itself", "steps"),
     ("mean return in Gymnasium, 100 episodes", ""),
 )
-# Of the trainings that take seconds, one in so many.
-_SHARE_OF_SLOW = 4
+# Entrants that need seconds per training run do a quarter of the runs.
+_SLOW_DIVISOR = 4
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: trainings of preset ``fast`` at each size, of preset ``keras``, and of the peers."""
-    few = -(-session.seeds // _SHARE_OF_SLOW)
+    """Return the tasks: training with preset ``fast`` at each batch size, with preset ``keras``, and by the peers."""
+    few = -(-session.seeds // _SLOW_DIVISOR)
     ours = "bench.workloads.our_agent:OurSolver"
     trainers = [
         *(
@@ -67,7 +67,7 @@ def tasks(session: Session) -> list[Task]:
 
 
 def _solve(entrant: Entrant, num_envs: int, seeds: int, processes: Processes, deadline: float) -> Iterator[Measurement]:
-    """Train with seeds 0, 1, ... until the deadline, but once at least."""
+    """Train with seeds 0, 1, ... until the deadline, but at least once."""
     values: list[tuple[float, ...]] = []
     try:
         process = processes.of(entrant)

@@ -1,4 +1,4 @@
-"""The whole command, from the shell to the solved agent, and the parts of its start: ``python -m bench.startup``."""
+"""The whole command from the shell to the solved agent, and the phases of its start: ``python -m bench.startup``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bench.tasks import Session, Task
 from bench.workloads.start_up import PARTS
 
 _MIB = 2**20
-# macOS counts in bytes, Linux in KiB.
+# macOS reports bytes, Linux KiB.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _SIZES = (256,)
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: ``fastppo --help`` and ``fastppo train`` as users run them, and the parts of a start."""
+    """Return the tasks: ``fastppo --help`` and ``fastppo train`` as users run them, and the phases of a start."""
     tasks = [Task("startup", "fastppo --help", partial(_measure_help, session.repeats))]
     for size in session.num_envs or _SIZES:
         tasks.append(Task("startup", "fastppo train", partial(_measure_training, size, session.repeats), weight=4.0))
@@ -43,7 +43,7 @@ def _measure_help(repeats: int, deadline: float) -> Iterator[Measurement]:
 
 
 def _measure_training(num_envs: int, repeats: int, deadline: float) -> Iterator[Measurement]:
-    """Train with an empty directory for compiled kernels, then with what the first run has left there."""
+    """Train with an empty kernel cache, then repeatedly with the kernels that the first run has cached."""
     arguments = ["train", "--envs", str(num_envs)]
     command = f"fastppo {' '.join(arguments)}"
     with tempfile.TemporaryDirectory() as temporary:
@@ -81,15 +81,16 @@ def run_command(arguments: list[str], directory: Path, kernels: Path) -> tuple[f
     """Run ``fastppo`` as a user would.
 
     Args:
-        arguments: Its arguments.
-        directory: Where to run it.
-        kernels: Where it finds and keeps compiled kernels.
+        arguments: Command-line arguments.
+        directory: Working directory.
+        kernels: Directory in which compiled kernels are cached.
 
     Returns:
-        Its duration in s and its peak resident memory in MiB, NaN where the system does not tell it of one process.
+        The duration in s and the peak resident memory in MiB; NaN if the system does not report the memory of a single
+        process.
 
     Raises:
-        MeasurementError: If it fails.
+        MeasurementError: If the command fails.
     """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(kernels)}
     with tempfile.TemporaryFile() as output:

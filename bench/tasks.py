@@ -1,4 +1,4 @@
-"""What a benchmark has to do, and how it shares its time."""
+"""The tasks of a benchmark, and how they share its time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.results import Measurement, Skipped
 
 @dataclass(frozen=True)
 class Session:
-    """What the user chose, and the processes that entrants run in.
+    """The user's options, and the entrants' processes.
 
     Attributes:
-        processes: Of the entrants.
-        num_envs: Sizes of the batch; empty for each family's own.
-        repeats: Most rounds, or runs of a whole command, at least 1.
-        seeds: Most trainings until CartPole is solved, at least 1.
+        processes: Processes that the entrants run in.
+        num_envs: Numbers of environments to measure with; empty for each family's default.
+        repeats: Maximum number of rounds, or of runs of a whole command, at least 1.
+        seeds: Maximum number of training runs in the family ``solve``, at least 1.
     """
 
     processes: Processes
@@ -34,10 +34,10 @@ class Task:
     """One thing to measure.
 
     Attributes:
-        family: The family of cases it belongs to.
-        name: What is measured.
-        run: Takes the time when it should stop, by ``time.perf_counter``, and yields what was found.
-        weight: Its share of the time, in relation to the other tasks'.
+        family: Family that the task belongs to.
+        name: Name of the task.
+        run: Function of the time at which to stop, by ``time.perf_counter``, that yields measurements.
+        weight: Share of the time, relative to the weights of the other tasks.
     """
 
     family: str
@@ -52,16 +52,17 @@ def tasks_of(cases: Iterable[Case], session: Session) -> list[Task]:
 
 
 def run_tasks(tasks: Sequence[Task], time_budget_s: float = math.inf) -> Iterator[Measurement]:
-    """Run all tasks, each in its share of what is left of the time.
+    """Run all tasks, each within its share of the remaining time.
 
-    What a task needs at least, it takes. What has not begun when the time is over is named and left out.
+    A task may exceed its share to complete its minimum work. Tasks that have not started when the time is up are
+    reported as skipped.
 
     Args:
-        tasks: What to do.
-        time_budget_s: Time for all of them in s.
+        tasks: Tasks to run, in order.
+        time_budget_s: Time for all tasks together in s.
 
     Yields:
-        What they find.
+        Measurements of the tasks, and one ``Skipped`` for each task that has not started in time.
     """
     end = time.perf_counter() + time_budget_s
     for index, task in enumerate(tasks):

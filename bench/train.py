@@ -1,4 +1,4 @@
-"""Training, rollouts and updates together: ``python -m bench.train``."""
+"""Training, that is, rollouts and updates together: ``python -m bench.train``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.tasks import Session, Task, tasks_of
 
 _SIZES = (256,)
 _JAX = ("jax", "gymnax", "optax")
-# More than any number of rounds takes: the learning rate never reaches 0.
+# More epochs than a measurement ever runs, so that the learning rate never reaches 0.
 _MANY_EPOCHS = 100_000
-# Long against the signals with which two processes begin together.
+# So many that the signals that synchronize the two processes take a negligible part of the time.
 _EPOCHS_AT_ONCE = 8
 
 
 def tasks(session: Session) -> list[Task]:
-    """Return what to measure: epochs of preset ``keras``, PureJaxRL's setting, everybody's own, and how ours share."""
+    """Return the tasks: preset ``keras``, PureJaxRL's and each project's own settings, two at once, small rollouts."""
     cases = [
         case_of_keras(),
         *(case_of_purejaxrl(size) for size in session.num_envs or _SIZES),
@@ -31,7 +31,7 @@ def tasks(session: Session) -> list[Task]:
 
 
 def case_of_keras() -> Case:
-    """Return whole epochs of 4,000 steps and an update, early stopping included; the example takes part once."""
+    """Return whole epochs, 4,000 steps and an update with its KL stopping; the Keras example runs in one round only."""
     example = Entrant(
         "the Keras example's loop", "peer", "bench.workloads.keras_example:ExampleEpoch", (), "keras", most_rounds=1
     )
@@ -42,10 +42,10 @@ def case_of_keras() -> Case:
 def purejaxrl_config(num_envs: int) -> PPOConfig:
     """Return PureJaxRL's hyperparameters: rollouts of 128 steps, 4 passes over 4 minibatches each.
 
-    Two details differ: PureJaxRL clips the value loss and takes truncation for termination.
+    Two details differ: PureJaxRL clips the value loss and treats truncation as termination.
 
     Args:
-        num_envs: Size of the batch.
+        num_envs: Number of environments.
     """
     return PRESETS["fast"].replace(
         num_envs=num_envs,
@@ -65,10 +65,10 @@ def purejaxrl_config(num_envs: int) -> PPOConfig:
 
 
 def case_of_purejaxrl(num_envs: int) -> Case:
-    """Return training with PureJaxRL's hyperparameters on both sides.
+    """Return training with PureJaxRL's hyperparameters, by fastppo and by a reimplementation of PureJaxRL's PPO.
 
     Args:
-        num_envs: Size of the batch.
+        num_envs: Number of environments.
     """
     entrants = (
         _ours("fastppo", purejaxrl_config(num_envs)),
@@ -86,7 +86,7 @@ def case_of_purejaxrl(num_envs: int) -> Case:
 
 
 def case_of_own_settings() -> Case:
-    """Return training with the settings that each project uses for CartPole: not the same work a step."""
+    """Return training with each project's own settings for CartPole; the work per step differs between them."""
     entrants = (
         _ours("preset fast, 256 envs", PRESETS["fast"].replace(epochs=_MANY_EPOCHS, target_return=None), 4),
         _ours("preset keras, 1 env", PRESETS["keras"].replace(epochs=_MANY_EPOCHS)),
@@ -112,7 +112,7 @@ def case_of_own_settings() -> Case:
 
 
 def case_of_two_at_once() -> Case:
-    """Return a training of preset ``fast`` alone, beside another one, and alone with half of the cores."""
+    """Return a training run of preset ``fast`` alone, next to a second one, and alone on half of the cores."""
     config = PRESETS["fast"].replace(epochs=_MANY_EPOCHS, target_return=None)
     arguments = (config, _EPOCHS_AT_ONCE)
     sharing = "bench.workloads.sharing"
@@ -125,7 +125,7 @@ def case_of_two_at_once() -> Case:
 
 
 def case_of_small_rollouts() -> Case:
-    """Return an epoch of 8 environments and 64 steps, 16 gradient steps, beside these alone: the rest is fixed cost."""
+    """Return epochs of 8 environments, 64 steps and 16 gradient steps, and these parts alone; the rest is overhead."""
     config = PRESETS["fast"].replace(
         epochs=_MANY_EPOCHS,
         target_return=None,
@@ -145,10 +145,10 @@ def case_of_small_rollouts() -> Case:
 
 
 def _limits(config: PPOConfig) -> Iterator[Entrant]:
-    """Return the SGEMM peak for all multiply-adds of a step: in the rollout, for its value, and in the updates.
+    """Yield the SGEMM peak for all multiply-adds of a step: its action, its value, and its part in the updates.
 
-    An update needs one product for each of the forward pass, its kernel's and its inputs' gradient. Updates that end
-    early, as preset keras's may, need less.
+    An update needs three matrix products per layer: the forward pass, the gradient of the kernel, and the gradient of
+    the inputs. Updates that stop early, as those of preset ``keras`` may, need less.
     """
     passes = 2 + 3 * (config.policy_update_epochs + config.value_update_epochs)
     yield from sgemm_limits(passes * MULTIPLY_ADDS)

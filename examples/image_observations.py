@@ -1,4 +1,4 @@
-"""Train a small convolutional network of your own: catch a falling ball, seen as an image of 10 x 10 pixels."""
+"""Train a custom convolutional network to catch a falling ball, observed as an image of 10 x 10 pixels."""
 
 import gymnasium
 import keras
@@ -9,20 +9,20 @@ from fastppo import PPO, evaluate, preset_config
 
 
 class Catch(gymnasium.Env):
-    """A ball falls by a pixel a step; a bat in the lowest row moves left, stays, or moves right."""
+    """A ball falls one pixel per step; a bat in the bottom row moves left, stays, or moves right."""
 
     observation_space = Box(0, 255, (10, 10, 1), np.uint8)
     action_space = Discrete(3)
 
     def reset(self, *, seed=None, options=None):
-        """Let another ball fall."""
+        """Start a new episode with a ball and a bat in random columns."""
         super().reset(seed=seed)
         self.row = 0
         self.column, self.bat = self.np_random.integers(10, size=2)
         return self.image(), {}
 
     def step(self, action):
-        """Move the bat; the last step is rewarded with 1 where it is below the ball, else with -1."""
+        """Move the bat; the last step has reward 1 if the bat catches the ball and -1 if not, all others 0."""
         self.row += 1
         self.bat = np.clip(self.bat + action - 1, 0, 9)
         has_landed = self.row == 9
@@ -30,7 +30,7 @@ class Catch(gymnasium.Env):
         return self.image(), reward, has_landed, False, {}
 
     def image(self):
-        """Return ball and bat as white pixels."""
+        """Return an image with ball and bat as white pixels."""
         image = np.zeros((10, 10, 1), dtype=np.uint8)
         image[self.row, self.column] = image[9, self.bat] = 255
         return image
@@ -61,7 +61,7 @@ config = preset_config(
     policy_update_epochs=4,
     value_update_epochs=4,
 )
-# Functions, so that the networks are made once TensorFlow has been told how many threads it has.
+# Pass functions, so that the networks are created after fastppo has configured TensorFlow's threads.
 with PPO(config, actor=lambda: network(3), critic=lambda: network(1), make_env=Catch) as ppo:
     ppo.train()
     print(f"mean reward after {ppo.env_steps:,} steps: {evaluate(ppo.actor, make_env=Catch).mean:.2f}")

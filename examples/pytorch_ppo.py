@@ -1,4 +1,4 @@
-"""PPO in PyTorch, in one file as CleanRL has it, on ``fastcartpole`` alone: neither Keras nor TensorFlow."""
+"""PPO in PyTorch in a single file, as in CleanRL, with ``fastcartpole`` only: it needs neither Keras nor TensorFlow."""
 
 import time
 
@@ -24,7 +24,7 @@ MAX_GRADIENT_NORM = 0.5
 
 
 def network(num_outputs: int, output_gain: float) -> nn.Sequential:
-    """Return two hidden tanh layers of 64 units, initialized orthogonally."""
+    """Return a network with two hidden tanh layers of 64 units and orthogonal initialization."""
     layers = [nn.Linear(4, 64), nn.Linear(64, 64), nn.Linear(64, num_outputs)]
     for layer, gain in zip(layers, (2**0.5, 2**0.5, output_gain), strict=True):
         nn.init.orthogonal_(layer.weight, gain)
@@ -38,7 +38,7 @@ actor, critic = network(2, 0.01), network(1, 1.0)
 parameters = [*actor.parameters(), *critic.parameters()]
 optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, eps=1e-5)
 
-# With "SameStep" an environment whose episode ends answers with the next episode's first observation at once.
+# With "SameStep", the step that ends an episode returns the first observation of the next one.
 environments = CartPoleVectorEnv(NUM_ENVS, autoreset_mode="SameStep")
 next_observations = torch.from_numpy(environments.reset(seed=SEED)[0])
 
@@ -46,7 +46,7 @@ observations = torch.zeros(NUM_STEPS, NUM_ENVS, 4)
 actions = torch.zeros(NUM_STEPS, NUM_ENVS, dtype=torch.int64)
 log_probs, rewards, values, ends = (torch.zeros(NUM_STEPS, NUM_ENVS) for _ in range(4))
 lengths = np.zeros(NUM_ENVS, dtype=np.int64)
-returns_of_episodes: list[int] = []
+episode_returns: list[int] = []
 start = time.perf_counter()
 
 for rollout in range(1, NUM_ROLLOUTS + 1):
@@ -59,13 +59,13 @@ for rollout in range(1, NUM_ROLLOUTS + 1):
             new_observations, new_rewards, terminated, truncated, infos = environments.step(action.numpy())
             rewards[step] = torch.from_numpy(new_rewards)
             if truncated.any():
-                # The episode was cut off, not lost: what would have followed is worth the critic's value.
+                # Bootstrap truncated episodes: the critic estimates the return that would have followed.
                 final = torch.from_numpy(np.stack(infos["final_obs"][truncated]))
                 rewards[step][torch.from_numpy(truncated)] += GAMMA * critic(final)[:, 0]
         ended = terminated | truncated
         ends[step] = torch.from_numpy(ended)
         lengths += 1
-        returns_of_episodes += lengths[ended].tolist()
+        episode_returns += lengths[ended].tolist()
         lengths[ended] = 0
         next_observations = torch.from_numpy(new_observations)
 
@@ -83,13 +83,13 @@ for rollout in range(1, NUM_ROLLOUTS + 1):
 
     for _ in range(UPDATE_EPOCHS):
         for indices in torch.randperm(NUM_STEPS * NUM_ENVS).chunk(NUM_MINIBATCHES):
-            seen, taken, old_log_probs, advantage, value_targets = (part[indices] for part in batch)
+            obs, act, old_log_probs, advantage, value_targets = (part[indices] for part in batch)
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-            policy = torch.distributions.Categorical(logits=actor(seen))
-            ratio = (policy.log_prob(taken) - old_log_probs).exp()
+            policy = torch.distributions.Categorical(logits=actor(obs))
+            ratio = (policy.log_prob(act) - old_log_probs).exp()
             clipped = ratio.clamp(1 - CLIP_RATIO, 1 + CLIP_RATIO)
             policy_loss = -torch.min(ratio * advantage, clipped * advantage).mean()
-            value_loss = (critic(seen)[:, 0] - value_targets).square().mean()
+            value_loss = (critic(obs)[:, 0] - value_targets).square().mean()
             loss = policy_loss + VALUE_COEFFICIENT * value_loss - ENTROPY_COEFFICIENT * policy.entropy().mean()
             optimizer.zero_grad()
             loss.backward()
@@ -97,4 +97,4 @@ for rollout in range(1, NUM_ROLLOUTS + 1):
             optimizer.step()
 
     steps, seconds = rollout * NUM_STEPS * NUM_ENVS, time.perf_counter() - start
-    print(f"{steps:7d} steps  {seconds:4.1f} s  mean return {np.mean(returns_of_episodes[-100:]):.1f}")
+    print(f"{steps:7d} steps  {seconds:4.1f} s  mean return {np.mean(episode_returns[-100:]):.1f}")

@@ -3,7 +3,7 @@
 from fastppo import PPO, adapted_preset, evaluate
 
 ppo = PPO(adapted_preset("fast", num_envs=256, seed=0))
-ppo.compile()  # else the first epoch compiles, and takes that much longer
+ppo.compile()  # optional: otherwise the first epoch compiles and takes longer
 ppo.train()
 
 result = evaluate(ppo.actor, episodes=100)

@@ -1,6 +1,6 @@
-"""Log a training to Weights & Biases: pip install 'fastppo[wandb]'.
+"""Log a training run to Weights & Biases: pip install 'fastppo[wandb]'.
 
-Without a network, as with WANDB_MODE=offline, everything is kept in the folder wandb and can be synchronized later.
+With WANDB_MODE=offline, the run is saved to the folder wandb and can be synchronized later.
 """
 
 import dataclasses
@@ -11,10 +11,10 @@ from fastppo import PPO, Tracker, preset_config
 
 
 class WandbTracker(Tracker):
-    """Logs the figures of every epoch to the run that has been begun."""
+    """Logs the metrics of every epoch to the active run."""
 
     def log(self, figures, step):
-        """Log figures after so many environment steps."""
+        """Log metrics at a number of environment steps."""
         wandb.log(figures, step=step)
 
 

@@ -1,7 +1,7 @@
 """A batched CartPole in Numba, bit-identical to Gymnasium's ``CartPole-v1``.
 
-Importing this package registers ``fastcartpole/CartPole-v1`` and ``fastcartpole/CartPole-v0`` with Gymnasium and is
-light: Numba and the kernels load with the first environment.
+Importing this package registers ``fastcartpole/CartPole-v1`` and ``fastcartpole/CartPole-v0`` with Gymnasium. The
+import is light: Numba and the kernels are loaded when an environment class is first used.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def __getattr__(name: str) -> object:
     try:
         module = import_module(_MODULES[name])
     except AttributeError as error:
-        # As it is, Python would take it for a missing name of this package.
+        # Left as an AttributeError, it would look like a missing name of this package.
         raise ImportError(f"{_MODULES[name]} cannot be imported: {error}") from error
     return getattr(module, name)
 

@@ -1,4 +1,4 @@
-"""Arrays by their addresses, within kernels."""
+"""Access to arrays by their addresses, inside kernels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastcartpole.kernels import kernel
 
 @intrinsic  # type: ignore[untyped-decorator]
 def pointer(_typing_context: Any, address: Any) -> Any:
-    """Return an integer as the pointer that ``numba.carray`` takes."""
+    """Return an integer address as a pointer for ``numba.carray``."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(numba.types.voidptr))
@@ -25,10 +25,10 @@ def pointer(_typing_context: Any, address: Any) -> Any:
 
 @kernel()
 def borrowed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a C-contiguous array without a share in its memory's ownership: to cut it costs no counting of owners.
+    """Return a view of a C-contiguous array that does not own its memory, so that slices need no reference counting.
 
-    For arguments only: their caller holds them. (An array that a kernel has made lives until its last use by name.)
-    Counting is atomic, and takes longer than to move one environment.
+    Use it for arguments only, which the caller keeps alive. (An array created by a kernel lives until its last use by
+    name.) Reference counting is atomic, and takes longer than stepping one environment.
     """
     view: npt.NDArray[Any] = numba.carray(pointer(array.ctypes.data), array.shape, array.dtype)
     return view

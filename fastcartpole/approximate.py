@@ -1,4 +1,4 @@
-"""What ``precision="fast"`` computes in another way: sines by polynomial, and the equations with cheaper rounding."""
+"""Faster arithmetic for ``precision="fast"``: polynomial sines, and equations with fewer roundings and divisions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastcartpole.kernels import kernel
 from fastcartpole.physics import accelerations
 from fastcartpole.trigonometry import LARGEST_ANGLE, cosine_correction, libm_cosine, libm_sine, sine_correction
 
-# The same equations, compiled with leave to multiply by the reciprocal of a constant instead of dividing by it, and to
-# round a product and a sum together.
+# The same equations, but the compiler may multiply by the reciprocal of a constant instead of dividing by it, and round
+# a product and a sum together.
 fast_accelerations = kernel(fastmath={"arcp", "contract"})(accelerations.py_func)  # type: ignore[attr-defined]
 
 

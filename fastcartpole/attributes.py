@@ -1,4 +1,4 @@
-"""The attributes that Gymnasium's CartPole classes have, on ours: what is set takes effect with the next step."""
+"""The attributes of Gymnasium's CartPole classes; values that are set take effect with the next step."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import numpy.typing as npt
 from fastcartpole.physics import MAY_BE_ANY_SIGN, CartPoleParameters, Parameter, Quantities, constants_of_quantities
 from fastcartpole.validation import checked_parameter
 
-# How alike a new attribute's name and a known one are where one may have been meant for the other.
+# Similarity above which a new attribute's name may be a misspelling of a known one.
 _ALIKE = 0.85
 
 
 class Quantity:
-    """A physical quantity under Gymnasium's name, readable and writable.
+    """A physical quantity, readable and writable under Gymnasium's name.
 
-    As on Gymnasium's classes, each is a number of its own: setting ``masspole`` changes neither ``total_mass`` nor
-    ``polemass_length``. ``parameters`` sets all of them, consistently.
+    As in Gymnasium's classes, quantities are independent: setting ``masspole`` changes neither ``total_mass`` nor
+    ``polemass_length``. Setting ``parameters`` sets all of them consistently.
     """
 
     def __init__(self, name: str) -> None:
-        """Stand for a quantity.
+        """Create the descriptor of a quantity.
 
         Args:
-            name: What ``fastcartpole.physics.Quantities`` calls it.
+            name: Name of the quantity in ``fastcartpole.physics.Quantities``.
         """
         self._quantity = name
 
@@ -39,12 +39,12 @@ class Quantity:
         return self if environment is None else environment._quantities[self._quantity]
 
     def __set__(self, environment: Physical, value: npt.ArrayLike) -> None:
-        """Set it.
+        """Set the quantity.
 
         Raises:
             TypeError: If the value is neither a number nor, for a batch, a sequence of numbers.
-            ValueError: If it is not finite, not greater than 0 where it must be, or has not one entry for each
-                environment.
+            ValueError: If the value is not finite, is not greater than 0 although it must be, or does not have one
+                entry for each environment.
         """
         checked = checked_parameter(self._name, value, positive=self._quantity not in MAY_BE_ANY_SIGN)
         environment._assert_fits(self._name, checked)
@@ -52,19 +52,22 @@ class Quantity:
 
 
 class Physical:
-    """What a single environment and a batch have in common: their physics, by Gymnasium's names.
+    """Mixin for environments and batches: their physics, under Gymnasium's names.
 
     Attributes:
-        gravity: In m/s^2.
-        masscart: In kg. Only through ``parameters`` does it change ``total_mass``.
-        masspole: In kg. Only through ``parameters`` does it change ``total_mass`` and ``polemass_length``.
-        total_mass: In kg.
-        length: Half the length of the pole, in m. Only through ``parameters`` does it change ``polemass_length``.
-        polemass_length: In kg m.
-        force_mag: In N.
-        tau: In s.
-        x_threshold: In m; the observation space stays as it was made.
-        theta_threshold_radians: In rad, likewise.
+        gravity: Acceleration of gravity in m/s^2.
+        masscart: Mass of the cart in kg. Setting it does not change ``total_mass``; setting ``parameters`` does.
+        masspole: Mass of the pole in kg. Setting it changes neither ``total_mass`` nor ``polemass_length``; setting
+            ``parameters`` does.
+        total_mass: Mass of cart and pole in kg.
+        length: Half the length of the pole in m. Setting it does not change ``polemass_length``; setting
+            ``parameters`` does.
+        polemass_length: Mass of the pole times half its length in kg m.
+        force_mag: Force of a push in N.
+        tau: Time step in s.
+        x_threshold: Largest distance of the cart from the centre in m. Setting it does not change the observation
+            space.
+        theta_threshold_radians: Largest angle of the pole in rad. Setting it does not change the observation space.
     """
 
     gravity = Quantity("gravity")
@@ -83,18 +86,18 @@ class Physical:
     _is_made: bool
 
     def _assert_fits(self, name: str, value: Parameter) -> None:
-        """Check that a quantity has as many entries as the environment can use.
+        """Check that a quantity has the number of entries that the environment needs.
 
         Raises:
-            ValueError: If it has not.
+            ValueError: If it does not.
         """
         raise NotImplementedError
 
     def _checked_quantities(self, quantities: object) -> Quantities:
-        """Return quantities that can take the place of this environment's.
+        """Return quantities that can replace those of this environment, after checking them.
 
         Raises:
-            ValueError: If one is missing, unknown, no number, or out of its range.
+            ValueError: If a quantity is missing, unknown, not a number, or out of range.
         """
         if not isinstance(quantities, dict) or quantities.keys() != self._quantities.keys():
             raise ValueError(f"state['quantities'] must hold {', '.join(self._quantities)}.")
@@ -114,10 +117,10 @@ class Physical:
 
     @property
     def parameters(self) -> CartPoleParameters:
-        """The physical parameters; those that are set make all quantities consistent.
+        """The physical parameters; setting them makes all quantities consistent.
 
-        What has been set under Gymnasium's names is part of them, but for ``total_mass`` and ``polemass_length``, which
-        follow from the others here.
+        They include values set under Gymnasium's names, except ``total_mass`` and ``polemass_length``, which are
+        derived from the other parameters.
         """
         names = CartPoleParameters.__dataclass_fields__
         return CartPoleParameters(**{name: self._quantities[name] for name in names})
@@ -135,14 +138,14 @@ class Physical:
         if "_is_made" in known and name not in known and not name.startswith("_") and not hasattr(type(self), name):
             _warn_of_near_miss(name, [other for other in dir(self) if not other.startswith("_")])
         super().__setattr__(name, value)
-        self._look_anew()
+        self._discard_preparation()
 
-    def _look_anew(self) -> None:
-        """Forget what was made ready for the next step: an attribute has been set, whichever it is."""
+    def _discard_preparation(self) -> None:
+        """Discard what was prepared for the next step, because an attribute has been set."""
 
 
 def _warn_of_near_miss(name: str, known: Collection[str]) -> None:
-    """Warn of a new attribute whose name is nearly that of a known one: nothing would come of it."""
+    """Warn if the name of a new attribute resembles a known one: setting it would have no effect."""
     if alike := difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
         warnings.warn(
             f"The environment has no attribute {name!r}, and setting it changes nothing; did you mean {alike[0]!r}?",

@@ -1,12 +1,12 @@
-"""Reset and step kernels over a batch of environments.
+"""Reset and step kernels for a batch of environments.
 
-The state of a batch is struct-of-arrays, so that a row is contiguous over environments. Every kernel touches
-environment ``i`` only through index ``i``: a batch can be cut into ranges and the ranges given to threads, and no
-result depends on the cut.
+The state of a batch is a struct of arrays, so that rows are contiguous over environments. Every kernel accesses
+environment ``i`` only through index ``i``: a batch can be split into ranges for several threads, and no result depends
+on the split.
 
-A range is stepped in blocks. A block's state is copied into scratch space at fixed distances, where the compiler can
-see that rows do not overlap. Loops run from 0 over slices: an index that might be negative, as far as the compiler
-knows, would keep them from being vectorized.
+A range is stepped in blocks. A block's state is copied into scratch space at fixed offsets, so that the compiler can
+see that rows do not overlap. Loops run from 0 over slices: an index that the compiler cannot prove to be non-negative
+would prevent vectorization.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ RESET_LOW = -0.05
 RESET_HIGH = 0.05
 NO_TIME_LIMIT = np.iinfo(np.int32).max
 
-# What happens to an environment whose episode has ended (gymnasium.vector.AutoresetMode).
+# When an environment whose episode has ended is reset (gymnasium.vector.AutoresetMode).
 NEXT_STEP = 0
 SAME_STEP = 1
 DISABLED = 2
 
-# With ``precision="fast"`` a batch does without the exact methods of fastcartpole.trigonometry.
+# Used with ``precision="fast"`` instead of the exact methods of fastcartpole.trigonometry.
 POLYNOMIAL = -1
 
-# Fewer environments than these are moved one by one: a block's loops would cost more than the library's sines.
-_FEW = 8
+# Fewer environments are stepped one by one: the loops over a block would cost more than the C library's sines.
+_MIN_BLOCK_ENVS = 8
 
 # Rows of a block's scratch space, as offsets into one array.
 _POSITION = 0
@@ -75,16 +75,16 @@ class BatchState(NamedTuple):
 
 
 class StepRules(NamedTuple):
-    """What a batch does besides physics.
+    """The rules of a batch besides its physics.
 
     Attributes:
-        max_episode_steps: Length at which an episode is truncated.
+        max_episode_steps: Number of steps after which an episode is truncated.
         semi_implicit: Whether positions move with the new velocities instead of the old ones.
         trigonometry: How sines and cosines are computed (see ``fastcartpole.trigonometry``).
         autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``.
-        shared_stream: Whether all resets are drawn from one stream, in blocks of shape (4, k).
-        step_reward: Reward of a step that does not fall.
-        fall_reward: Reward of the step that falls.
+        shared_stream: Whether all resets draw from one stream, in blocks of shape (4, k).
+        step_reward: Reward of a step that does not terminate the episode.
+        fall_reward: Reward of the step that terminates it.
         reset_low: Lower bound of the initial state variables after an autoreset.
         reset_high: Upper bound of the initial state variables after an autoreset.
     """
@@ -112,12 +112,12 @@ def step_rules(
     """Return the rules of a batch.
 
     Args:
-        max_episode_steps: Length at which an episode is truncated; None for no limit.
+        max_episode_steps: Number of steps after which an episode is truncated; None for no limit.
         semi_implicit: Whether positions move with the new velocities instead of the old ones.
-        exact: Whether sines and cosines have the C library's bits.
+        exact: Whether sines and cosines are bit-identical to the C library's.
         autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``.
-        shared_stream: Whether all resets are drawn from one stream.
-        sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
+        shared_stream: Whether all resets draw from one stream.
+        sutton_barto_reward: Whether a step is rewarded with 0, or -1 on termination, instead of always 1.
     """
     step_reward, fall_reward = rewards_of(sutton_barto=sutton_barto_reward, shared_stream=shared_stream)
     return StepRules(
@@ -134,27 +134,28 @@ def step_rules(
 
 
 def step_limit(max_episode_steps: int | None) -> int:
-    """Return the length at which an episode is truncated, as the kernels take it; None is no limit."""
+    """Return the time limit in the form the kernels take, where None (no limit) is ``NO_TIME_LIMIT``."""
     return NO_TIME_LIMIT if max_episode_steps is None else min(max_episode_steps, NO_TIME_LIMIT)
 
 
 def rewards_of(*, sutton_barto: bool, shared_stream: bool) -> tuple[float, float]:
-    """Return the rewards of a step that does not fall and of one that does."""
-    # With one stream, rewards are those of Gymnasium's CartPoleVectorEnv, which negates 0: that leaves a negative zero.
+    """Return the rewards of a step that does not terminate the episode and of one that does."""
+    # With a shared stream, rewards equal those of Gymnasium's CartPoleVectorEnv, which negates 0 to a negative zero.
     zero = -0.0 if shared_stream else 0.0
     return (zero, -1.0) if sutton_barto else (1.0, 1.0)
 
 
 class StepOutputs(NamedTuple):
-    """The arrays one step of N environments writes.
+    """The arrays that one step of N environments writes to.
 
     Attributes:
         observations: Shape (N, 4), float32, C-contiguous.
-        rewards: Shape (N,), floating.
+        rewards: Shape (N,), float32 or float64.
         terminated: Shape (N,), bool.
         truncated: Shape (N,), bool.
-        final_observations: With ``SAME_STEP``, rows of environments whose episode ended hold its last observation,
-            shape (N, 4), float32; other rows, and other modes, are left alone: then the shape may be (0, 4).
+        final_observations: With ``SAME_STEP``, the last observations of episodes that ended, in the rows of their
+            environments, shape (N, 4), float32; other rows are not written. Unused with other modes, where the shape
+            may be (0, 4).
     """
 
     observations: npt.NDArray[np.float32]
@@ -179,7 +180,7 @@ class Scratch(NamedTuple):
 
 
 def new_batch_state(num_envs: int, num_streams: int) -> BatchState:
-    """Return the state of a batch before its first reset: all zeros, streams not seeded."""
+    """Return the state of a batch before its first reset: all zeros, with unseeded streams."""
     return BatchState(
         physics=np.zeros((4, num_envs), dtype=np.float64),
         elapsed_steps=np.zeros(num_envs, dtype=np.int32),
@@ -215,7 +216,7 @@ def borrowed_outputs(outputs: StepOutputs) -> StepOutputs:
 
 @kernel()
 def new_scratch() -> Scratch:
-    """Return scratch space, contents undefined."""
+    """Return scratch space with undefined contents."""
     return Scratch(
         np.empty(SCRATCH_SIZE, dtype=np.float64),
         np.empty((2, BLOCK), dtype=np.float64),
@@ -225,7 +226,7 @@ def new_scratch() -> Scratch:
 
 @kernel()
 def reset_environment(index: int, state: BatchState, low: float, high: float) -> None:
-    """Start an episode in one environment, in place, with state variables drawn uniformly from its own stream."""
+    """Start an episode in one environment, in place; its own stream provides the uniform state variables."""
     for row in range(4):
         state.physics[row, index] = next_uniform(state.streams, index, low, high)
     state.elapsed_steps[index] = 0
@@ -234,7 +235,7 @@ def reset_environment(index: int, state: BatchState, low: float, high: float) ->
 
 @kernel()
 def reset_from_shared_stream(indices: npt.NDArray[np.int64], state: BatchState, low: float, high: float) -> None:
-    """Start an episode in the environments ``indices``, shape (k,), in place: one (4, k) block from the one stream."""
+    """Start an episode in the environments ``indices``, shape (k,), in place; draws one block of shape (4, k)."""
     for row in range(4):
         for index in indices:
             state.physics[row, index] = next_uniform(state.streams, 0, low, high)
@@ -255,7 +256,7 @@ def write_observations(start: int, stop: int, state: BatchState, observations: n
     """Write the observations of environments ``start`` to ``stop - 1``."""
     positions, velocities = state.physics[0, start:stop], state.physics[1, start:stop]
     angles, angular_velocities = state.physics[2, start:stop], state.physics[3, start:stop]
-    # Flat: the compiler turns the four strided stores into whole vectors.
+    # In a flat view, the compiler turns the four strided stores into vector stores.
     flat = observations.reshape(-1)[4 * start : 4 * stop]
     for j in range(stop - start):
         flat[4 * j] = np.float32(positions[j])
@@ -276,12 +277,12 @@ def reset_batch(
     """Start an episode in the chosen environments, in place.
 
     Args:
-        mask: Which environments to reset, shape (N,), bool.
-        shared_stream: Whether their states are drawn from the one stream of the batch.
+        mask: True for environments to reset, shape (N,), bool.
+        shared_stream: Whether initial states are drawn from the single stream of the batch.
         state: The batch with seeded streams, changed in place.
         low: Lower bound of the initial state variables.
         high: Upper bound of the initial state variables.
-        observations: Where the observations of all environments are written, shape (N, 4), float32.
+        observations: Overwritten with the observations of all environments, shape (N, 4), float32.
     """
     indices = np.flatnonzero(mask)
     if shared_stream:
@@ -294,7 +295,7 @@ def reset_batch(
 
 @kernel()
 def first_invalid_action(actions: npt.NDArray[np.int64]) -> int:
-    """Return the index of the first action that is neither 0 nor 1, or -1 where there is none."""
+    """Return the index of the first action that is neither 0 nor 1, or -1 if there is none."""
     other_bits = 0
     for action in actions:
         other_bits |= action & ~1
@@ -314,7 +315,7 @@ def _move(
     is_exact: bool,
     constants: PhysicsConstants,
 ) -> None:
-    """Move column ``j`` of a block on by one time step, in place."""
+    """Advance column ``j`` of a block by one time step, in place."""
     sine, cosine, angular_velocity = rows[_SINE + j], rows[_COSINE + j], rows[_ANGULAR_VELOCITY + j]
     force = push(action, constants)
     if is_exact:
@@ -347,10 +348,10 @@ def _move_block(
     is_exact: bool,
     constants: npt.NDArray[np.float64],
 ) -> None:
-    """Move the first ``count`` columns of a block on; ``constants`` has shape (9, 1) or (9, count)."""
+    """Advance the first ``count`` columns of a block; ``constants`` has shape (9, 1) or (9, count)."""
     if constants.shape[1] == 1:
         common = constants_of(0, constants)
-        # Spelled out for each precision, so that the compiler sees loops without branches.
+        # Written out for each precision, so that the compiler sees loops without branches.
         if is_exact:
             for j in range(count):
                 _move(j, actions[j], rows, semi_implicit, True, common)
@@ -373,7 +374,7 @@ def _advance_block(
     terminated: npt.NDArray[np.bool_],
     scratch: Scratch,
 ) -> None:
-    """Move the environments ``start`` to ``start + count - 1`` on by one time step, in place."""
+    """Advance the environments ``start`` to ``start + count - 1`` by one time step, in place."""
     rows = scratch.rows
     for row in range(4):
         source = physics[row, start : start + count]
@@ -408,7 +409,7 @@ def _advance_one(
     semi_implicit: bool,
     constants: npt.NDArray[np.float64],
 ) -> bool:
-    """Move environment ``index`` on by one time step, in place; return whether it has fallen."""
+    """Advance environment ``index`` by one time step, in place; return whether it has terminated."""
     own = constants_of(0 if constants.shape[1] == 1 else index, constants)
     physics[0, index], physics[1, index], physics[2, index], physics[3, index] = exact_next_state(
         physics[0, index], physics[1, index], physics[2, index], physics[3, index], action, semi_implicit, own
@@ -428,20 +429,21 @@ def advance_range(
     truncated: npt.NDArray[np.bool_],
     scratch: Scratch,
 ) -> None:
-    """Move environments on by one time step, in place, whether or not their episode has ended.
+    """Advance environments by one time step, in place, whether or not their episode has ended.
 
     Args:
         start: First environment.
-        stop: The one after the last.
+        stop: Index after the last environment.
         actions: 0 or 1 for each environment of the batch, shape (N,), integer.
-        state: The batch, changed in place from ``start`` to ``stop - 1``; ``needs_reset`` is left alone.
+        state: The batch, changed in place from ``start`` to ``stop - 1``; ``needs_reset`` is not.
         constants: Physical constants, shape (9, 1) or (9, N), float64.
         rules: Time limit, integrator and trigonometry.
-        terminated: Whether the pole fell, shape (N,), bool, written from ``start`` to ``stop - 1``.
-        truncated: Whether the time limit is reached, likewise; both flags are set when the pole falls at the limit.
+        terminated: Whether the episode terminated, shape (N,), bool, written from ``start`` to ``stop - 1``.
+        truncated: Whether the time limit is reached, shape (N,), bool, written likewise; both flags are set if the
+            episode terminates at the limit.
         scratch: Scratch space.
     """
-    if stop - start < _FEW and rules.trigonometry != POLYNOMIAL:
+    if stop - start < _MIN_BLOCK_ENVS and rules.trigonometry != POLYNOMIAL:
         for i in range(start, stop):
             terminated[i] = _advance_one(i, actions[i], state.physics, rules.semi_implicit, constants)
     else:
@@ -467,16 +469,16 @@ def step_range(
 ) -> None:
     """Step environments with autoreset and write their observations.
 
-    Resets from a shared stream are left to ``reset_ended_from_shared_stream``.
+    Resets from a shared stream are done by ``reset_ended_from_shared_stream``.
 
     Args:
         start: First environment.
-        stop: The one after the last.
+        stop: Index after the last environment.
         actions: 0 or 1 for each environment of the batch, shape (N,), integer.
         state: The batch, changed in place from ``start`` to ``stop - 1``.
         constants: Physical constants, shape (9, 1) or (9, N), float64.
         rules: Time limit, rewards, autoreset mode, integrator and trigonometry.
-        outputs: Arrays to write from ``start`` to ``stop - 1``.
+        outputs: Results, written from ``start`` to ``stop - 1``.
         scratch: Scratch space.
     """
     advance_range(start, stop, actions, state, constants, rules, outputs.terminated, outputs.truncated, scratch)
@@ -509,7 +511,7 @@ def step_range(
 
 @kernel()
 def reset_ended_from_shared_stream(state: BatchState, rules: StepRules, outputs: StepOutputs) -> None:
-    """Draw the resets that ``step_range`` left, in the order of the environments, and observe them."""
+    """Do the resets that ``step_range`` omits, in the order of the environments, and write their observations."""
     needs_reset = state.needs_reset
     indices = np.flatnonzero(needs_reset)
     reset_from_shared_stream(indices, state, rules.reset_low, rules.reset_high)

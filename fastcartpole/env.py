@@ -1,4 +1,4 @@
-"""``CartPoleEnv``: one environment as a Gymnasium environment."""
+"""``CartPoleEnv``: a single CartPole as a Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from fastcartpole.trigonometry import warn_where_numpy_differs
 from fastcartpole.validation import checked_choice, checked_reset_options, checked_state
 
 _RENDER_MODES = ["human", "rgb_array"]
-# To copy an array takes less time than to make one.
+# Copying an array is faster than creating one.
 _BLANK = np.zeros(4, dtype=np.float32)
 _INTEGERS = frozenset({int, np.int8, np.int16, np.int32, np.int64})
 
 
 class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
-    """One CartPole, bit-identical to Gymnasium's ``CartPole-v1`` and, like it, without a time limit of its own.
+    """A single CartPole, bit-identical to Gymnasium's ``CartPole-v1`` and, like its class, without a time limit.
 
     ``gymnasium.make("fastcartpole/CartPole-v1")`` adds the limit of 500 steps. Observations are float32 of shape (4,):
     position (m), velocity (m/s), angle (rad), angular velocity (rad/s). Action 0 pushes to the left, 1 to the right.
 
-    The physics and the state can be read and set under Gymnasium's names, as on Gymnasium's class; see
+    The physics and the state can be read and set under the names of Gymnasium's class; see
     ``fastcartpole.attributes.Physical``.
 
     Attributes:
-        sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
-        steps_beyond_terminated: Steps since the episode terminated; None before.
+        sutton_barto_reward: Whether a step is rewarded with 0, or -1 on termination, instead of always 1.
+        steps_beyond_terminated: Number of steps taken since the episode terminated; None before that.
     """
 
     metadata: dict[str, Any] = {"render_modes": _RENDER_MODES, "render_fps": 50}
@@ -47,17 +47,17 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
         kinematics_integrator: str = "euler",
         render_mode: str | None = None,
     ) -> None:
-        """Make the environment; call ``reset`` before the first step.
+        """Create the environment; call ``reset`` before the first step.
 
         Args:
-            sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
+            sutton_barto_reward: Whether a step is rewarded with 0, or -1 on termination, instead of always 1.
             parameters: Physical parameters, numbers only; None for those of ``CartPole-v1``.
             kinematics_integrator: ``"euler"`` or ``"semi-implicit euler"``.
             render_mode: ``"rgb_array"``, ``"human"``, or None.
 
         Raises:
-            TypeError: If ``parameters`` is something else.
-            ValueError: If an argument is out of its range or a parameter is an array.
+            TypeError: If ``parameters`` is not a ``CartPoleParameters``.
+            ValueError: If an argument is out of range or a parameter is an array.
         """
         self.parameters = CartPoleParameters() if parameters is None else parameters
         self.kinematics_integrator = kinematics_integrator
@@ -67,7 +67,7 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
         self.action_space = action_space()
         self._state = np.zeros(4)
         self._is_reset = False
-        # Whether somebody may hold, and change, the array of the state.
+        # Whether the caller may hold, and change, the array of the state.
         self._is_handed_out = False
         self.steps_beyond_terminated: int | None = None
         warn_where_numpy_differs()
@@ -80,7 +80,7 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
         """Start a new episode.
 
         Args:
-            seed: A non-negative integer seeds the generator of initial states; None lets it go on.
+            seed: A non-negative integer seeds the generator of initial states; None continues it.
             options: ``"low"`` and ``"high"`` bound the initial state variables (default -0.05 and 0.05).
 
         Returns:
@@ -88,13 +88,13 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
 
         Raises:
             gymnasium.error.Error: If the seed is not a non-negative integer.
-            TypeError: If the options are no dictionary.
+            TypeError: If the options are not a dictionary.
             ValueError: If the bounds are not finite numbers with low <= high.
         """
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         super().reset(seed=seed)
         state = self.np_random.uniform(low, high, 4)
-        # At once, and without a look at the names.
+        # Faster than single assignments, and bypasses the checks of __setattr__.
         vars(self).update(_state=state, _is_reset=True, _is_handed_out=False, steps_beyond_terminated=None)
         if self._render_mode == "human":
             self.render()
@@ -108,20 +108,21 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
 
         Returns:
             ``(observation, reward, terminated, truncated, info)``: float32 of shape (4,), float, bool, False and an
-            empty dictionary. Steps beyond the end of an episode are rewarded with 0, after a warning.
+            empty dictionary. Steps after termination are rewarded with 0 (-1 with ``sutton_barto_reward``); the first
+            of them warns.
 
         Raises:
             ValueError: If the action is neither 0 nor 1.
             gymnasium.error.ResetNeeded: If ``reset`` has not been called.
         """
-        # What is plainly an action need not be looked up in the space, which takes as long as all the rest.
+        # Plain integers skip the check against the space, which takes as long as the rest of the step.
         is_plain = type(action) in _INTEGERS and 0 <= action <= 1
         if not is_plain and not self.action_space.contains(action):
             raise ValueError(f"action must be 0 or 1, got {action!r}.")
         if not self._is_reset:
             raise gymnasium.error.ResetNeeded("Call reset() before step().")
         if self._is_handed_out:
-            # Whoever holds the array keeps this state, as changed.
+            # The caller keeps the old array; this step continues with a copy that includes the caller's changes.
             self._state, self._is_handed_out = self._state.copy(), False
         observation = _BLANK.copy()
         terminated = self._step_state(self._state, action, self._is_semi_implicit, self._constants, observation)
@@ -134,7 +135,7 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
         """Draw the environment as Gymnasium does.
 
         Returns:
-            With ``"rgb_array"`` a frame, shape (400, 600, 3), uint8; with ``"human"`` None, the window is updated;
+            With ``"rgb_array"`` a frame, shape (400, 600, 3), uint8; with ``"human"`` None, after updating the window;
             without a render mode None, after a warning.
 
         Raises:
@@ -146,15 +147,15 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
         return self._renderer.frame(self._state, self._quantities) if self._is_reset else None
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window, if it is open."""
         self._renderer.close()
 
     @property
     def state(self) -> npt.NDArray[np.float64] | None:
         """The physical state, shape (4,), float64, or None before the first reset.
 
-        It may be set to four finite numbers, and changed in place until the next step, which makes an array of its own;
-        the environment is ready then, without a reset. Numbers of other types become float64.
+        It may be set to four finite numbers, which makes a reset unnecessary, or changed in place until the next step,
+        which continues with a copy. Numbers of other types are converted to float64.
         """
         self._is_handed_out = True
         return self._state if self._is_reset else None
@@ -209,8 +210,8 @@ class CartPoleEnv(Physical, Drawn, gymnasium.Env[Any, Any]):
             return -1.0 if self.sutton_barto_reward else 1.0
         if self.steps_beyond_terminated == 0:
             gymnasium.logger.warn(
-                "step() was called after the episode had terminated: call reset() first; what further steps return has "
-                "no meaning."
+                "step() was called after the episode had terminated: call reset() first; the results of further steps "
+                "are undefined."
             )
         self.steps_beyond_terminated += 1
         return -1.0 if self.sutton_barto_reward else 0.0

@@ -1,8 +1,8 @@
-"""The one way this project compiles a function with Numba.
+"""The decorator with which this project compiles functions with Numba.
 
-Numba's own disk cache judges a kernel by the file it stands in: a kernel that inlines a function from another file is
-not rebuilt when that other file changes. Here the cache directory is named after a digest of every source a kernel
-could have inlined, so a stale kernel can never be found: changed sources look into another directory.
+Numba's own disk cache checks only the file that defines a kernel: a kernel that inlines a function from another file is
+not rebuilt when that file changes. Here the cache directory is named after a digest of every source file a kernel could
+have inlined, so a stale kernel is never loaded: changed sources use another directory.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if numba.config.DISABLE_JIT:
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-IN_USE = "Another thread is using this environment: give each thread an environment of its own."
-"""What an environment says to a second thread."""
+IN_USE = "Another thread is using this environment: give each thread its own environment."
+"""Message of the error raised in a second thread."""
 
 
 def kernel(
@@ -39,35 +39,37 @@ def kernel(
     brief: bool = False,
     inlined: bool = False,
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Return a decorator that compiles a function with Numba and keeps the machine code on disk.
+    """Return a decorator that compiles a function with Numba and caches the machine code on disk.
 
-    Division follows NumPy (no ``ZeroDivisionError``), the global interpreter lock is released while a kernel runs
-    (unless it is brief), and without ``fastmath`` every floating-point operation is rounded on its own, in the order it
-    is written.
+    Division follows NumPy (no ``ZeroDivisionError``). The global interpreter lock is released while a kernel runs,
+    unless the kernel is ``brief``. Without ``fastmath``, every floating-point operation is rounded separately, in the
+    order in which it is written.
 
     Args:
-        fastmath: What the compiler may do to floating-point operations: LLVM's fast-math flags, such as ``"contract"``
-            (fused multiply-add) or ``"fast"`` (everything). Never for exact physics.
-        cached: Whether the machine code is kept on disk; a kernel that takes functions as arguments cannot be.
-        brief: Whether it keeps the global interpreter lock: no other thread runs meanwhile, and the call costs less.
-        inlined: Whether it becomes part of every kernel that calls it: a call copies each array's shape and strides.
+        fastmath: LLVM's fast-math flags, such as ``"contract"`` (fused multiply-add) or ``"fast"`` (all of them). Must
+            be empty for exact physics.
+        cached: Whether to cache the machine code on disk, which is impossible if the kernel takes functions as
+            arguments.
+        brief: Whether to hold the global interpreter lock: the call costs less, but no other thread runs meanwhile.
+        inlined: Whether to inline the function into every kernel that calls it, because a call copies each array's
+            shape and strides.
 
     Returns:
-        The decorator. Where no directory for compiled code can be written, kernels are compiled anew in each process.
+        The decorator. If no cache directory can be written, kernels are compiled again in each process.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         directory = None
         if cached:
-            # Numba tells kernels apart by their source alone: others of the same source must not be found in its place.
+            # Numba identifies kernels by their source alone: variants of the same source need separate directories.
             variant = "-".join(["brief" if brief else "whole", *sorted(fastmath)])
             package = _package_of(function)
-            # What Numba notes of a kernel names its package: a copy of it that goes by another name cannot read that.
+            # Numba's cache entries contain the package's name: a copy imported under another name cannot read them.
             if not function.__module__.startswith(package.name):
                 variant += f"-{function.__module__.partition('.')[0]}"
             directory = _cache_directory(package, variant)
-        # Numba reads the directory while it decorates, and only then: the caller's own settings are put back at once.
-        # Classes that are to look for other directories may not even exist.
+        # Numba reads these settings only while it decorates, so the caller's are restored at once. The locator classes
+        # are cleared because they may name classes that do not exist.
         config = numba.config
         previous, config.CACHE_DIR = config.CACHE_DIR, directory or config.CACHE_DIR
         locators, config.CACHE_LOCATOR_CLASSES = getattr(config, "CACHE_LOCATOR_CLASSES", ""), ""
@@ -87,29 +89,30 @@ def kernel(
 
 
 def is_on_disk(function: Callable[..., Any]) -> bool:
-    """Return whether a kernel was compiled before, or cannot be kept on disk."""
+    """Return whether a kernel is in the disk cache, or cannot be cached on disk."""
     directory = function.stats.cache_path  # type: ignore[attr-defined]
     return directory is None or any(Path(directory).glob(f"*.{function.__name__}-*.nbi"))
 
 
 class OneThread:
-    """Lets one thread at a time do something to an object's state: kernels run while other threads do.
+    """Lets one thread at a time change an object's state, because kernels run without the global interpreter lock.
 
-    It waits for nobody: what a second thread would do meanwhile makes no sense in either order. Where each fraction of
-    a microsecond counts, ``acquire(False)`` and ``release()``, those of a lock, take the place of the context.
+    A second thread gets an error instead of waiting: its operation would make no sense before or after the first. Where
+    fractions of a microsecond count, call the lock's ``acquire(False)`` and ``release()`` instead of using the context
+    manager.
     """
 
     def __init__(self) -> None:
-        """Nobody is within yet."""
+        """Create the lock; no thread holds it yet."""
         lock = threading.Lock()
         self.acquire = lock.acquire
         self.release = lock.release
 
     def __enter__(self) -> None:
-        """Enter.
+        """Take the lock.
 
         Raises:
-            RuntimeError: If another thread is within.
+            RuntimeError: If another thread holds it.
         """
         if not self.acquire(False):
             raise RuntimeError(IN_USE)
@@ -118,17 +121,17 @@ class OneThread:
         self.release()
 
     def __reduce__(self) -> tuple[type[OneThread], tuple[()]]:
-        # A copy is nobody's yet.
+        # A copy gets a new lock that no thread holds.
         return OneThread, ()
 
 
 def specialized(
     function: Callable[Parameters, Result], *args: Parameters.args, **_: Parameters.kwargs
 ) -> Callable[Parameters, Result]:
-    """Return a kernel compiled for the types of these arguments, callable without Numba's analysis of types.
+    """Return a kernel compiled for the types of these arguments, whose calls skip Numba's type analysis.
 
-    The analysis takes several microseconds a call, as long as a step of a small batch. Arrays of another type or
-    dimension are refused with an exception.
+    The analysis takes several microseconds per call, as long as a step of a small batch. Arrays of another dtype or
+    number of dimensions raise an exception.
     """
     signature = tuple(numba.typeof(argument) for argument in args)
     function.compile(signature)  # type: ignore[attr-defined]
@@ -137,9 +140,9 @@ def specialized(
 
 
 def _package_of(function: Callable[..., Any]) -> Path:
-    """Return the directory of the package that a function's module belongs to, at the top level where it has several.
+    """Return the directory of the top-level package that contains a function's module.
 
-    A module of no package has the directory it stands in.
+    For a module outside any package, this is the module's own directory.
     """
     directory = Path(inspect.getfile(function)).parent
     while (directory.parent / "__init__.py").exists():
@@ -149,7 +152,7 @@ def _package_of(function: Callable[..., Any]) -> Path:
 
 @cache
 def _sources_digest(package: Path) -> str:
-    """Return a digest of this package's sources and of those of ``package``, whose kernels may inline ours."""
+    """Return a digest of the sources of ``package`` and of this package, whose functions its kernels may inline."""
     digest = hashlib.sha256()
     for directory in sorted({Path(__file__).parent, package}):
         for source in sorted(directory.rglob("*.py")):
@@ -159,7 +162,7 @@ def _sources_digest(package: Path) -> str:
 
 
 def compiled_code_directory() -> Path:
-    """Return the directory under which compiled code is kept: Numba's if the user has set one, else the user's cache.
+    """Return the directory for compiled code: Numba's cache directory if the user has set one, else the user's cache.
 
     Raises:
         RuntimeError: If the user has no home directory.
@@ -169,7 +172,7 @@ def compiled_code_directory() -> Path:
 
 @cache
 def _cache_directory(package: Path, variant: str) -> str | None:
-    """Return the directory for machine code compiled from a package's sources, or None where none can be written."""
+    """Return the directory for machine code compiled from a package's sources, or None if none can be written."""
     try:
         sources = compiled_code_directory() / f"kernels-{package.name}-{_sources_digest(package)}"
         directory = sources / variant
@@ -177,7 +180,7 @@ def _cache_directory(package: Path, variant: str) -> str | None:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
     except (OSError, RuntimeError):
-        # A user without a home directory is a RuntimeError.
+        # RuntimeError is raised if the user has no home directory.
         return None
     if is_new:
         _remove_older_kernels(package.name, sources)
@@ -185,14 +188,14 @@ def _cache_directory(package: Path, variant: str) -> str | None:
 
 
 def _remove_older_kernels(package: str, current: Path) -> None:
-    """Remove what was compiled from other versions of a package's sources.
+    """Remove machine code compiled from other versions of a package's sources.
 
-    Where two versions are used in turn, each compiles anew; so does, at worst, a process that runs another one now.
+    If two versions are used alternately, each compiles again; so may a process that is running another version now.
     """
     siblings: list[Path] = []
     with suppress(OSError):
         siblings = list(current.parent.iterdir())
     for directory in siblings:
-        # Without the package's name: those of versions that did not note it.
+        # Older versions did not include the package's name.
         if directory != current and re.fullmatch(rf"kernels-({re.escape(package)}-)?[0-9a-f]{{16}}", directory.name):
             shutil.rmtree(directory, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What cannot fit the memory is refused before it is tried."""
+"""Checks that reject requests that cannot fit into memory before they are attempted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _GIBIBYTE = 2**30
 # States, streams, spaces and the results of a step.
 BYTES_PER_ENVIRONMENT = 150
 
-# Where Linux tells which control groups a process is in, and what they may use.
+# Where Linux lists a process's control groups, and where it mounts their limits.
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
 
 
 def physical_memory() -> int | None:
-    """Return the machine's memory in bytes, or None where the system does not tell."""
+    """Return the machine's memory in bytes, or None if the system does not report it."""
     import psutil
 
     try:
@@ -26,10 +26,10 @@ def physical_memory() -> int | None:
 
 
 def usable_memory() -> int | None:
-    """Return how much memory this process may use at most, in bytes; None where the system does not tell.
+    """Return the maximum memory this process may use, in bytes, or None if the system does not report it.
 
-    It is the machine's, or less in a container: the lowest limit of the process's control groups, of version 1 or 2,
-    and of those around them.
+    This is the machine's memory or, in a container, the lowest limit of the process's control groups (version 1 or 2)
+    and their parents.
     """
     limits = [*_limits_of_control_groups()]
     if (machine := physical_memory()) is not None:
@@ -38,9 +38,9 @@ def usable_memory() -> int | None:
 
 
 def _limits_of_control_groups() -> Iterator[int]:
-    """Yield the limits in bytes; a group without one says ``max``, or a number beyond any memory."""
+    """Yield the limits in bytes; a group without a limit reports ``max``, or a number beyond any memory."""
     for directory, name in _control_groups():
-        # Within a container, the path may be that of the machine outside, of which only the root is to be seen.
+        # Inside a container, the path may be that of the host, of which only the root is visible.
         for group in (directory, *directory.parents):
             with suppress(OSError, ValueError):
                 yield int((group / name).read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def _limits_of_control_groups() -> Iterator[int]:
 
 
 def _control_groups() -> Iterator[tuple[Path, str]]:
-    """Yield the directories of this process's control groups, and the file that holds the limit of the memory."""
+    """Yield the directory of each control group of this process, and the name of the file with its memory limit."""
     try:
         lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -64,20 +64,22 @@ def _control_groups() -> Iterator[tuple[Path, str]]:
 
 
 def assert_fits_memory(what: str, required: int) -> None:
-    """Check that something may fit: many systems promise any memory and end a process that uses what is not there.
+    """Check that a request can fit into memory.
+
+    Many systems grant any amount of memory, and kill a process that uses more than there is.
 
     Args:
-        what: What needs it, for the message.
-        required: Least memory it takes, in bytes.
+        what: Description of the request, for the message.
+        required: Lower bound of the memory it needs, in bytes.
 
     Raises:
-        MemoryError: If the machine, or the container, has less.
+        MemoryError: If the machine, or the container, has less memory.
     """
     available = usable_memory()
     if available is not None and required > available:
         place = "this machine has" if available == physical_memory() else "this container may use"
         raise MemoryError(
-            # Divided as integers: what was asked for may be beyond the range of floats.
+            # Integer division, because the request may exceed the range of floats.
             f"{what} would take at least {required // _GIBIBYTE:,} GiB of memory, and {place} "
             f"{available / _GIBIBYTE:.1f}."
         )

@@ -1,8 +1,8 @@
-"""The equations of CartPole: the only place that knows them.
+"""The equations of CartPole.
 
 The dynamics are those of R. V. Florian, "Correct equations for the dynamics of the cart-pole system" (2007), equations
-23 and 24, without friction, in the arithmetic of Gymnasium's ``CartPole-v1``: float64, in its order of operations, with
-true divisions. Changing ``a * b / c`` to ``a * (b / c)`` here changes last bits, and then whole trajectories.
+23 and 24, without friction, with the arithmetic of Gymnasium's ``CartPole-v1``: float64, the same order of operations,
+true divisions. Changing ``a * b / c`` to ``a * (b / c)`` here changes the last bits, and with them whole trajectories.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastcartpole.validation import checked_parameter
 
 
 class PhysicsConstants(NamedTuple):
-    """What the jitted equations need, in SI units: float64 scalars."""
+    """Constants of the jitted equations, in SI units, as float64 scalars."""
 
     gravity: float
     pole_mass: float
@@ -34,7 +34,7 @@ class PhysicsConstants(NamedTuple):
 
 
 INTEGRATORS = ("euler", "semi-implicit euler")
-"""How a state follows from the last one."""
+"""The supported methods of integration."""
 
 Parameter = float | npt.NDArray[np.float64]
 
@@ -49,8 +49,8 @@ Quantities = dict[str, Parameter]
 class CartPoleParameters:
     """Physical parameters of cart and pole; the defaults are those of ``CartPole-v1``.
 
-    Each is a number for all environments or a sequence with one number for each environment (domain randomization),
-    kept as a read-only float64 array of shape (N,).
+    Each is a number for all environments or a sequence with one number per environment (domain randomization), stored
+    as a read-only float64 array of shape (N,).
 
     Attributes:
         gravity: Acceleration of gravity in m/s^2.
@@ -58,11 +58,11 @@ class CartPoleParameters:
         pole_mass: Mass of the pole in kg, greater than 0.
         half_length: Half the length of the pole in m, greater than 0.
         force_magnitude: Force of a push, to the left for action 0 and to the right for action 1, in N.
-        tau: Time between two states in s, greater than 0.
-        position_threshold: The episode terminates when the cart is farther than this from the centre, in m, greater
-            than 0.
-        angle_threshold: The episode terminates when the pole leans farther than this, in rad (default 12 degrees),
-            greater than 0.
+        tau: Time step in s, greater than 0.
+        position_threshold: Distance of the cart from the centre in m beyond which the episode terminates, greater than
+            0.
+        angle_threshold: Angle of the pole in rad beyond which the episode terminates (default 12 degrees), greater than
+            0.
     """
 
     gravity: Parameter = 9.8
@@ -78,8 +78,9 @@ class CartPoleParameters:
         """Check every parameter.
 
         Raises:
-            TypeError: If one is neither a number nor a sequence of numbers.
-            ValueError: If one is not finite or not greater than 0, where it must be, or if arrays differ in length.
+            TypeError: If a parameter is neither a number nor a sequence of numbers.
+            ValueError: If a parameter is not finite, or is not greater than 0 although it must be, or if arrays differ
+                in length.
         """
         lengths = set()
         for field in fields(self):
@@ -92,12 +93,12 @@ class CartPoleParameters:
 
     @property
     def num_envs(self) -> int | None:
-        """Length of the parameters that are arrays, or None where all are numbers."""
+        """Length of the array parameters, or None if all parameters are numbers."""
         sizes = [value.size for field in fields(self) if isinstance(value := getattr(self, field.name), np.ndarray)]
         return sizes[0] if sizes else None
 
     def quantities(self) -> Quantities:
-        """Return what the equations need, with the derived masses computed as Gymnasium computes them."""
+        """Return all quantities of the equations, with the derived masses computed as in Gymnasium."""
         return {
             **{field.name: getattr(self, field.name) for field in fields(self)},
             "total_mass": self.pole_mass + self.cart_mass,
@@ -187,7 +188,7 @@ def next_state(
 
 @kernel()
 def has_fallen(position: float, angle: float, constants: PhysicsConstants) -> bool:
-    """Return whether the pole leans too far or the cart has left the track; a state on a threshold has not fallen."""
+    """Return whether pole or cart is beyond its threshold; a state exactly on a threshold is not."""
     return (
         position < -constants.position_threshold
         or position > constants.position_threshold
@@ -198,7 +199,7 @@ def has_fallen(position: float, angle: float, constants: PhysicsConstants) -> bo
 
 @kernel()
 def constants_of(index: int, constants: npt.NDArray[np.float64]) -> PhysicsConstants:
-    """Return column ``index`` of an array of constants, shape (9, N), float64, as the record of scalars."""
+    """Return column ``index`` of an array of constants, shape (9, N), float64, as a record of scalars."""
     return PhysicsConstants(
         constants[0, index],
         constants[1, index],
@@ -252,14 +253,14 @@ def step_state(
     constants: npt.NDArray[np.float64],
     observation: npt.NDArray[np.float32],
 ) -> bool:
-    """Move one environment on by one time step, in place.
+    """Advance one environment by one time step, in place.
 
     Args:
         state: Position, velocity, angle and angular velocity, shape (4,), float64, changed in place.
         action: 0 or 1.
         semi_implicit: Whether positions move with the new velocities.
         constants: Physical constants, shape (9, 1), float64.
-        observation: Where the new state is written as float32, shape (4,).
+        observation: Overwritten with the new state, shape (4,), float32.
 
     Returns:
         Whether the pole has fallen or the cart has left the track.

@@ -1,7 +1,7 @@
 """NumPy's PCG64 generator and its seeding, for many independent streams at once.
 
-Stream ``i`` of a ``(4, N)`` uint64 array yields what ``numpy.random.Generator(numpy.random.PCG64(seed_i))`` yields. Its
-rows are the high and low half of the 128-bit state and of the 128-bit increment (M. E. O'Neill, "PCG: A Family of
+Stream ``i`` of a ``(4, N)`` uint64 array yields what ``numpy.random.Generator(numpy.random.PCG64(seed_i))`` yields. The
+rows are the high and low halves of the 128-bit state and of the 128-bit increment (M. E. O'Neill, "PCG: A Family of
 Simple Fast Space-Efficient Statistically Good Algorithms for Random Number Generation", 2014; output function XSL-RR).
 Seeds are spread by NumPy's ``SeedSequence`` hash, after M. E. O'Neill's ``seed_seq_fe``.
 """
@@ -30,7 +30,7 @@ _SPLITMIX_INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 _SPLITMIX_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _SPLITMIX_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 
-# SeedSequence works in 32-bit arithmetic; here each word is kept in the low half of a uint64.
+# SeedSequence works in 32-bit arithmetic; here each word is stored in the low half of a uint64.
 _POOL_SIZE = 4
 _XSHIFT = np.uint64(16)
 _INIT_A = np.uint64(0x43B0D7E5)
@@ -43,7 +43,7 @@ _MIX_MULT_RIGHT = np.uint64(0x4973F715)
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _multiply_high(_typing_context: Any, a: Any, b: Any) -> Any:
-    """Return the high 64 bits of the 128-bit product of two uint64: one machine instruction Numba cannot spell."""
+    """Return the high 64 bits of the 128-bit product of two uint64: one instruction that Numba cannot express."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         wide = ir.IntType(128)
@@ -57,7 +57,7 @@ def _multiply_high(_typing_context: Any, a: Any, b: Any) -> Any:
 
 @kernel()
 def _advance(streams: Streams, index: int) -> None:
-    """Move one stream on, in place: state = state * multiplier + increment, modulo 2**128."""
+    """Advance one stream in place: state = state * multiplier + increment, modulo 2**128."""
     high, low = streams[0, index], streams[1, index]
     increment_high, increment_low = streams[2, index], streams[3, index]
     product_high = _multiply_high(low, _PCG_MULTIPLIER_LOW) + high * _PCG_MULTIPLIER_LOW + low * _PCG_MULTIPLIER_HIGH
@@ -69,14 +69,14 @@ def _advance(streams: Streams, index: int) -> None:
 
 @kernel()
 def next_uint64(streams: Streams, index: int) -> np.uint64:
-    """Draw 64 random bits from one stream, moving it on in place.
+    """Draw 64 random bits from one stream, advancing it in place.
 
     Args:
         streams: Generator states, shape (4, N), uint64.
-        index: Which stream.
+        index: Index of the stream.
 
     Returns:
-        What ``PCG64.random_raw`` returns.
+        The same number as ``PCG64.random_raw``.
     """
     _advance(streams, index)
     high, low = streams[0, index], streams[1, index]
@@ -87,21 +87,21 @@ def next_uint64(streams: Streams, index: int) -> np.uint64:
 
 @kernel()
 def next_double(streams: Streams, index: int) -> float:
-    """Draw a float64 uniformly from [0, 1), a multiple of 2**-53, moving one stream of ``streams`` on in place."""
+    """Draw a float64 uniformly from [0, 1), a multiple of 2**-53, advancing one stream of ``streams`` in place."""
     return (next_uint64(streams, index) >> np.uint64(11)) * _TO_UNIT_INTERVAL
 
 
 @kernel()
 def next_uniform(streams: Streams, index: int, low: float, high: float) -> float:
-    """Draw a float64 uniformly from [low, high), rounded as ``numpy.random.Generator.uniform`` rounds it."""
+    """Draw a float64 uniformly from [low, high), rounded like ``numpy.random.Generator.uniform``."""
     return low + (high - low) * next_double(streams, index)
 
 
 @kernel()
 def hashed_uint64(key: np.uint64, counter: int) -> np.uint64:
-    """Return 64 random bits that depend on nothing but a key and a counter.
+    """Return 64 random bits that depend only on a key and a counter.
 
-    It is output number ``counter`` of SplitMix64 with the seed ``key`` (G. L. Steele, D. Lea and C. H. Flood, "Fast
+    They are output number ``counter`` of SplitMix64 with seed ``key`` (G. L. Steele, D. Lea and C. H. Flood, "Fast
     Splittable Pseudorandom Number Generators", 2014): random numbers without a state, for any thread in any order.
     """
     z = key + _SPLITMIX_INCREMENT * np.uint64(counter + 1)
@@ -112,7 +112,7 @@ def hashed_uint64(key: np.uint64, counter: int) -> np.uint64:
 
 @kernel()
 def hashed_double(key: np.uint64, counter: int) -> float:
-    """Return a float64 uniform in [0, 1), a multiple of 2**-53, that depends on nothing but a key and a counter."""
+    """Return a float64 uniform in [0, 1), a multiple of 2**-53, that depends only on a key and a counter."""
     return (hashed_uint64(key, counter) >> np.uint64(11)) * _TO_UNIT_INTERVAL
 
 
@@ -175,11 +175,11 @@ def _seed_stream(seed: np.uint64, streams: Streams, index: int, pool: npt.NDArra
 
 @kernel()
 def seed_streams(seeds: npt.NDArray[np.uint64], indices: npt.NDArray[np.int64], streams: Streams) -> None:
-    """Seed some of the streams in place.
+    """Seed selected streams in place.
 
     Args:
         seeds: Seeds, shape (K,), uint64.
-        indices: Which stream gets which seed, shape (K,), int64.
+        indices: Index of the stream for each seed, shape (K,), int64.
         streams: Generator states, shape (4, N), uint64, changed in place.
     """
     pool = np.empty(_POOL_SIZE, dtype=np.uint64)
@@ -196,11 +196,11 @@ def _seed_consecutively(first_seed: int, indices: npt.NDArray[np.int64], streams
 
 
 def seed_streams_from_integers(seeds: Sequence[int], indices: npt.NDArray[np.int64], streams: Streams) -> None:
-    """Seed some of the streams in place from Python integers of any size.
+    """Seed selected streams in place from Python integers of any size.
 
     Args:
-        seeds: K non-negative integers; a range with step 1 is quickest.
-        indices: Which stream gets which seed, shape (K,), int64.
+        seeds: K non-negative integers; a range with step 1 is fastest.
+        indices: Index of the stream for each seed, shape (K,), int64.
         streams: Generator states, shape (4, N), uint64, changed in place.
     """
     if isinstance(seeds, range) and seeds.stop < 2**63 and seeds.step == 1:
@@ -214,7 +214,7 @@ def seed_streams_from_integers(seeds: Sequence[int], indices: npt.NDArray[np.int
 
 
 def _numpy_stream(seed: int) -> Streams:
-    """Return the rows, shape (4,), of the stream that NumPy itself seeds."""
+    """Return the rows, shape (4,), of a stream seeded by NumPy itself."""
     state = np.random.PCG64(seed).state["state"]
     return np.array(
         [half for number in (state["state"], state["inc"]) for half in (number >> 64, number % 2**64)],
@@ -223,14 +223,14 @@ def _numpy_stream(seed: int) -> Streams:
 
 
 def new_generator(streams: Streams, index: int) -> np.random.Generator:
-    """Return one of NumPy's generators that goes on from where a stream is."""
+    """Return a NumPy generator that continues a stream."""
     generator = np.random.Generator(np.random.PCG64())
     give_state(streams, index, generator)
     return generator
 
 
 def give_state(streams: Streams, index: int, generator: np.random.Generator) -> None:
-    """Put a generator, of NumPy's PCG64, where a stream is."""
+    """Set a NumPy generator with PCG64 to the state of a stream."""
     halves = [int(half) for half in streams[:, index]]
     content: Any = generator.bit_generator.state
     content["state"] = {"state": halves[0] << 64 | halves[1], "inc": halves[2] << 64 | halves[3]}
@@ -238,7 +238,7 @@ def give_state(streams: Streams, index: int, generator: np.random.Generator) -> 
 
 
 def take_state(generator: np.random.Generator, streams: Streams, index: int) -> None:
-    """Put a stream where a generator, of NumPy's PCG64, is."""
+    """Set a stream to the state of a NumPy generator with PCG64."""
     content: Any = generator.bit_generator.state
     numbers = content["state"]
     low = (1 << 64) - 1

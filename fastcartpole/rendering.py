@@ -15,14 +15,14 @@ Frame = npt.NDArray[np.uint8]
 
 
 class Renderer:
-    """Draws states; Gymnasium's drawing surface is made with the first frame.
+    """Draws states; Gymnasium's drawing surface is created with the first frame.
 
     Attributes:
         size: Width and height of a frame in pixels.
     """
 
     def __init__(self, render_mode: str = "rgb_array") -> None:
-        """Prepare; nothing is drawn and pygame is not imported yet.
+        """Create a renderer; pygame is not imported before the first frame.
 
         Args:
             render_mode: ``"rgb_array"``, or ``"human"`` to draw into a window.
@@ -36,8 +36,8 @@ class Renderer:
 
         Args:
             state: Position, velocity, angle and angular velocity, shape (4,), float64.
-            quantities: The physics: length and threshold set the scale of the drawing.
-            index: Which environment's quantities to use, where they differ.
+            quantities: Physical quantities; pole length and position threshold set the scale of the drawing.
+            index: Index of the environment whose quantities to use, if they differ.
 
         Returns:
             The frame, shape (height, width, 3), uint8; None when drawn into a window.
@@ -61,11 +61,11 @@ class Renderer:
         return tuple(frame for frame in frames if frame is not None)
 
     def grid(self, states: npt.NDArray[np.float64], quantities: Quantities) -> Frame:
-        """Draw every environment into one frame: rows of ceil(sqrt(N)) frames, the rest of the last row black.
+        """Draw all environments into one frame, with ceil(sqrt(N)) frames per row and the rest of the last row black.
 
         Args:
             states: Shape (4, N), float64.
-            quantities: The physics.
+            quantities: Physical quantities.
 
         Returns:
             Shape (rows * height, columns * width, 3), uint8.
@@ -80,7 +80,7 @@ class Renderer:
         return by_pixel_row.reshape(rows * height, columns * width, channels)
 
     def close(self) -> None:
-        """Release Gymnasium's drawing surface, if there is one."""
+        """Release Gymnasium's drawing surface, if it exists."""
         if self._artist is not None:
             self._artist.close()  # type: ignore[no-untyped-call]
             self._artist = None
@@ -90,11 +90,11 @@ class Renderer:
 
 
 class Drawn:
-    """What a single environment and a batch have in common: the size of their frames, by Gymnasium's names.
+    """Mixin for environments and batches: the size of their frames, under Gymnasium's names.
 
     Attributes:
-        screen_width: In pixels.
-        screen_height: In pixels.
+        screen_width: Width of a frame in pixels.
+        screen_height: Height of a frame in pixels.
     """
 
     _renderer: Renderer

@@ -34,7 +34,7 @@ from fastcartpole.validation import checked_integer
 Policy = Literal["random"] | Callable[[npt.NDArray[np.float32], float], int]
 
 _BITS = 64
-# Of observations, actions, rewards and flags, at least.
+# Lower bound for observations, actions, rewards and flags.
 _BYTES_PER_TRANSITION = 30
 
 
@@ -42,13 +42,12 @@ class Trajectories(NamedTuple):
     """T steps of N environments.
 
     Attributes:
-        all_observations: What each action was chosen from and, last, what the next one would be, shape (T + 1, N, 4),
-            float32.
-        actions: Shape (T, N), int64. With next-step autoreset, an action is ignored where the episode ended before.
+        all_observations: Observations before each step and after the last one, shape (T + 1, N, 4), float32.
+        actions: Shape (T, N), int64. With next-step autoreset, the action after the end of an episode is ignored.
         rewards: Shape (T, N), float64 (float32 with shared seeding).
         terminated: Shape (T, N), bool.
         truncated: Shape (T, N), bool.
-        final_observations: With same-step autoreset, the last observations of the episodes that ended, zeros elsewhere,
+        final_observations: With same-step autoreset, the last observations of episodes that ended, and zeros elsewhere,
             shape (T, N, 4), float32; otherwise shape (T, 0, 4).
     """
 
@@ -61,7 +60,7 @@ class Trajectories(NamedTuple):
 
     @property
     def observations(self) -> npt.NDArray[np.float32]:
-        """What each action was chosen from, shape (T, N, 4), float32."""
+        """Observations from which the actions were chosen, shape (T, N, 4), float32."""
         return self.all_observations[:-1]
 
     @property
@@ -82,27 +81,27 @@ def roll_out(
     reward_dtype: np.dtype[np.floating],
     out: Trajectories | None = None,
 ) -> Trajectories:
-    """Step a batch T times; see ``fastcartpole.CartPoleVectorEnv.rollout``.
+    """Step a batch T times (see ``fastcartpole.CartPoleVectorEnv.rollout``).
 
     Args:
         policy: ``"random"``, or a jitted function of an observation and a uniform random number.
-        num_steps: T.
-        seed: Seed of the policy's random numbers; None for the system's entropy.
-        num_threads: Threads to use; the result does not depend on it.
-        state: The batch, moved on in place.
+        num_steps: Number of steps T.
+        seed: Seed of the policy's random numbers; None uses the system's entropy.
+        num_threads: Number of threads; the result does not depend on it.
+        state: State of the batch, updated in place.
         constants: Physical constants, shape (9, 1) or (9, N), float64.
         rules: Rules of the batch.
-        reward_dtype: Type of the rewards.
-        out: A rollout of the same size to overwrite; None for fresh arrays.
+        reward_dtype: Dtype of the rewards.
+        out: Trajectories of the same size to overwrite; None allocates new arrays.
 
     Returns:
-        The rollout.
+        The trajectories.
 
     Raises:
         TypeError: If the policy is neither ``"random"`` nor jitted, or a number is not an integer.
-        ValueError: If a number is out of range or the policy returns another action than 0 or 1; then the batch has
-            not moved.
-        MemoryError: If so many steps cannot fit the memory.
+        ValueError: If a number is out of range or the policy returns an action other than 0 or 1; the batch is then
+            unchanged.
+        MemoryError: If so many steps do not fit into memory.
     """
     num_steps = checked_integer("num_steps", num_steps, minimum=1)
     entropy = None if seed is None else checked_integer("seed", seed, minimum=0, maximum=None)
@@ -121,13 +120,13 @@ def roll_out(
     write_observations(0, num_envs, state, rollout.all_observations[0])
     rollout.final_observations[:] = 0.0
     key = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
-    # Those of a block play all their steps before the next ones begin; all do, if they share a stream.
+    # Each block of environments plays all its steps before the next one; with a shared stream, all form one block.
     size = num_envs if rules.shared_stream else BLOCK
     num_blocks = -(-num_envs // size)
     if is_random:
         in_ranges(num_threads, num_blocks, _play_randomly, size, state, key, constants, rules, rollout.actions, buffers)
         return rollout
-    # The kernels move a copy: should the policy fail, the batch stays where it was.
+    # The kernels update a copy, so that the batch stays unchanged if the policy fails.
     moved = copy_batch_state(state)
     played = (policy, size, moved, key, constants, rules, rollout.actions, buffers)
     invalid = max(in_ranges(num_threads, num_blocks, _play_policy, *played))
@@ -141,7 +140,7 @@ def roll_out(
 def _checked_or_new(
     out: Trajectories | None, num_steps: int, num_envs: int, rules: StepRules, reward_dtype: np.dtype[np.floating]
 ) -> Trajectories:
-    """Return the arrays to write into: those the caller gave, or fresh ones with contents undefined."""
+    """Return the arrays to write to: those of the caller, or new ones with undefined contents."""
     shape = (num_steps, num_envs)
     layout: dict[str, tuple[tuple[int, ...], Any]] = {
         "all_observations": ((num_steps + 1, num_envs, 4), np.float32),
@@ -159,7 +158,8 @@ def _checked_or_new(
         array = getattr(out, name)
         if array.shape != size or array.dtype != dtype or not array.flags.c_contiguous or not array.flags.writeable:
             raise ValueError(
-                f"out must be Trajectories of {num_steps} steps of {num_envs} such environments; its {name} is not."
+                f"out must be Trajectories of {num_steps} steps of {num_envs} such environments; its array {name} has "
+                "another shape, dtype or memory layout, or is read-only."
             )
     return out
 
@@ -176,7 +176,7 @@ def _step_into_row(
     buffers: StepOutputs,
     scratch: Scratch,
 ) -> None:
-    """Take step ``t`` in environments ``start`` to ``stop - 1``, all of them where the stream is shared."""
+    """Take step ``t`` in environments ``start`` to ``stop - 1``, or in all of them if the stream is shared."""
     outputs = StepOutputs(
         buffers.observations[t + 1],
         buffers.rewards[t],
@@ -200,7 +200,10 @@ def _play_range_randomly(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> None:
-    """Play T steps of some environments with uniformly random actions, 64 of an environment's from one number."""
+    """Play T steps of some environments with uniformly random actions.
+
+    One random 64-bit number provides 64 actions of an environment.
+    """
     state, constants, buffers = borrowed_state(state), borrowed(constants), borrowed_outputs(buffers)
     actions = borrowed(actions)
     num_steps, num_envs = actions.shape
@@ -229,13 +232,13 @@ def _play_randomly(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> None:
-    """Play T steps of the blocks ``first`` to ``stop - 1`` of so many environments with uniformly random actions."""
+    """Play T steps of the blocks ``first`` to ``stop - 1``, of ``size`` environments each, with random actions."""
     for block in range(first, stop):
         end = min((block + 1) * size, actions.shape[1])
         _play_range_randomly(block * size, end, state, key, constants, rules, actions, buffers)
 
 
-# Not kept on disk: it takes a function as an argument.
+# Not cached on disk: it takes a function as an argument.
 @kernel(cached=False)
 def _play_range(
     start: int,
@@ -248,7 +251,7 @@ def _play_range(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> int:
-    """Play T steps of some environments with a policy; return -1, or one for which it returned neither 0 nor 1."""
+    """Play T steps of some environments with a policy; return the index of one with an invalid action, or -1."""
     state, constants, buffers = borrowed_state(state), borrowed(constants), borrowed_outputs(buffers)
     actions = borrowed(actions)
     num_steps, num_envs = actions.shape
@@ -279,7 +282,7 @@ def _play_policy(
     actions: npt.NDArray[np.int64],
     buffers: StepOutputs,
 ) -> int:
-    """Play T steps of the blocks ``first`` to ``stop - 1`` of so many environments; return as ``_play_range``."""
+    """Play the blocks ``first`` to ``stop - 1``, of ``size`` environments each; return as ``_play_range`` does."""
     invalid = -1
     for block in range(first, stop):
         end = min((block + 1) * size, actions.shape[1])

@@ -1,4 +1,4 @@
-"""The environment as a Stable-Baselines3 ``VecEnv``; needs ``stable_baselines3``."""
+"""CartPole as a Stable-Baselines3 ``VecEnv``; requires ``stable_baselines3``."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from fastcartpole.physics import CartPoleParameters
 from fastcartpole.validation import checked_reset_options
 from fastcartpole.vector_env import CartPoleVectorEnv
 
-# Attributes of the batch that hold one entry for each environment; a state has the environments along its last axis.
+# Attributes of the batch with one entry per environment along the first axis (``state``: along the last axis).
 _ONE_ENTRY_EACH = ("np_random", "np_random_seed", "steps", "prev_done")
 _FOR_A_SINGLE_ENVIRONMENT = {"observation_space": "single_observation_space", "action_space": "single_action_space"}
 
 
 class CartPoleVecEnv(VecEnv):
-    """A ``fastcartpole.CartPoleVectorEnv`` in Stable-Baselines3's interface.
+    """A ``fastcartpole.CartPoleVectorEnv`` with Stable-Baselines3's interface.
 
-    Episodes that end are started anew within the same step; their last observation stands in the infos as
-    ``terminal_observation``. ``TimeLimit.truncated`` in every info tells whether the time limit alone has ended the
+    An environment whose episode ends is reset within the same step; the last observation is in its info as
+    ``terminal_observation``. ``TimeLimit.truncated`` in every info tells whether only the time limit has ended the
     episode, in which case Stable-Baselines3 bootstraps the value.
 
-    The environments can be addressed one by one, as those of ``DummyVecEnv``: ``get_attr`` and ``set_attr`` take the
-    names of Gymnasium's ``CartPole-v1``, and ``env_method`` resets and draws. Only ``step`` is for all of them.
+    The environments can be addressed individually, as in ``DummyVecEnv``: ``get_attr`` and ``set_attr`` accept the
+    attribute names of Gymnasium's ``CartPole-v1``, and ``env_method`` can reset and render. Only ``step`` always acts
+    on all of them.
     """
 
     def __init__(self, environments: CartPoleVectorEnv) -> None:
         """Wrap a batch of environments.
 
         Args:
-            environments: Made with ``autoreset_mode=AutoresetMode.SAME_STEP`` and ``seeding="independent"``.
+            environments: Batch with ``autoreset_mode=AutoresetMode.SAME_STEP`` and ``seeding="independent"``.
 
         Raises:
-            ValueError: If it was made with another autoreset mode or seeding.
+            ValueError: If the batch has another autoreset mode or seeding.
         """
         if environments.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"environments must have autoreset_mode SAME_STEP, got {environments.autoreset_mode}.")
@@ -52,17 +53,17 @@ class CartPoleVecEnv(VecEnv):
         self.environments = environments
         self._actions: npt.NDArray[np.int64] | None = None
         super().__init__(environments.num_envs, environments.single_observation_space, environments.single_action_space)
-        # Of one environment: video recorders read it.
+        # The metadata of a single environment, which video recorders read.
         self.metadata = dict(CartPoleEnv.metadata)
 
     def reset(self) -> VecEnvObs:
-        """Start new episodes, with what ``seed`` and ``set_options`` have set for this reset.
+        """Start new episodes, with the seeds and options set by ``seed`` and ``set_options``.
 
         Returns:
             Observations, shape (N, 4), float32.
 
         Raises:
-            TypeError: If an environment's options are no dictionary.
+            TypeError: If an environment's options are not a dictionary.
             ValueError: If there are not N options, or the bounds of one are not finite numbers with low <= high.
         """
         if len(self._options) != self.num_envs:
@@ -78,11 +79,11 @@ class CartPoleVecEnv(VecEnv):
         return observations
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Keep the actions, shape (N,), for ``step_wait``."""
+        """Store the actions, shape (N,), for ``step_wait``."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Take the actions; return observations, rewards (float32), dones and one info for each environment.
+        """Take the actions; return observations, rewards (float32), dones and one info per environment.
 
         Raises:
             RuntimeError: If ``step_async`` has not been called.
@@ -103,14 +104,17 @@ class CartPoleVecEnv(VecEnv):
         self.environments.close()
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
-        """Return a frame of each environment, shape (400, 600, 3), uint8; without ``"rgb_array"`` None, and warn."""
+        """Return a frame of each environment, shape (400, 600, 3), uint8.
+
+        If the render mode is not ``"rgb_array"``, return None for each environment, after a warning.
+        """
         if self.render_mode != "rgb_array":
             warnings.warn(f"render_mode must be 'rgb_array' for images, it is {self.render_mode!r}.", stacklevel=2)
             return [None] * self.num_envs
         return list(self.environments.render() or ())
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return an attribute of each chosen environment: its own, where the batch has one entry for each.
+        """Return an attribute of each chosen environment: its own entry, if the batch has one per environment.
 
         Raises:
             AttributeError: If there is no such attribute.
@@ -120,18 +124,19 @@ class CartPoleVecEnv(VecEnv):
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute of the chosen environments; it takes effect with the next step.
 
-        The quantities of the physics, ``state`` and ``steps`` may differ among environments; other attributes are set
-        for all of them.
+        The physical quantities, ``state`` and ``steps`` may differ between environments; all other attributes must be
+        set for all environments.
 
         Raises:
             TypeError: If the value has the wrong type.
-            ValueError: If it is out of its range, or if only some environments were chosen for what all must share.
+            ValueError: If the value is out of range, or if only some environments were chosen for an attribute that all
+                share.
         """
         chosen = list(self._get_indices(indices))
         if isinstance(getattr(CartPoleVectorEnv, attr_name, None), Quantity):
             values = np.broadcast_to(getattr(self.environments, attr_name), self.num_envs).copy()
             values[chosen] = value
-            # A number for all is quicker than as many equal ones.
+            # One number for all environments is faster than an array of equal numbers.
             setattr(self.environments, attr_name, values[0].item() if (values == values[0]).all() else values)
         elif attr_name == "state":
             state = np.zeros((4, self.num_envs)) if self.environments.state is None else self.environments.state.copy()
@@ -149,14 +154,16 @@ class CartPoleVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Call a method of each chosen environment: ``reset``, ``render``, or ``get_``, ``set_``, ``has_wrapper_attr``.
+        """Call a method of each chosen environment.
+
+        Supported are ``reset``, ``render``, ``get_wrapper_attr``, ``set_wrapper_attr`` and ``has_wrapper_attr``.
 
         Returns:
-            What the method returns, for each of them.
+            The results of the method, one per chosen environment.
 
         Raises:
             AttributeError: If there is no such method.
-            NotImplementedError: If it is one that cannot be called on one environment of a batch, such as ``step``.
+            NotImplementedError: If the method cannot be called on one environment of a batch, such as ``step``.
         """
         methods: dict[str, Callable[..., Any]] = {
             "reset": self._reset_one,
@@ -168,9 +175,7 @@ class CartPoleVecEnv(VecEnv):
         if method_name not in methods:
             if not hasattr(CartPoleEnv, method_name):
                 raise AttributeError(f"The environments have no method {method_name!r}.")
-            raise NotImplementedError(
-                f"{method_name}() cannot be called on one of the environments: they are one batch."
-            )
+            raise NotImplementedError(f"{method_name}() cannot be called on single environments: they are one batch.")
         method = methods[method_name]
         return [method(index, *method_args, **method_kwargs) for index in self._get_indices(indices)]
 
@@ -214,7 +219,7 @@ class CartPoleVecEnv(VecEnv):
     def _reset_one(
         self, index: int, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Start a new episode in one environment, as ``reset`` of Gymnasium's does."""
+        """Start a new episode in one environment, like Gymnasium's ``reset``."""
         low, high = checked_reset_options(options, RESET_LOW, RESET_HIGH)
         mask = np.arange(self.num_envs) == index
         seeds = [seed if is_chosen else None for is_chosen in mask]
@@ -227,23 +232,22 @@ class CartPoleVecEnv(VecEnv):
 def make_vec_env(
     num_envs: int = 1, seed: int | None = None, monitor_dir: str | Path | None = None, **kwargs: Any
 ) -> VecMonitor:
-    """Return environments that Stable-Baselines3's algorithms take as they are, as its own ``make_vec_env`` does.
+    """Return environments for Stable-Baselines3's algorithms, like its own ``make_vec_env``.
 
-    They are monitored: the returns and lengths of episodes stand in the infos, and training logs their means.
+    They are monitored: the infos contain the returns and lengths of episodes, and training logs their means.
 
     Args:
         num_envs: Number of environments N, at least 1.
-        seed: Environment i is seeded with ``seed + i`` at the first reset; None for the system's entropy.
-        monitor_dir: Directory in which ``0.monitor.csv`` keeps the returns and lengths; None for no file.
-        kwargs: Further arguments of ``fastcartpole.CartPoleVectorEnv``; ``render_mode`` is ``"rgb_array"`` where
-            nothing else is said.
+        seed: Environment i is seeded with ``seed + i`` at the first reset; None uses the system's entropy.
+        monitor_dir: Directory for ``0.monitor.csv``, which records returns and lengths; None for no file.
+        kwargs: Further arguments of ``fastcartpole.CartPoleVectorEnv``; ``render_mode`` defaults to ``"rgb_array"``.
 
     Returns:
-        The environments: a ``VecMonitor`` of a ``CartPoleVecEnv``.
+        A ``VecMonitor`` around a ``CartPoleVecEnv``.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
     settings = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_mode": "rgb_array", **kwargs}
     environments = CartPoleVecEnv(CartPoleVectorEnv(num_envs, **settings))
@@ -252,7 +256,7 @@ def make_vec_env(
     if monitor_dir is not None:
         Path(monitor_dir).mkdir(parents=True, exist_ok=True)
     monitored = VecMonitor(environments, None if monitor_dir is None else str(Path(monitor_dir) / "0"))
-    # Wrappers do not hand it on.
+    # Stable-Baselines3's wrappers do not forward the metadata.
     monitored.metadata = environments.metadata
     monitored.seed(seed)
     return monitored

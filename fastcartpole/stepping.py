@@ -1,8 +1,8 @@
-"""One step of a batch as one short call: what it reads and writes is noted in records of addresses beforehand.
+"""One step of a batch as one short call, which finds its arrays through records of their addresses.
 
-To hand a dozen arrays and as many numbers to a kernel takes longer than to step a few environments, and so does making
-new arrays for the results. What stays the same from step to step is therefore noted once, and arrays that a step has
-returned are written again when nobody holds them any more.
+Passing a dozen arrays and as many numbers to a kernel takes longer than stepping a few environments, and so does
+allocating arrays for the results. What stays the same from step to step is therefore recorded once, and arrays that a
+step has returned are reused as soon as nothing references them any more.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _BATCH = np.dtype(
 )
 _RESULTS = np.dtype([(name, _ADDRESS) for name in ("observations", "terminated", "truncated")])
 
-ALL_GO_ON = -1
-"""What a step returns where no episode has ended."""
+NO_FINALS = -1
+"""Return value of a step that has written no final observations."""
 
 
 @kernel()
@@ -91,19 +91,19 @@ def _note_batch(
 
 
 class NotedBatch:
-    """A batch in the form that a step reads: its record, and the arrays whose addresses stand in it.
+    """A batch in the form that a step reads: a record, and the arrays whose addresses it contains.
 
     Attributes:
-        address: Of the record.
-        final_observations: With same-step autoreset, where the last observations of episodes are written, shape (N, 4),
-            float32; else shape (0, 4).
+        address: Address of the record.
+        final_observations: With same-step autoreset, the last observations of episodes that ended, shape (N, 4),
+            float32; otherwise shape (0, 4).
     """
 
     def __init__(self, state: BatchState, constants: npt.NDArray[np.float64], rules: StepRules) -> None:
-        """Note a batch.
+        """Record a batch.
 
         Args:
-            state: What the steps change; its arrays must not be replaced by others.
+            state: State that the steps change; its arrays must not be replaced.
             constants: Physical constants, shape (9, 1) or (9, N), float64.
             rules: Rules of the batch.
         """
@@ -117,15 +117,15 @@ class NotedBatch:
 
 
 class Results(NamedTuple):
-    """The arrays that a step writes and returns, and the record that notes them.
+    """The arrays that a step writes and returns, and the record of their addresses.
 
     Attributes:
         observations: Shape (N, 4), float32.
         rewards: Shape (N,), float64 (float32 with shared seeding).
         terminated: Shape (N,), bool.
         truncated: Shape (N,), bool.
-        address: Of the record.
-        record: The addresses of the other arrays but the rewards, shape (1,).
+        address: Address of the record.
+        record: Addresses of all arrays except the rewards, shape (1,).
     """
 
     observations: npt.NDArray[np.float32]
@@ -137,31 +137,31 @@ class Results(NamedTuple):
 
 
 def _references_of_a_free_array() -> int:
-    """Return what ``sys.getrefcount`` says in ``ResultPool.take`` of an array that nobody else holds."""
+    """Return the reference count that ``ResultPool.take`` sees for an array that nothing else references."""
     pool = [(np.empty(0), 0)]
     return next(sys.getrefcount(array) for array, _ in pool)
 
 
 _FREE = _references_of_a_free_array()
-_MOST_IN_POOL = 3
+_MAX_POOLED = 3
 
 
 class ResultPool:
-    """Arrays for the results of steps: fresh ones, or some that a step has returned and nobody holds any more.
+    """Provides arrays for the results of steps, and reuses those that nothing references any more.
 
-    An array is held by whoever has a reference to it, to a view of it, or to anything else made of its memory that
-    keeps it alive, as tensors of other libraries do.
+    References to an array are also those of its views, and of other objects that keep its memory alive, such as
+    tensors of other libraries.
     """
 
     def __init__(
         self, num_envs: int, reward_dtype: np.dtype[np.floating], observations: npt.NDArray[np.float32] | None
     ) -> None:
-        """Begin without any arrays.
+        """Create an empty pool.
 
         Args:
-            num_envs: N.
-            reward_dtype: Type of the rewards.
-            observations: Where all steps write the observations, shape (N, 4), float32; None where each writes others.
+            num_envs: Number of environments N.
+            reward_dtype: Dtype of the rewards.
+            observations: Array to which all steps write observations, shape (N, 4), float32; None for pooled arrays.
         """
         self._num_envs = num_envs
         self._reward_dtype = reward_dtype
@@ -169,7 +169,7 @@ class ResultPool:
         self._pool: list[Results] = []
 
     def take(self) -> Results:
-        """Return arrays, contents undefined, that nobody holds."""
+        """Return arrays with undefined contents that nothing else references."""
         count = sys.getrefcount
         for results in self._pool:
             observations, rewards, terminated, truncated, _, _ = results
@@ -183,11 +183,11 @@ class ResultPool:
         return self._new()
 
     def _new(self) -> Results:
-        if len(self._pool) < _MOST_IN_POOL:
+        if len(self._pool) < _MAX_POOLED:
             record = np.zeros(1, dtype=_RESULTS)
             address = record.ctypes.data
         else:
-            # Its arrays are somebody's now.
+            # The caller still holds its arrays; only its record is reused.
             *_, address, record = self._pool.pop(0)
         shape = (self._num_envs,)
         results = Results(
@@ -220,7 +220,7 @@ def _note_results(
 def _noted(
     batch_address: int, results_address: int, rewards: npt.NDArray[np.floating]
 ) -> tuple[BatchState, npt.NDArray[np.float64], StepRules, StepOutputs]:
-    """Return the arrays and rules that the records of a ``NotedBatch`` and of ``Results`` note."""
+    """Return the arrays and rules from the records of a ``NotedBatch`` and of ``Results``."""
     batch = numba.carray(pointer(batch_address), 1, _BATCH)[0]
     num_envs = batch.num_envs
     state = BatchState(
@@ -254,14 +254,14 @@ def _noted(
 
 @kernel(inlined=True)
 def _after_step(state: BatchState, rules: StepRules, outputs: StepOutputs) -> int:
-    """Begin the episodes that one stream for all begins; return ``ALL_GO_ON``, less the number that have ended."""
+    """Do the resets from a shared stream; return ``NO_FINALS`` minus the number of final observations."""
     if rules.shared_stream and rules.autoreset_mode != DISABLED:
         reset_ended_from_shared_stream(state, rules, outputs)
     ended = 0
     if rules.autoreset_mode == SAME_STEP:
         for i in range(outputs.terminated.size):
             ended += outputs.terminated[i] | outputs.truncated[i]
-    return ALL_GO_ON - ended
+    return NO_FINALS - ended
 
 
 def _step_batch(
@@ -273,18 +273,18 @@ def _step_batch(
     """Step every environment once.
 
     With ``NEXT_STEP``, an environment whose episode ended with the previous step is reset instead: its action is
-    ignored, it reports reward 0 and neither flag. With ``SAME_STEP`` it is reset within the step that ended its
-    episode, after its observation was kept among the final ones. With ``DISABLED`` it goes on.
+    ignored, its reward is 0 and neither flag is set. With ``SAME_STEP``, it is reset within the step that ended its
+    episode, after its last observation is stored in the final observations. With ``DISABLED``, it is not reset.
 
     Args:
-        batch_address: Of the record of a ``NotedBatch``.
-        results_address: Of the record of ``Results``.
+        batch_address: Address of the record of a ``NotedBatch``.
+        results_address: Address of the record of ``Results``.
         actions: Shape (N,), int64.
-        rewards: The results' rewards, shape (N,), floating: their type differs from batch to batch.
+        rewards: Rewards of the results, shape (N,), float32 or float64 depending on the batch.
 
     Returns:
-        The index of the first invalid action, in which case no environment has moved; else ``ALL_GO_ON``, or less by
-        the number of environments whose episode has ended.
+        The index of the first invalid action, in which case no environment is stepped; otherwise ``NO_FINALS`` minus
+        the number of final observations that were written.
     """
     invalid = first_invalid_action(actions)
     if invalid >= 0:
@@ -302,7 +302,7 @@ def _step_batch(
 
 step_batch = kernel()(_step_batch)
 brief_step_batch = kernel(brief=True)(_step_batch)
-"""The same for a small batch."""
+"""``step_batch`` for a small batch; it holds the global interpreter lock."""
 
 
 @kernel()
@@ -321,7 +321,7 @@ def _step_range(
 
 @kernel(brief=True)
 def _end_step(batch_address: int, results_address: int, rewards: npt.NDArray[np.floating]) -> int:
-    """Do what remains when all environments have been stepped; see ``_after_step``."""
+    """Finish a step in which all environments have been stepped; see ``_after_step``."""
     state, _, rules, outputs = _noted(batch_address, results_address, rewards)
     return _after_step(state, rules, outputs)
 
@@ -329,12 +329,12 @@ def _end_step(batch_address: int, results_address: int, rewards: npt.NDArray[np.
 def threaded_step_batch(
     num_threads: int, actions: npt.NDArray[np.int64], rewards: npt.NDArray[np.floating]
 ) -> Callable[[int, int, npt.NDArray[np.int64], npt.NDArray[np.floating]], int]:
-    """Return a function that does as ``step_batch`` does, on several threads, with the same results.
+    """Return a function like ``step_batch`` that runs on several threads, with the same results.
 
     Args:
-        num_threads: At least 2.
-        actions: An example of them.
-        rewards: An example of them.
+        num_threads: Number of threads, at least 2.
+        actions: Example of an array of actions.
+        rewards: Example of an array of rewards.
     """
     first_invalid = specialized(first_invalid_action, actions)
     step_a_range = specialized(_step_range, 0, 0, 0, 0, actions, rewards)

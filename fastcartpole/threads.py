@@ -1,9 +1,9 @@
 """Threads that share the work of a kernel.
 
-Numba's own (``parallel=True``) are not used. OpenMP's spin where they wait, within a parallel region and after it: they
-take the cores from the other threads of the process, and from other processes. Whether they do, and which threading
-layer Numba finds, is decided by environment variables that are the user's. The threads here sleep while they wait, and
-the user's own parallel code keeps its settings.
+Numba's own threads (``parallel=True``) are not used. OpenMP's threads spin while they wait, inside a parallel region
+and after it, and take cores from other threads and other processes. Whether they spin, and which threading layer Numba
+picks, depends on environment variables that belong to the user. The threads here sleep while they wait, and the user's
+own parallel code keeps its settings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _THREAD_LIMIT: ContextVar[int | None] = ContextVar("_THREAD_LIMIT", default=None
 
 
 def _forget_pool() -> None:
-    """Begin without threads, as in a forked process: they stayed in the other one."""
+    """Start without threads, as needed in a forked process: the threads stayed in the parent."""
     global _POOL
     _POOL = None
 
@@ -35,19 +35,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def in_ranges(num_threads: int, num_items: int, function: Callable[..., Result], *args: Any) -> list[Result]:
-    """Call ``function(start, stop, *args)`` for ranges that make up ``range(num_items)``, side by side.
+    """Call ``function(start, stop, *args)`` in parallel for ranges that make up ``range(num_items)``.
 
-    The calling thread takes part; a range that no other thread has begun by then, it takes too. Ctrl-C comes when all
-    are done: nothing writes into the arguments any more when this returns, or raises.
+    The calling thread takes part, and also runs every range that no other thread has started. ``KeyboardInterrupt`` is
+    raised only after all calls have finished: when this function returns or raises, nothing writes to the arguments.
 
     Args:
-        num_threads: Into how many ranges to cut, at least 1; with 1, no other thread is asked.
-        num_items: At least 1.
+        num_threads: Number of ranges, at least 1; with 1, everything runs in the calling thread. It is reduced to
+            ``num_items`` if it is larger.
+        num_items: Number of items, at least 1.
         function: A kernel that releases the global interpreter lock.
-        args: What else it is given.
+        args: Further arguments of the function.
 
     Returns:
-        What it returned, range by range.
+        The function's results, in the order of the ranges.
     """
     if num_threads == 1:
         return [function(0, num_items, *args)]
@@ -69,7 +70,7 @@ def in_ranges(num_threads: int, num_items: int, function: Callable[..., Result],
 
 
 def _submitted(function: Callable[..., Result], *args: Any) -> Future[Result] | None:
-    """Let another thread call a function; None where no thread can be had, as at the end of the interpreter."""
+    """Submit a call to the thread pool; return None if no thread can be started, as at interpreter shutdown."""
     global _POOL
     if _POOL is None:
         _POOL = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="fastcartpole")
@@ -77,14 +78,14 @@ def _submitted(function: Callable[..., Result], *args: Any) -> Future[Result] | 
     try:
         return pool.submit(function, *args)
     except RuntimeError:
-        # What waits in the pool, for a thread that could not be started, is the caller's to do now.
+        # The caller runs the calls that are still queued for a thread that could not be started.
         pool.shutdown(wait=False, cancel_futures=True)
         _forget_pool()
         return None
 
 
 def _wait_for(futures: Sequence[Future[Any]]) -> None:
-    """Wait until no thread is at work any more; Ctrl-C comes then."""
+    """Wait until all threads have finished, and only then raise a ``KeyboardInterrupt`` that arrived meanwhile."""
     interrupt: KeyboardInterrupt | None = None
     while not all(future.done() for future in futures):
         try:
@@ -97,7 +98,7 @@ def _wait_for(futures: Sequence[Future[Any]]) -> None:
 
 @contextmanager
 def thread_limit(most: int) -> Iterator[None]:
-    """Let batches that are made within choose at most so many threads; the process's settings stay as they are."""
+    """Limit the number of threads that batches created in this context choose; process-wide settings do not change."""
     token = _THREAD_LIMIT.set(most)
     try:
         yield
@@ -106,18 +107,18 @@ def thread_limit(most: int) -> Iterator[None]:
 
 
 def usable_threads(requested: int | None, num_items: int, items_per_thread: int) -> int:
-    """Return how many threads to give a batch.
+    """Return the number of threads for a batch.
 
     Args:
-        requested: The user's choice, at least 1; None for what pays off, at most as many as Numba would take.
+        requested: The user's choice, at least 1; None chooses by the size of the batch, up to Numba's thread count.
         num_items: Size of the batch, at least 1.
-        items_per_thread: Work below which another thread costs more than it brings.
+        items_per_thread: Work per thread below which another thread costs more than it saves.
 
     Returns:
-        A number of at least 1.
+        Number of threads, at least 1.
     """
     if requested is not None:
         return min(requested, num_items)
-    most: int = numba.config.NUMBA_NUM_THREADS
+    maximum: int = numba.config.NUMBA_NUM_THREADS
     limit = _THREAD_LIMIT.get()
-    return max(1, min(most if limit is None else min(most, limit), num_items // items_per_thread))
+    return max(1, min(maximum if limit is None else min(maximum, limit), num_items // items_per_thread))

@@ -1,15 +1,15 @@
-"""Sine and cosine with the C library's bits.
+"""Sine and cosine, bit-identical to the C library's.
 
-Exact sines are Gymnasium's sines: NumPy's scalar ``sin`` and ``cos`` call the C library, and so do
-``libm_sine`` and ``libm_cosine``. Those calls take most of a step, and most of them can be saved by a rounding
-test (A. Ziv, "Fast Evaluation of Elementary Mathematical Functions with Correctly Rounded Last Bit", 1991):
+Exact sines are Gymnasium's sines: NumPy's scalar ``sin`` and ``cos`` call the C library, and so do ``libm_sine`` and
+``libm_cosine``. These calls take most of the time of a step, and most of them can be avoided by a rounding test (A.
+Ziv, "Fast Evaluation of Elementary Mathematical Functions with Correctly Rounded Last Bit", 1991):
 
-A polynomial gives the value as an unevaluated sum ``rounded + residue``. The residue is free of error but for that of
-the correction it stems from: the roundings of a few operations, each at most 2**-53 of the correction. How far the
-value that glibc rounds is from the true one stands in comments of its ``s_sin.c``, in units in the last place (ulp),
-half of one included: 0.501 for the sine of up to 0.126 rad, 0.518 for that of larger angles, and 0.51 for the cosine.
-Where the true residue is below what these leave of half an ulp, with some distance, ``rounded`` is therefore what glibc
-returns. Elsewhere, in one case of thirty, the C library is asked. With other C libraries it is always asked.
+A polynomial gives the value as an unevaluated sum ``rounded + residue``. The only error of the residue is that of the
+correction it is derived from: the roundings of a few operations, each at most 2**-53 of the correction. Comments in
+glibc's ``s_sin.c`` bound the error of its results in units in the last place (ulp), including half an ulp of the final
+rounding: 0.501 for the sine of up to 0.126 rad, 0.518 for the sine of larger angles, and 0.51 for the cosine. If the
+true residue is smaller than what these bounds leave of half an ulp, with a margin, ``rounded`` is therefore what glibc
+returns. Otherwise, in one case out of thirty, the C library is called. With other C libraries it is always called.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ from fastcartpole.kernels import kernel
 LIBM = 0
 ROUNDING_TEST = 1
 
-# Environments that are stepped together; their numbers stay in the first-level cache.
+# Number of environments that are stepped together; their data stay in the first-level cache.
 BLOCK = 256
 
 # The polynomials' range in rad; the pole falls at 0.21.
 LARGEST_ANGLE = 0.25
-# Scaled by one of these, a residue still rounds away exactly where it is below so many ulp.
+# Scaled by one of these factors, a residue rounds away exactly if it is below the factor's denominator in ulp.
 _SMALL_SINE_SCALE = 0.5 / 0.498
 _SINE_SCALE = 0.5 / 0.48
 _COSINE_SCALE = 0.5 / 0.489
-# In rad: the angles for which glibc has another way to sines.
+# In rad; glibc computes the sines of smaller angles by another method.
 _SMALL_ANGLE = 0.126
-# What the corrections may err by, relative to themselves: roundings of the square, of -1/6 (but not of -1/2), of the
-# sum after it and of one or two products. What comes from the later terms is below a quarter of one rounding.
+# Bounds of the corrections' relative errors: roundings of the square, of -1/6 (-1/2 is exact), of the sum after it and
+# of one or two products. The later terms contribute less than a quarter of one rounding.
 _SINE_ERROR = 5 * 2.0**-53
 _COSINE_ERROR = 3.25 * 2.0**-53
 
-# Taylor coefficients: on the range, the first terms left out are below 2**-63 of the value.
+# Taylor coefficients: within the range, the first omitted terms are below 2**-63 of the value.
 _S1, _S2, _S3, _S4, _S5, _S6 = -1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800, 1 / 6227020800
 _C1, _C2, _C3, _C4, _C5, _C6 = -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800, 1 / 479001600
 
 
 def exact_method() -> int:
-    """Return the fastest exact method on this machine: the rounding test needs glibc's error bounds."""
+    """Return the fastest exact method on this machine; the rounding test relies on glibc's error bounds."""
     try:
         library = os.confstr("CS_GNU_LIBC_VERSION")
     except (AttributeError, OSError, ValueError):
@@ -66,23 +66,23 @@ def exact_method() -> int:
 
 Functions = tuple[Callable[[float], float], Callable[[float], float]]
 
-# Over the pole's range and beyond, more of them where it mostly is.
+# They cover the pole's range and beyond, more densely where the pole usually is.
 _PROBED_ANGLES = tuple(0.0137 * k * (1.0 + 0.31 * k) for k in range(1, 25))
 
 
 @cache
 def warn_where_numpy_differs() -> None:
-    """Warn, once in a process, where NumPy's scalar sines are not the C library's: then Gymnasium's are not ours.
+    """Warn once per process if NumPy's scalar sines, which Gymnasium uses, differ from the C library's.
 
-    Where the compiled code calls a library that may be another one than Python's, as on Windows, it is asked too.
+    If compiled code may call a different library than Python, as on Windows, that library is checked, too.
     """
     libraries: list[Functions] = [(math.sin, math.cos)]
     if exact_method() == LIBM:
         libraries.append((_called_sine, _called_cosine))
     differs = any(
-        float(theirs(angle)) != ours(angle)
+        float(numpy_function(angle)) != function(angle)
         for functions in libraries
-        for theirs, ours in zip((np.sin, np.cos), functions, strict=True)
+        for numpy_function, function in zip((np.sin, np.cos), functions, strict=True)
         for angle in _PROBED_ANGLES
     )
     if differs:
@@ -97,7 +97,7 @@ def warn_where_numpy_differs() -> None:
 def _scalar_call(name: str) -> Callable[[float], float]:
     """Return a jittable call of a C library function that the compiler can neither inline nor vectorize.
 
-    A vectorized call would be replaced by one of Intel's SVML where that library is installed, whose last bits differ.
+    A vectorized call would be replaced by Intel's SVML, whose last bits differ, if that library is installed.
     """
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -152,7 +152,7 @@ def cosine_correction(x: float) -> float:
 
 @kernel()
 def _rounding_doubt(rounded: float, residue: float, error: float, scale: float) -> float:
-    """Return 0 if the largest residue possible rounds away: then ``rounded`` is the C library's value."""
+    """Return 0 if the largest possible residue rounds away: ``rounded`` is then the C library's value."""
     largest_residue = residue + np.copysign(error, residue)
     doubt: float = abs((rounded + scale * largest_residue) - rounded)
     return doubt
@@ -171,14 +171,14 @@ def sines_and_cosines(
 
     Args:
         angles: Shape (B,), float64, in rad.
-        method: ``LIBM``, or ``ROUNDING_TEST`` where the C library is glibc; the bits are the same.
+        method: ``LIBM``, or ``ROUNDING_TEST`` if the C library is glibc; both give the same bits.
         sines: Shape (B,), float64, overwritten.
         cosines: Shape (B,), float64, overwritten.
         doubts: Scratch space, shape (2, at least B), float64.
         indices: Scratch space, shape (at least B + 1,), int64.
     """
     largest = LARGEST_ANGLE if method == ROUNDING_TEST else -1.0
-    # A doubt is any number but 0: the residue survives rounding, or the angle is outside the polynomials' range.
+    # Any value but 0 is a doubt: the residue survives rounding, or the angle is outside the polynomials' range.
     sine_doubts, cosine_doubts = doubts[0], doubts[1]
     for j in range(angles.size):
         x = angles[j]
@@ -186,7 +186,7 @@ def sines_and_cosines(
         rounded = x + correction
         residue = correction - (rounded - x)
         sines[j] = rounded
-        # The sine of a negative zero is a negative zero, which the sum is not.
+        # Zero is excluded: the sine of a negative zero is a negative zero, but the sum is not.
         in_range = 0.0 < abs(x) <= largest
         scale = _SMALL_SINE_SCALE if abs(x) < _SMALL_ANGLE else _SINE_SCALE
         sine_doubts[j] = _rounding_doubt(rounded, residue, _SINE_ERROR * correction, scale) + (0.0 if in_range else 1.0)
@@ -206,7 +206,7 @@ def sines_and_cosines(
 
 @kernel()
 def _doubtful(doubts: npt.NDArray[np.float64], count: int, indices: npt.NDArray[np.int64]) -> int:
-    """Write the indices of doubts that are not 0, without a branch to mispredict; return how many there are."""
+    """Write the indices of doubts other than 0, without a branch that could be mispredicted; return their number."""
     found = 0
     for j in range(count):
         indices[found] = j

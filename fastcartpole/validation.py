@@ -1,4 +1,4 @@
-"""Checks of the environment's arguments: one clear sentence that names the argument, the value and what is allowed."""
+"""Checks of arguments; an error is one sentence that names the argument, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy.typing as npt
 from gymnasium.envs.classic_control.utils import maybe_parse_reset_bounds
 
 _INT64 = np.dtype(np.int64)
-# Counts beyond it fit no array and no counter.
+# No array or counter can hold a larger count.
 LARGEST_COUNT = 2**63 - 1
 
 Seeds = int | Sequence[int | None] | npt.NDArray[np.integer] | None
 
 
 def checked_integer(name: str, value: object, *, minimum: int, maximum: int | None = LARGEST_COUNT) -> int:
-    """Return ``value`` as an int; NumPy's integers count, booleans do not.
+    """Return ``value`` as an int; NumPy's integers are accepted, booleans are not.
 
     Args:
-        name: What the argument is called, for the message.
-        value: What was passed.
-        minimum: Least value allowed.
-        maximum: Greatest value allowed, or None; where nothing is said, what 64 bits hold.
+        name: Name of the argument, for the message.
+        value: Value of the argument.
+        minimum: Smallest value allowed.
+        maximum: Largest value allowed, by default the largest signed 64-bit integer; None for no limit.
 
     Raises:
-        TypeError: If it is not an integer.
-        ValueError: If it is out of range.
+        TypeError: If the value is not an integer.
+        ValueError: If the value is out of range.
     """
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -58,13 +58,14 @@ def checked_parameter(name: str, value: object, *, positive: bool) -> float | np
     """Return a physical parameter as a float, or as a read-only float64 array of shape (N,).
 
     Args:
-        name: What the parameter is called, for the message.
+        name: Name of the parameter, for the message.
         value: A number, or a sequence of numbers.
         positive: Whether it must be greater than 0.
 
     Raises:
-        TypeError: If it is neither a number nor a sequence of numbers.
-        ValueError: If it is not finite, not of one dimension, empty, or not greater than 0.
+        TypeError: If the value is neither a number nor a sequence of numbers.
+        ValueError: If the value is not finite, has more than one dimension, is empty, or is not greater than 0 although
+            it must be.
     """
     try:
         array = np.array(value)
@@ -86,13 +87,13 @@ def checked_parameter(name: str, value: object, *, positive: bool) -> float | np
 
 
 def checked_actions(actions: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Return actions as a C-contiguous int64 array of shape (N,); whether each is 0 or 1 is left to the kernel.
+    """Return actions as a C-contiguous int64 array of shape (N,); the kernel checks that each is 0 or 1.
 
     Raises:
         TypeError: If they are not integers.
-        ValueError: If the shape is another.
+        ValueError: If they have another shape.
     """
-    # What nearly every caller hands over, looked at in a quarter of a microsecond.
+    # A fast path for what nearly every caller passes; it takes a quarter of a microsecond.
     if (
         type(actions) is np.ndarray
         and actions.dtype is _INT64
@@ -111,11 +112,11 @@ def checked_actions(actions: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArr
 
 
 def checked_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
-    """Return one seed for each environment, None where its stream is to go on; a range where they are consecutive.
+    """Return one seed for each environment, None to continue its stream; a range if seeds are consecutive.
 
     Args:
-        seed: An integer s for s, s + 1, ...; a sequence of N integers or None; or None for all.
-        num_envs: N.
+        seed: An integer s for s, s + 1, ...; a sequence of N integers or Nones; or None for all.
+        num_envs: Number of environments N.
 
     Raises:
         TypeError: If a seed is not an integer.
@@ -133,16 +134,16 @@ def checked_seeds(seed: Seeds, num_envs: int) -> Sequence[int | None]:
 
 
 def checked_reset_options(options: object, default_low: float, default_high: float) -> tuple[float, float]:
-    """Return the bounds of the initial state variables that ``reset(options=...)`` asks for, as Gymnasium reads them.
+    """Return the bounds of the initial state variables in ``reset(options=...)``, parsed as in Gymnasium.
 
     Args:
         options: A dictionary that may hold ``"low"`` and ``"high"``, or None.
-        default_low: Where it does not say.
-        default_high: Likewise.
+        default_low: Lower bound if the options have none.
+        default_high: Upper bound if the options have none.
 
     Raises:
-        TypeError: If the options are something else.
-        ValueError: If a bound is no finite number, or low is greater than high.
+        TypeError: If the options are neither a dictionary nor None.
+        ValueError: If a bound is not a finite number, or low is greater than high.
     """
     if options is None:
         return default_low, default_high
@@ -155,15 +156,15 @@ def checked_reset_options(options: object, default_low: float, default_high: flo
 
 
 def checked_reset_mask(options: dict[str, Any] | None, everywhere: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return which environments ``reset(options=...)`` asks for, shape (N,), bool.
+    """Return the mask of environments selected by ``reset(options=...)``, shape (N,), bool.
 
     Args:
         options: A dictionary that may hold ``"reset_mask"``, or None.
-        everywhere: The mask of all environments, shape (N,), which is returned itself where the options do not say.
+        everywhere: The mask of all environments, shape (N,), bool, returned itself if the options have no mask.
 
     Raises:
         TypeError: If the mask is not a NumPy array of bool.
-        ValueError: If its shape is not (N,) or it chooses no environment.
+        ValueError: If its shape is not (N,) or it selects no environment.
     """
     if options is None or "reset_mask" not in options:
         return everywhere
@@ -178,15 +179,15 @@ def checked_reset_mask(options: dict[str, Any] | None, everywhere: npt.NDArray[n
 
 
 def checked_state(value: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Return a physical state as a C-contiguous float64 array of its own.
+    """Return a physical state as a new C-contiguous float64 array.
 
     Raises:
-        TypeError: If it is not made of numbers.
-        ValueError: If its shape is another or a number is not finite.
+        TypeError: If it does not consist of numbers.
+        ValueError: If it has another shape or a number is not finite.
     """
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"state must be made of numbers, got an array of {array.dtype}.")
+        raise TypeError(f"state must consist of numbers, got an array of {array.dtype}.")
     if array.shape != shape:
         raise ValueError(f"state must have shape {shape}, got {array.shape}.")
     if not np.isfinite(array).all():

@@ -1,4 +1,4 @@
-"""``CartPoleVectorEnv``: the batch of environments as a Gymnasium vector environment."""
+"""``CartPoleVectorEnv``: a batch of CartPole environments as a Gymnasium vector environment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from fastcartpole.rendering import Drawn, Renderer
 from fastcartpole.rollout import Policy, Trajectories, roll_out
 from fastcartpole.spaces import action_space, observation_space
 from fastcartpole.stepping import (
-    ALL_GO_ON,
+    NO_FINALS,
     NotedBatch,
     ResultPool,
     brief_step_batch,
@@ -57,15 +57,15 @@ from fastcartpole.validation import (
 )
 
 _ENVS_PER_THREAD = 4096
-# So many are stepped within microseconds: other threads wait.
-_MOST_IN_A_BRIEF_STEP = 512
+# Batches up to this size are stepped within microseconds, so that the step may hold the global interpreter lock.
+_MAX_BRIEF_STEP_ENVS = 512
 _AUTORESET = {
     AutoresetMode.NEXT_STEP: NEXT_STEP,
     AutoresetMode.SAME_STEP: SAME_STEP,
     AutoresetMode.DISABLED: DISABLED,
 }
 _RENDER_MODES = ["rgb_array", "rgb_array_grid"]
-# Gymnasium's batch takes this, too, and draws as with "rgb_array".
+# Gymnasium's batch also accepts "rgb_array_list", and draws as with "rgb_array".
 _ACCEPTED_RENDER_MODES = (*_RENDER_MODES, "rgb_array_list")
 
 StepResult = tuple[
@@ -76,21 +76,21 @@ StepResult = tuple[
 class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]):
     """N CartPole environments, bit-identical to Gymnasium's ``CartPole-v1``.
 
-    With ``seeding="independent"`` (default) every observation, reward, flag and info equals that of
-    ``gymnasium.make_vec("CartPole-v1", num_envs=N, vectorization_mode="sync")`` for the same seeds and actions, through
-    resets: environment ``i`` draws its initial states from its own PCG64 stream, seeded ``seed + i``. With
-    ``seeding="shared"`` they equal those of Gymnasium's own ``CartPoleVectorEnv``, which ``gymnasium.make_vec`` gives
-    by default: one stream for the batch, drawn in blocks of shape (4, k), and float32 rewards.
+    With ``seeding="independent"`` (the default), every observation, reward, flag and info equals that of
+    ``gymnasium.make_vec("CartPole-v1", num_envs=N, vectorization_mode="sync")`` for the same seeds and actions, across
+    resets: environment ``i`` draws its initial states from its own PCG64 stream, seeded with ``seed + i``. With
+    ``seeding="shared"``, they equal those of Gymnasium's own ``CartPoleVectorEnv``, the default of
+    ``gymnasium.make_vec``: one stream for the batch, drawn in blocks of shape (4, k), and float32 rewards.
 
     Observations are float32 of shape (N, 4): position (m), velocity (m/s), angle (rad), angular velocity (rad/s).
     Actions are integers of shape (N,): 0 pushes to the left, 1 to the right. Results do not depend on the number of
-    threads. The environment can be pickled and copied; the copy goes on as the original does. A batch is used by one
-    thread at a time: others get an exception, or, where a step takes some microseconds, their steps come one after the
-    other. Threads with a batch each run side by side.
+    threads. The environment can be pickled and copied; the copy continues as the original would. Only one thread at a
+    time may use a batch: a second thread gets an exception or, if a step takes only microseconds, waits for its turn.
+    Threads that each have their own batch run in parallel.
 
-    The physics, the state and the rules can be read and set under the names of Gymnasium's batch, quantities as a
-    number or as one for each environment; see ``fastcartpole.attributes.Physical``. ``num_envs``, ``seeding`` and
-    ``autoreset_mode`` stay as they were made.
+    The physics, the state and the rules can be read and set under the names of Gymnasium's batch, physical quantities
+    as one number for all environments or one per environment; see ``fastcartpole.attributes.Physical``. ``num_envs``,
+    ``seeding`` and ``autoreset_mode`` are fixed.
     """
 
     _is_prepared: bool
@@ -119,33 +119,33 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         copy: bool = True,
         render_mode: str | None = None,
     ) -> None:
-        """Make the batch; call ``reset`` before the first step.
+        """Create the environments; call ``reset`` before the first step.
 
         Args:
             num_envs: Number of environments N, at least 1.
             max_episode_steps: Steps after which an episode is truncated; None for no limit.
             autoreset_mode: When an environment whose episode has ended is reset: by the following step, which ignores
-                its action (``NEXT_STEP``); within the same step, its last observation being kept in the infos
+                its action (``NEXT_STEP``); within the same step, which returns the last observation in the infos
                 (``SAME_STEP``); or by the caller (``DISABLED``).
-            precision: ``"exact"`` for Gymnasium's bits; ``"fast"`` for sines and cosines within 1 unit in the last
-                place, and otherwise the same float64 arithmetic.
-            seeding: ``"independent"`` streams as Gymnasium's ``SyncVectorEnv``, or one ``"shared"`` stream as its
+            precision: ``"exact"`` for results bit-identical to Gymnasium's; ``"fast"`` for sines and cosines within 1
+                unit in the last place, and fused float64 operations in the equations.
+            seeding: ``"independent"`` streams as in Gymnasium's ``SyncVectorEnv``, or one ``"shared"`` stream as in its
                 ``CartPoleVectorEnv``.
-            sutton_barto_reward: Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1.
+            sutton_barto_reward: Whether a step is rewarded with 0, or -1 on termination, instead of always 1.
             parameters: Physical parameters; None for those of ``CartPole-v1``.
             kinematics_integrator: ``"euler"`` or ``"semi-implicit euler"``.
-            num_threads: Threads that share a step, at least 1; None chooses by the size of the batch.
-            copy: Whether every step returns an observation array that nobody else holds; otherwise all steps return the
-                same one.
-            render_mode: ``"rgb_array"``, or ``"rgb_array_list"`` which is the same, for a tuple of frames,
+            num_threads: Number of threads that share a step, at least 1; None chooses by the size of the batch.
+            copy: Whether every step returns an observation array that nothing else references; otherwise all steps
+                overwrite and return the same array.
+            render_mode: ``"rgb_array"`` or its synonym ``"rgb_array_list"`` for a tuple of frames,
                 ``"rgb_array_grid"`` for one tiled frame, or None.
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If an argument is out of its range, or parameter arrays have not N entries.
-            MemoryError: If so many environments cannot fit this machine's memory.
+            ValueError: If an argument is out of range, or parameter arrays do not have N entries.
+            MemoryError: If so many environments do not fit into this machine's memory.
         """
-        # First: older versions of Gymnasium close environments, too, whose arguments were refused.
+        # Comes first: older versions of Gymnasium also close environments whose arguments were invalid.
         self._renderer = Renderer()
         self._num_envs = checked_integer("num_envs", num_envs, minimum=1)
         assert_fits_memory(f"num_envs={self.num_envs}", self.num_envs * BYTES_PER_ENVIRONMENT)
@@ -182,11 +182,11 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         self._is_ready = False
         self._results = ResultPool(self.num_envs, self._reward_dtype, self._observations)
         self._one_thread = OneThread()
-        # The seeds of the streams, and the generators that stand for them where somebody has asked for them.
+        # Seeds of the streams, and their generators once ``np_random`` has been read or set.
         self._seeds: Sequence[int] = ()
         self._generators: tuple[np.random.Generator, ...] = ()
         self._resets_are_manual = self.autoreset_mode is AutoresetMode.DISABLED
-        # Whether somebody may hold, and change, the arrays of the state.
+        # Whether the caller may hold, and change, the arrays of the state.
         self._is_handed_out = False
         self._is_made = True
 
@@ -197,8 +197,8 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
         Args:
             seed: With independent seeding, an integer s seeds environment i with s + i, and a sequence gives each
-                environment its own seed, None leaving that stream where it is. With shared seeding, one integer. None
-                continues all streams (from the system's entropy the first time).
+                environment its own seed, where None continues that environment's stream. With shared seeding, one
+                integer. None continues all streams, which start from the system's entropy.
             options: ``"low"`` and ``"high"`` bound the initial state variables (default -0.05 and 0.05);
                 ``"reset_mask"``, a bool array of shape (N,), resets only the chosen environments.
 
@@ -206,11 +206,11 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
             Observations, shape (N, 4), float32, and an empty dictionary.
 
         Raises:
-            TypeError: If a seed is not an integer, the options are no dictionary, or the mask is not a bool array.
+            TypeError: If a seed is not an integer, the options are not a dictionary, or the mask is not a bool array.
             ValueError: If a seed is negative, a length is not N, the mask is all False, or the bounds are not finite
                 numbers with low <= high.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
-            RuntimeError: If another thread is using it.
+            RuntimeError: If another thread is using the environment.
         """
         self._assert_open()
         num_streams = self._state.streams.shape[1]
@@ -222,13 +222,13 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         mask = checked_reset_mask(options, self._everywhere)
         is_shared = self.seeding == "shared"
         with self._one_thread:
-            # Another thread's step must find the environments in use.
+            # Makes a step in another thread check whether the environments are in use.
             vars(self)["_is_prepared"] = False
-            self._part_with_state()
+            self._detach_state()
             self._take_states()
             self._seed(seeds, None if mask is self._everywhere or is_shared else mask)
             if is_shared:
-                # Gymnasium's CartPoleVectorEnv keeps the bounds for its autoresets; SyncVectorEnv does not.
+                # Gymnasium's CartPoleVectorEnv also uses these bounds for autoresets; SyncVectorEnv does not.
                 self._rules = self._rules._replace(reset_low=low, reset_high=high)
             observations = self._observation_array()
             self._reset_kernel(mask, is_shared, self._state, low, high, observations)
@@ -245,16 +245,16 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
         Returns:
             ``(observations, rewards, terminated, truncated, infos)``: float32 of shape (N, 4), float64 (float32 with
-            shared seeding), bool and bool of shape (N,), and a dictionary. It is empty but with ``SAME_STEP``, where it
-            holds ``final_obs`` (shape (N,), object), ``final_info`` and their masks when an episode ended.
+            shared seeding), bool and bool of shape (N,), and a dictionary. With ``SAME_STEP``, it holds ``final_obs``
+            (shape (N,), object), ``final_info`` and their masks if an episode has ended; otherwise it is empty.
 
         Raises:
             TypeError: If the actions are not integers.
-            ValueError: If their shape is not (N,) or one is neither 0 nor 1. No environment has moved then.
+            ValueError: If their shape is not (N,) or an action is neither 0 nor 1; no environment is stepped then.
             gymnasium.error.ResetNeeded: If ``reset`` has not been called, or, with ``DISABLED``, if an environment
                 whose episode has ended has not been reset.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
-            RuntimeError: If another thread is using it.
+            RuntimeError: If another thread is using the environment.
         """
         if not self._is_prepared:
             self._prepare()
@@ -263,40 +263,41 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         outcome = self._step(self._noted.address, address, checked, rewards)
         if outcome >= 0:
             raise ValueError(f"actions must be 0 or 1, got {checked[outcome]} for environment {outcome}.")
-        infos = {} if outcome == ALL_GO_ON else _final_infos(terminated | truncated, self._noted.final_observations)
+        infos = {} if outcome == NO_FINALS else _final_infos(terminated | truncated, self._noted.final_observations)
         return observations, rewards, terminated, truncated, infos
 
     def rollout(
         self, policy: Policy, num_steps: int, *, seed: int | None = None, out: Trajectories | None = None
     ) -> Trajectories:
-        """Step ``num_steps`` times inside one compiled call; the trajectories are those of stepping by hand.
+        """Step ``num_steps`` times in one compiled call, with the same results as that many calls of ``step``.
 
         Args:
             policy: ``"random"`` for uniformly random actions, or a function compiled with ``numba.njit`` that takes an
                 observation, shape (4,), float32, and a random number, float64, uniform in [0, 1), and returns 0 or 1.
             num_steps: Number of steps T, at least 1.
-            seed: Fixes the random numbers of the policy; None takes them from the system's entropy.
-            out: An earlier rollout of as many steps, to be overwritten and returned instead of fresh arrays.
+            seed: Seed of the policy's random numbers; None uses the system's entropy.
+            out: Trajectories of an earlier rollout with as many steps, overwritten and returned instead of new arrays.
 
         Returns:
-            Observations the actions were chosen from, actions, rewards and flags, T x N each, and the observations
-            after the last step.
+            Observations before each step, actions, rewards and flags, T x N each, and the observations after the last
+            step.
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If an argument is out of its range, or the policy returns another number than 0 or 1; then no
-                environment has moved.
-            MemoryError: If so many steps cannot fit this machine's memory.
-            gymnasium.error.ResetNeeded: As ``step``; with ``DISABLED`` rollouts are not possible.
+            ValueError: If an argument is out of range, or the policy returns an action other than 0 or 1; no
+                environment is stepped then.
+            MemoryError: If so many steps do not fit into this machine's memory.
+            gymnasium.error.ResetNeeded: If ``reset`` has not been called, or with ``DISABLED``, which does not support
+                rollouts.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
-            RuntimeError: If another thread is using it.
+            RuntimeError: If another thread is using the environment.
         """
         self._assert_ready()
         if self._resets_are_manual:
             raise gymnasium.error.ResetNeeded("rollout() needs an autoreset mode other than DISABLED.")
         with self._one_thread:
             vars(self)["_is_prepared"] = False
-            self._part_with_state()
+            self._detach_state()
             self._take_states()
             rollout = roll_out(
                 policy,
@@ -324,12 +325,12 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
     @property
     def autoreset_mode(self) -> AutoresetMode:
-        """What happens to an environment whose episode has ended."""
+        """When an environment whose episode has ended is reset."""
         return self._autoreset_mode
 
     @property
     def max_episode_steps(self) -> int | None:
-        """Length at which episodes are truncated, or None."""
+        """Number of steps after which an episode is truncated, or None."""
         return self._max_episode_steps
 
     @max_episode_steps.setter
@@ -363,7 +364,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
     @property
     def sutton_barto_reward(self) -> bool:
-        """Whether a step is rewarded with 0, and -1 when the pole falls, instead of always 1."""
+        """Whether a step is rewarded with 0, or -1 on termination, instead of always 1."""
         return self._rules.fall_reward == -1.0
 
     @sutton_barto_reward.setter
@@ -404,9 +405,9 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
     def state(self) -> npt.NDArray[np.float64] | None:
         """The physical state, shape (4, N), float64: position, velocity, angle, angular velocity; None before a reset.
 
-        It may be set, to finite numbers of the same shape, and changed in place until the next step, which makes an
-        array of its own; the environments are ready then, without a reset. Step counts and random streams stay as they
-        are. Numbers of other types become float64.
+        It may be set to finite numbers of the same shape, which makes a reset unnecessary, or changed in place until
+        the next step, which continues with a copy. Step counts and random streams do not change. Numbers of other types
+        are converted to float64.
         """
         self._is_handed_out = True
         return self._state.physics if self._is_ready else None
@@ -419,7 +420,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
     @property
     def steps(self) -> npt.NDArray[np.int32]:
-        """Steps since the last reset, shape (N,), int32; they may be changed in place, or set to integers from 0."""
+        """Steps since the last reset, shape (N,), int32; may be changed in place, or set to non-negative integers."""
         return self._state.elapsed_steps
 
     @steps.setter
@@ -446,8 +447,8 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
     def steps_beyond_terminated(self) -> None:
         """None, as on Gymnasium's batch."""
 
-    def _part_with_state(self) -> None:
-        """Leave the arrays that were handed out, as changed, to whoever holds them."""
+    def _detach_state(self) -> None:
+        """Continue with copies of the arrays that the caller may hold, including the caller's changes."""
         if self._is_handed_out:
             physics, needs_reset = self._state.physics.copy(), self._state.needs_reset.copy()
             self._state = self._state._replace(physics=physics, needs_reset=needs_reset)
@@ -461,11 +462,11 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
     @property  # type: ignore[override]
     def np_random(self) -> np.random.Generator | tuple[np.random.Generator, ...]:
-        """The generators of the initial states: numbers that are drawn from one are not drawn for a reset.
+        """Random generators of the initial states; drawing from one advances the stream that resets draw from.
 
-        As those of Gymnasium's class of the same seeding: with independent seeding a tuple, as ``SyncVectorEnv`` has
-        it, which cannot be set; with shared seeding one, as ``CartPoleVectorEnv`` has it, which can be set to any other
-        of NumPy's PCG64.
+        As in Gymnasium's class with the same seeding, this is a tuple with independent seeding (``SyncVectorEnv``),
+        which cannot be set, and a single generator with shared seeding (``CartPoleVectorEnv``), which can be set to any
+        NumPy generator with PCG64.
         """
         if not self._generators:
             self._seed_if_new()
@@ -487,7 +488,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
     @property
     def np_random_seed(self) -> int | tuple[int, ...]:  # type: ignore[override]
-        """The seed of each stream, as Gymnasium's class of the same seeding has it; -1 where the generator was set."""
+        """Seed of each stream, as in Gymnasium's class with the same seeding; -1 if the generator or state was set."""
         self._seed_if_new()
         return self._seeds[0] if self.seeding == "shared" else tuple(self._seeds)
 
@@ -495,8 +496,8 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         """Return everything that changes while the environments run, for ``set_state``.
 
         Returns:
-            Copies of the physical state, step counts, pending autoresets and random streams, what is left of earlier
-            calls of ``reset``, and the physics, integrator and time limit, which can be set.
+            Copies of the physical state, step counts, pending autoresets and random streams, the settings left by
+            ``reset``, and the physics, integrator and time limit.
         """
         self._take_states()
         return {
@@ -511,17 +512,17 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         }
 
     def set_state(self, state: dict[str, Any]) -> npt.NDArray[np.float32]:
-        """Go on, bit for bit, from where ``get_state`` was called, here or in an environment made alike.
+        """Resume, bit for bit, from where ``get_state`` was called, in this or an identically created environment.
 
         Args:
-            state: What ``get_state`` returned.
+            state: The result of ``get_state``.
 
         Returns:
             The observations of that state, shape (N, 4), float32.
 
         Raises:
-            TypeError: If the time limit is no integer.
-            ValueError: If an entry is missing, or has another type, shape or dtype. Nothing has changed then.
+            TypeError: If the time limit is not an integer.
+            ValueError: If an entry is missing, or has another type, shape or dtype; nothing is changed then.
         """
         self._assert_open()
         expected = self.get_state()
@@ -546,7 +547,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         self._state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
         self._rules = self._rules._replace(reset_low=state["reset_low"], reset_high=state["reset_high"])
         self._is_seeded, self._is_ready = state["is_seeded"], state["is_ready"]
-        # A state does not tell what its streams were seeded with.
+        # The state does not contain the seeds of its streams.
         self._seeds = [-1] * self._state.streams.shape[1]
         self._give_states()
         observations = self._observation_array()
@@ -573,10 +574,10 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         return self._renderer.frames(self._state.physics, self._quantities)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Release what rendering holds."""
+        """Release the resources of rendering."""
         self._renderer.close()
 
-    def _look_anew(self) -> None:
+    def _discard_preparation(self) -> None:
         vars(self).update(_is_prepared=False, _is_noted=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -597,7 +598,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         )
 
     def _prepare(self) -> None:
-        """Check that the environments can be stepped, and make ready what steps need from now on.
+        """Check that the environments can be stepped, and prepare what the following steps need.
 
         Raises:
             gymnasium.error.ResetNeeded: As ``step`` does.
@@ -607,19 +608,19 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         self._assert_ready()
         if not self._is_noted:
             with self._one_thread:
-                self._part_with_state()
+                self._detach_state()
                 noted, step = NotedBatch(self._state, self._constants, self._rules), self._chosen_step()
             vars(self).update(_noted=noted, _step=step, _is_noted=True)
-        # Where episodes must be reset by hand, each step has to ask.
+        # With manual resets, every step must check for ended episodes.
         vars(self).update(_is_prepared=not self._resets_are_manual)
 
     def _chosen_step(self) -> Callable[..., int]:
-        """Return what steps the batch: a kernel that needs no guard, if that will do."""
+        """Return the function that steps the batch: a kernel without a guard against other threads, if possible."""
         actions, rewards = np.empty(self.num_envs, np.int64), np.empty(self.num_envs, self._reward_dtype)
         kernel: Callable[..., int]
         if self._usable_threads > 1:
             kernel = threaded_step_batch(self._usable_threads, actions, rewards)
-        elif self.num_envs <= _MOST_IN_A_BRIEF_STEP and not self._generators:
+        elif self.num_envs <= _MAX_BRIEF_STEP_ENVS and not self._generators:
             return specialized(brief_step_batch, 0, 0, actions, rewards)
         else:
             kernel = specialized(step_batch, 0, 0, actions, rewards)
@@ -641,11 +642,11 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         return step
 
     def _seed(self, seeds: Sequence[int | None], mask: npt.NDArray[np.bool_] | None) -> None:
-        """Seed the streams where the mask, None for everywhere, says so and the seed is not None."""
+        """Seed the streams that the mask selects (None for all) and whose seed is not None."""
         streams = self._state.streams
         if isinstance(seeds, range) and mask is None:
             seed_streams_from_integers(seeds, self._stream_indices, streams)
-            # Not what a step has to know of.
+            # Bypasses __setattr__: the next step need not be prepared again.
             vars(self).update(_seeds=seeds, _is_seeded=True)
             return
         self._seed_if_new()
@@ -657,7 +658,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
             self._seeds = [known.get(i, seed) for i, seed in enumerate(self._seeds)]
 
     def _seed_if_new(self) -> None:
-        """Seed all streams from the system's entropy, where they have not been seeded."""
+        """Seed all streams from the system's entropy, unless they have been seeded."""
         if self._is_seeded:
             return
         self._seeds = np.random.SeedSequence().generate_state(self._stream_indices.size, np.uint64).tolist()
@@ -665,12 +666,12 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         self._is_seeded = True
 
     def _take_states(self) -> None:
-        """Put the streams where the generators are that were handed out."""
+        """Copy the states of the generators of ``np_random`` into the streams."""
         for index, generator in enumerate(self._generators):
             take_state(generator, self._state.streams, index)
 
     def _give_states(self) -> None:
-        """Put the generators that were handed out where the streams are."""
+        """Copy the states of the streams into the generators of ``np_random``."""
         for index, generator in enumerate(self._generators):
             give_state(self._state.streams, index, generator)
 
@@ -693,7 +694,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
 
 def _final_infos(ended: npt.NDArray[np.bool_], observations: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """Return the infos of a step with same-step autoreset, in the form Gymnasium gives them."""
+    """Return the infos of a step with same-step autoreset, in Gymnasium's format."""
     final_observations = np.full(ended.size, None, dtype=object)
     indices = np.flatnonzero(ended)
     for index, observation in zip(indices, observations[indices], strict=True):

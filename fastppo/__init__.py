@@ -1,7 +1,8 @@
 """PPO for Keras 3: ``from fastppo import PPO, PPOConfig, preset_config``.
 
-This package hands on the names of ``agent``, and is as light: TensorFlow and Numba load when a name that needs them is
-first used. A module of the user's own that is called ``agent`` stays what it is: ours goes by ``fastppo.agent`` then.
+This package re-exports the names of ``agent`` and is as light to import: TensorFlow and Numba are loaded when a name
+that needs them is first used. If another module is called ``agent``, it keeps that name, and the package of fastppo is
+imported as ``fastppo.agent``.
 """
 
 from __future__ import annotations
@@ -33,38 +34,38 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAME = f"{__name__}.agent"
-_PLACE = Path(__file__).resolve().parents[1] / "agent" / "__init__.py"
+_PATH = Path(__file__).resolve().parents[1] / "agent" / "__init__.py"
 
 
-def _is_ours(file: str | None) -> bool:
-    return file is not None and Path(file).resolve() == _PLACE
+def _is_fastppo_agent(file: str | None) -> bool:
+    return file is not None and Path(file).resolve() == _PATH
 
 
-def _our_agent() -> ModuleType:
-    """Return the package ``agent``, also where another module has its name.
+def _load_agent() -> ModuleType:
+    """Return fastppo's package ``agent``, even if another module has that name.
 
     Raises:
-        ImportError: If it is not there.
+        ImportError: If the package is missing.
     """
-    if not _PLACE.exists():
+    if not _PATH.exists():
         raise ImportError("agent, which is a part of fastppo, is missing: pip install --force-reinstall fastppo.")
     known = sys.modules.get("agent")
     spec = known.__spec__ if known is not None else find_spec("agent")
-    if spec is not None and _is_ours(spec.origin):
+    if spec is not None and _is_fastppo_agent(spec.origin):
         module = import_module("agent")
-        # What another process has pickled may know it by this name.
+        # Objects pickled in another process may refer to it by this name.
         sys.modules[_NAME] = module
         return module
-    spec = spec_from_file_location(_NAME, _PLACE, submodule_search_locations=[str(_PLACE.parent)])
+    spec = spec_from_file_location(_NAME, _PATH, submodule_search_locations=[str(_PATH.parent)])
     if spec is None or spec.loader is None:
-        raise ImportError(f"{_PLACE} cannot be imported.")
+        raise ImportError(f"{_PATH} cannot be imported.")
     module = module_from_spec(spec)
     sys.modules[_NAME] = module
     spec.loader.exec_module(module)
     return module
 
 
-agent = _our_agent()
+agent = _load_agent()
 
 __all__ = [*agent.__all__, "__version__"]
 

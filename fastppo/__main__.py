@@ -1,4 +1,4 @@
-"""``python -m fastppo``, which is the command ``fastppo``."""
+"""The command ``fastppo`` as ``python -m fastppo``."""
 
 from importlib import import_module
 

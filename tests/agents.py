@@ -1,6 +1,6 @@
-"""Agents that begin with what was compiled for others: bit for bit new ones, as ``test_restart.py`` shows.
+"""Agents that reuse the compiled code of earlier ones; ``test_restart.py`` shows that they equal new ones bit for bit.
 
-Most of a short training is compilation; this spares the tests all that is not about it.
+Most of a short training run is compilation, which tests that are not about it can avoid in this way.
 """
 
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from agent import PPO
 from agent.process.backend import use_one_thread_per_network
 
-# Before any test uses TensorFlow, as a program that trains does.
+# This must come before any test uses TensorFlow, as in a program that trains.
 use_one_thread_per_network()
 
 _IDLE, _IN_USE = [], []
-_MOST_IDLE = 12
+_MAX_IDLE = 12
 
 
 def new_agent(config):
-    """Return an agent at the beginning of its training; it is the caller's until the test ends."""
+    """Return an untrained agent, which the caller may use until the test ends."""
     for agent in _IDLE:
         ours = agent.config
         if (ours.env_id, ours.compiled_settings) == (config.env_id, config.compiled_settings):
@@ -30,15 +30,15 @@ def new_agent(config):
 
 
 def take_back_agents(first=0):
-    """Take back the agents that were handed out, but for the first ones, to be handed out again."""
+    """Take back all agents in use except the first ones, so that ``new_agent`` can return them again."""
     _IDLE.extend(_IN_USE[first:])
     del _IN_USE[first:]
-    del _IDLE[:-_MOST_IDLE]
+    del _IDLE[:-_MAX_IDLE]
 
 
 @contextmanager
 def agents_taken_back():
-    """Take back the agents that are handed out within."""
+    """Take back the agents that ``new_agent`` returns within this context."""
     first = len(_IN_USE)
     try:
         yield

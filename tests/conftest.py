@@ -10,21 +10,21 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Windows open in memory only.
+# Windows open in memory only, without a screen.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 
-# What is started in the background may have been told to ignore Ctrl-C; the commands that the tests start must not be.
+# A shell may start background jobs with SIGINT ignored; the commands that the tests start must not inherit this.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The first example may compile a kernel, which takes seconds; and what a busy machine takes is no error.
+# The first example may compile a kernel, which takes seconds, and a slow machine is not a failure.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
 
 @pytest.fixture
 def figure(record_property):
-    """Return a function that takes a sentence with what a test has measured, to be printed after all tests."""
+    """Return a function that records a sentence with a test's measurement, to be printed after all tests."""
     return lambda sentence: record_property("figure", sentence)
 
 
@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """Return the directory of a run of four epochs. Nothing may be changed in it."""
+    """Return the directory of a run of four epochs. Tests must not change it."""
     from runs import SMALL, invoke
 
     directory = tmp_path_factory.mktemp("runs") / "trained"
@@ -51,12 +51,12 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def copied_run(trained, tmp_path):
-    """Return a copy of that directory, to be changed."""
+    """Return the directory of a copy of that run, which the test may change."""
     return Path(shutil.copytree(trained, tmp_path / "copied"))
 
 
 class HostileFolder(NamedTuple):
-    """A folder full of modules that note when they are imported."""
+    """A folder full of modules that record when they are imported."""
 
     path: Path
 
@@ -68,7 +68,7 @@ class HostileFolder(NamedTuple):
 
 @pytest.fixture
 def hostile_folder(tmp_path):
-    """Return a folder with a module of the name of each of Python's own, and of each that this project imports."""
+    """Return a folder with modules named like all of Python's own and like those that this project imports."""
     folder = HostileFolder(tmp_path / "folder")
     folder.path.mkdir()
     ours = ("agent", "bench", "fastcartpole", "fastppo", "gymnasium", "joblib", "keras", "numba", "numpy", "tensorflow")

@@ -1,7 +1,7 @@
-"""Print a digest of three epochs of preset ``fast``: another one for each way to round.
+"""Print a digest of three epochs of preset ``fast``, which depends on how the processor rounds.
 
-XLA and LLVM choose instructions, and so the order of sums, by the processor. ``.ci/run`` has the tests run as older
-processors would compute, and compares digests to know that they do.
+XLA and LLVM choose instructions, and with them the order of sums, by processor. ``.ci/run`` runs tests with the
+instructions of older processors, and compares digests to verify that the setting has an effect.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Steps our environments and Gymnasium's side by side and compares every bit."""
+"""Functions that step our environments and Gymnasium's in lockstep and compare every bit."""
 
 import gymnasium
 import numpy as np
@@ -29,7 +29,12 @@ def gymnasium_batch(num_envs, autoreset_mode="NextStep", **options):
 
 
 def set_parameters(environments, parameters):
-    """Give each environment of a ``SyncVectorEnv`` its physical parameters, under our names, shape (N,) each."""
+    """Set the physical parameters of each environment of a ``SyncVectorEnv``.
+
+    Args:
+        environments: The ``SyncVectorEnv``.
+        parameters: Values by the name that ``fastcartpole`` uses, shape (N,) each.
+    """
     for index, environment in enumerate(environments.envs):
         inner = environment.unwrapped
         for name, values in parameters.items():
@@ -53,7 +58,7 @@ def assert_same_infos(actual, expected):
 
 
 def steadying_actions(observations):
-    """Return actions that keep the pole up for more than a thousand steps."""
+    """Return actions that balance the pole for more than a thousand steps."""
     return (observations @ np.array([0.1, 0.2, 2.0, 1.0]) > 0).astype(np.int64)
 
 
@@ -67,7 +72,7 @@ def assert_identical(actual, expected, step):
 
 
 def assert_same_trajectory(ours, theirs, seed, num_steps, balance=0.5):
-    """Step both with the same actions: random ones, or with probability ``balance`` those that keep the pole up."""
+    """Step both with the same actions, which balance the pole with probability ``balance`` and are random otherwise."""
     generator = np.random.default_rng(1)
     observations, infos = ours.reset(seed=seed)
     expected_observations, expected_infos = theirs.reset(seed=seed)

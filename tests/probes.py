@@ -1,7 +1,6 @@
-"""Environments with known answers, to probe an agent with, and vector environments of every mode of autoreset.
+"""Probe environments with known answers, and vector environments with every autoreset mode.
 
-After the probe environments that J. Schulman's talk "The Nuts and Bolts of Deep RL Research" (2016) and many since have
-recommended.
+J. Schulman's talk "The Nuts and Bolts of Deep RL Research" (2016) and many later guides recommend such environments.
 """
 
 import gymnasium
@@ -13,7 +12,7 @@ MODES = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLE
 
 
 class Probe(gymnasium.Env):
-    """One entry of observation, two actions, episodes of a given length that end by truncation or termination."""
+    """One observed number, two actions, and episodes of a given length that end by truncation or termination."""
 
     observation_space = Box(-10.0, 10.0, (1,), np.float32)
     action_space = Discrete(2)
@@ -45,7 +44,7 @@ class Probe(gymnasium.Env):
 
 
 class RewardByObservation(Probe):
-    """The observation, -1 or 1, is the reward of the step that follows."""
+    """The observation, -1 or 1, is the reward of the next step."""
 
     def observation(self):
         if self.step_number == 0:
@@ -57,7 +56,7 @@ class RewardByObservation(Probe):
 
 
 class RewardTwoStepsLater(Probe):
-    """Three steps, told by the observation; the last is rewarded with -2.5."""
+    """Episodes of three steps; the observation is the number of the step, and the last step has reward -2.5."""
 
     def __init__(self, *, truncates=False):
         super().__init__(3, truncates=truncates)
@@ -70,7 +69,7 @@ class RewardTwoStepsLater(Probe):
 
 
 class RewardByAction(Probe):
-    """The last action is rewarded with 1, every other with -1."""
+    """The last of three actions has reward 1, the others have reward -1."""
 
     action_space = Discrete(3, start=-1)
 
@@ -79,7 +78,7 @@ class RewardByAction(Probe):
 
 
 class RewardByChoices(Probe):
-    """Each of four choices is rewarded with 1 where it is the right one."""
+    """The reward is the number of right choices among four."""
 
     action_space = MultiDiscrete([[3, 2], [4, 2]], start=[[-1, 0], [5, 7]])
     right = np.array([[1, 0], [6, 8]])
@@ -89,14 +88,14 @@ class RewardByChoices(Probe):
 
 
 class RewardBySwitches(RewardByChoices):
-    """Each of three switches is rewarded with 1 where it is as it should be."""
+    """The reward is the number of switches among three that are set correctly."""
 
     action_space = MultiBinary(3)
     right = np.array([1, 0, 1])
 
 
 class RewardByForces(Probe):
-    """Each of four forces costs its squared distance from the right one; some have no bounds, or no lower ones."""
+    """Each of four forces costs its squared distance from the right one; some have no bounds or no lower bound."""
 
     action_space = Box(
         np.float32([[-1.0, -np.inf], [-np.inf, 0.5]]), np.float32([[2.0, np.inf], [0.0, 0.75]]), dtype=np.float32
@@ -104,7 +103,7 @@ class RewardByForces(Probe):
     right = np.float32([[1.5, -0.5], [-1.0, 0.75]])
 
     def observation(self):
-        # Not 0, of which state-dependent exploration would make no noise.
+        # State-dependent exploration has no noise for an observation of 0.
         return np.full(1, 1.0 - 0.1 * self.step_number, dtype=np.float32)
 
     def reward(self):
@@ -112,7 +111,7 @@ class RewardByForces(Probe):
 
 
 class RewardByLevels(Probe):
-    """The action is a whole number from 0 to 9, and rewarded with less the farther it is from 7."""
+    """The action is an integer from 0 to 9; the reward decreases with its distance from 7."""
 
     action_space = Box(0, 9, (1,), np.int64)
 
@@ -121,7 +120,7 @@ class RewardByLevels(Probe):
 
 
 class Counting(Probe):
-    """The observation counts steps over all episodes; rewards are of both signs and large."""
+    """The observation counts steps across episodes; rewards are large and alternate in sign."""
 
     count = 0
 
@@ -134,7 +133,7 @@ class Counting(Probe):
 
 
 class Mixed(Probe):
-    """An observation of several parts."""
+    """An environment with nested observations."""
 
     observation_space = Dict(
         {
@@ -157,12 +156,12 @@ class Mixed(Probe):
 
 
 def vector_of(make_env, num_envs, mode):
-    """Return a vector environment with a mode of autoreset."""
+    """Return a vector environment with an autoreset mode."""
     return SyncVectorEnv([make_env] * num_envs, autoreset_mode=mode)
 
 
 class Crashing(Probe):
-    """Raises in its 70th step."""
+    """An environment whose 70th step raises an error."""
 
     count = 0
 

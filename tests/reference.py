@@ -1,7 +1,7 @@
-"""``CartPole-v1`` in plain NumPy, for comparisons of many more steps than Gymnasium can take.
+"""``CartPole-v1`` in plain NumPy, for comparisons over many more steps than Gymnasium can take.
 
-Nothing of it is shared with ``fastcartpole``: one operation after the other on float64 arrays, sines and cosines from
-Python's ``math``, and one of NumPy's generators for each environment. ``test_long_parity.py`` compares it with
+It shares no code with ``fastcartpole``: it applies one operation after another to float64 arrays, takes sines and
+cosines from Python's ``math``, and has one NumPy generator per environment. ``test_long_parity.py`` compares it with
 Gymnasium itself.
 """
 
@@ -26,7 +26,7 @@ def elementwise(function, values):
 
 
 class PlainCartPoles:
-    """N CartPoles with the resets of ``SyncVectorEnv``, or of Gymnasium's batched environment with ``shared``."""
+    """N CartPoles with the resets of ``SyncVectorEnv`` or, if ``shared``, of Gymnasium's ``CartPoleVectorEnv``."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class PlainCartPoles:
         self.max_episode_steps = max_episode_steps
         self.semi_implicit = semi_implicit
         self.shared = shared
-        # Gymnasium's batched environment negates the flag: a step without a fall is rewarded with -0.
+        # Gymnasium's CartPoleVectorEnv negates the terminated flag, so a step that does not terminate has reward -0.
         self.rewards = (-0.0 if shared else 0.0, -1.0) if sutton_barto_reward else (1.0, 1.0)
         self.parameters = {**DEFAULTS, **(parameters or {})}
         self.state = np.zeros((4, num_envs))
@@ -53,7 +53,7 @@ class PlainCartPoles:
         self.generators = []
 
     def seed(self, seed):
-        """Seed the generators and start an episode everywhere."""
+        """Seed the generators and start an episode in every environment."""
         seeds = [seed] if self.shared else range(seed, seed + self.num_envs)
         self.generators = [np.random.default_rng(one) for one in seeds]
         self.restart(np.arange(self.num_envs))
@@ -91,7 +91,7 @@ class PlainCartPoles:
         return self.state.T.astype(np.float32), rewards, terminated, truncated, final_observations
 
     def move(self, actions):
-        """Move every environment on by one time step."""
+        """Advance every environment by one time step."""
         p = self.parameters
         x, x_dot, theta, theta_dot = self.state
         total_mass = p["pole_mass"] + p["cart_mass"]

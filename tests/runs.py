@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from agent.cli import main
 
-# The module, which the package hides behind the command.
+# The package attribute of the same name is the command, not the module.
 train = import_module("agent.commands.train")
 
 FASTPPO = str(Path(sys.executable).with_name("fastppo"))
@@ -21,7 +21,7 @@ TELLING_TIME = {"steps_per_second", "elapsed_s"}
 
 
 def invoke(*arguments):
-    """Run a command in this process; a training begins with an agent that was compiled for another, where it can."""
+    """Run a command in this process; training reuses the compiled code of an earlier agent if possible."""
     with agents_taken_back(), patch.object(train, "_prepared_agent", _prepared_agent):
         return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
@@ -33,33 +33,33 @@ def _prepared_agent(config, *_):
 
 
 def message_of(result):
-    """Return what a refused command says, on one line."""
+    """Return the error message of a command that was refused, on one line."""
     assert result.exit_code == 2, result.output
     return " ".join(result.stderr.split())
 
 
 def metrics_of(directory):
-    """Return the rows of metrics.csv without the columns that tell time."""
+    """Return the rows of metrics.csv without the columns that depend on time."""
     with (directory / "metrics.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if k not in TELLING_TIME} for row in csv.DictReader(file)]
 
 
 def number_of_rows(directory):
-    """Return how many epochs metrics.csv holds; 0 where there is no such file yet."""
+    """Return how many epochs metrics.csv contains, 0 if it does not exist yet."""
     path = directory / "metrics.csv"
     return path.read_text().count("\n") - 1 if path.exists() else 0
 
 
 def files_of(directory):
-    """Return the content of every file below a directory."""
+    """Return the contents of all files in a directory and its subdirectories."""
     return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def let_act_by(actor, weights, scale=1e4):
-    """Let an actor of two hidden layers take action 1 where the weighted sum of the observations is above 0.
+    """Let an actor with two hidden layers choose action 1 if the weighted sum of the observation is above 0.
 
-    A policy that learned nothing, and so is the same on every processor. ``BALANCING`` holds the pole for ever,
-    ``LEANING`` for some 40 steps, the others for some 9.
+    Such a policy is not learned, and therefore the same on every processor. With the weights ``BALANCING`` it balances
+    the pole forever, with ``LEANING`` for about 40 steps, and with the others for about 9.
     """
     first, first_bias, second, second_bias, last, last_bias = (np.zeros_like(array) for array in actor.get_weights())
     *sums, constant = weights
@@ -74,7 +74,7 @@ TO_THE_LEFT = (0.0, 0.0, 0.0, 0.0, -1.0)
 
 
 def assert_ended_alike(one, other):
-    """Compare two runs bit by bit, but for what tells time."""
+    """Compare two finished runs bit by bit, except for times."""
     with np.load(one / "checkpoint.npz") as a, np.load(other / "checkpoint.npz") as b:
         assert a.files == b.files
         for name in set(a.files) - {"elapsed_s"}:

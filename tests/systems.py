@@ -1,4 +1,4 @@
-"""What tests need of the operating system, and skip themselves without."""
+"""Marks for tests that need features of the operating system and are skipped without them."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The command line as a user meets it, in an empty directory."""
+"""The command line as users see it, in an empty directory."""
 
 import csv
 import dataclasses
@@ -214,7 +214,7 @@ def test_training_ends_once_cartpole_is_solved_and_says_so(tmp_path):
     *_, last, solved, evaluation, _, _ = result.stdout.splitlines()
     assert int(last.split()[0]) < 200
     assert solved.startswith(f"Solved after {int(last.split()[1]):,} steps and ")
-    # That of other episodes than those that confirmed it.
+    # The evaluation plays other episodes than those that confirmed the target.
     mean = json.loads((tmp_path / "o" / "evaluation.json").read_text())["mean"]
     assert mean >= 450
     assert f"mean {mean:.1f}, " in evaluation
@@ -234,7 +234,7 @@ def test_preset_keras_prints_the_examples_lines_and_shows_the_policy(tmp_path):
         with Image.open(tmp_path / "o" / f"epoch_{epoch}.gif") as animation:
             assert animation.size == (300, 200)
             assert animation.is_animated
-            # Equal neighbours are one frame that is shown longer.
+            # Equal consecutive frames are merged into one that is shown longer.
             assert animation.info["duration"] % 40 == 0
             assert animation.n_frames >= 4
 
@@ -266,9 +266,7 @@ def test_preset_keras_with_many_environments_warns_that_no_episode_outlasts_an_e
     short = ("--policy-update-epochs", 2, "--value-update-epochs", 2, "--gif-epochs", "none")
     result = invoke("train", "--preset", "keras", "--envs", 256, "--epochs", 1, *short, "--out", tmp_path / "o")
     assert result.exit_code == 0
-    expected = (
-        "Warning: with preset 'keras' every epoch starts new episodes, and each of the 256 environments takes 16 "
-    )
+    expected = "Warning: every epoch starts new episodes, and each of the 256 environments takes 16 steps per epoch"
     assert result.stderr.startswith(expected)
     assert result.stdout.splitlines()[1].split()[:2] == ["1", "4096"]
 
@@ -309,7 +307,7 @@ def test_an_interrupt_before_the_training_began_leaves_no_traceback(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_start_that_fails_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_start_is_reported_in_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "numpy")
     code, output, errors = run(tmp_path, "train", "--out", "out")
     assert code == 1
@@ -359,7 +357,7 @@ def test_help_names_every_option_with_its_default():
         assert expected in words
 
 
-def test_an_epochs_figures_stand_in_their_columns():
+def test_the_metrics_of_an_epoch_are_aligned_in_columns():
     metrics = EpochMetrics(
         epoch=7,
         env_steps=28000,
@@ -380,7 +378,7 @@ def test_an_epochs_figures_stand_in_their_columns():
     assert len(line) == 80
 
 
-def test_counts_and_names_may_be_written_as_people_write_them(tmp_path):
+def test_counts_and_option_names_have_convenient_spellings(tmp_path):
     options = ("--envs", "8", "--steps-per-epoch", "2.56e2", "--hidden-sizes", "8x8", "--lr", "1e-3", "--no-early-stop")
     result = invoke("train", *options, "--total-steps", "1e3", "--out", tmp_path / "o")
     assert result.exit_code == 0, result.output

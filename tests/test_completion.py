@@ -1,4 +1,4 @@
-"""Completion in the shells, as click provides it."""
+"""Shell completion, as provided by Click."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def test_each_shell_gets_a_script_and_commands_options_and_choices(shell):
         check=True,
     ).stdout
     assert f"_FASTPPO_COMPLETE={shell}_complete" in script
-    # fish names the unfinished word itself where the others count.
+    # fish passes the unfinished word; the other shells pass its index.
     for words, unfinished, index, expected in (
         ("fastppo tr", "tr", "1", "train"),
         ("fastppo train --chec", "--chec", "2", "--checkpoint-every"),

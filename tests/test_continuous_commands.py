@@ -1,4 +1,4 @@
-"""The commands with continuous actions, normalized, as a user meets them."""
+"""The commands with continuous actions and normalization, as users see them."""
 
 import json
 
@@ -44,7 +44,7 @@ def test_a_run_with_continuous_actions_is_resumed_evaluated_and_exported(trained
 def test_a_run_with_continuous_actions_is_drawn_again_and_swept(trained, tmp_path):
     for arguments in (
         ("render", trained, "--out", tmp_path / "last.gif"),
-        # The run is trained again, from what it recorded.
+        # Earlier policies are recovered by training the recorded run again.
         ("render", trained, "--epoch", 0, 1, 2, 3, "--out", tmp_path / "earlier.gif"),
         ("eval", trained / "best_actor.keras", "--episodes", 2),
         (
@@ -58,7 +58,7 @@ def test_a_run_with_continuous_actions_is_drawn_again_and_swept(trained, tmp_pat
 
 
 @pytest.mark.parametrize("command", ["eval", "render"])
-def test_an_actor_that_has_diverged_is_one_sentence(tmp_path, command):
+def test_an_actor_that_has_diverged_is_reported_in_one_sentence(tmp_path, command):
     observations = keras.Input((3,))
     outputs = {
         name: keras.layers.Dense(1, "exponential", name=name)(observations * 1e3) for name in ("mean", "log_std")

@@ -1,4 +1,4 @@
-"""What a training shows: on a terminal, in a pipe, as JSON, or not at all."""
+"""The output of training: on a terminal, in a pipe, as JSON, or none."""
 
 import dataclasses
 import io
@@ -34,7 +34,7 @@ CLEARED_LINE = "\x1b[2K"
 
 
 def on_a_terminal(directory, *arguments, columns=100, **environment):
-    """Run the command on a pseudo-terminal; return its exit code and everything that was written."""
+    """Run the command on a pseudo-terminal; return its exit code and its output."""
     terminal, its_end = pty.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
@@ -47,7 +47,7 @@ def on_a_terminal(directory, *arguments, columns=100, **environment):
     )
     os.close(its_end)
     written = b""
-    # Reading from a pseudo-terminal that nobody holds open any more is an error, not an end.
+    # On Linux, reading from a pseudo-terminal that no process has open is an error, not end of file.
     while block := _read(terminal):
         written += block
     os.close(terminal)
@@ -62,7 +62,7 @@ def _read(terminal):
 
 
 def drawn(epoch=7, **figures):
-    """Return the figures of an epoch."""
+    """Return the metrics of an epoch."""
     zeros = {field.name: 0 if field.type == "int" else 0.0 for field in dataclasses.fields(EpochMetrics)}
     return EpochMetrics(**{**zeros, "epoch": epoch, **figures})
 
@@ -89,7 +89,7 @@ def test_a_terminal_shows_progress_the_latest_figures_and_the_curve_as_they_chan
     assert evaluation.startswith("Greedy policy in CartPole-v1, 100 episodes: mean ")
     assert saved == "Saved in o"
     assert following.startswith("Next: fastppo eval o")
-    # TensorFlow's and the drawing library's remarks, and Python's warnings.
+    # Messages of TensorFlow and the plotting library, and Python's warnings.
     assert not re.search(r"oneDNN|cuda|cpu_feature|I0000|XDG|Warning", written)
 
 
@@ -97,7 +97,7 @@ def test_a_terminal_shows_progress_the_latest_figures_and_the_curve_as_they_chan
     ("is_terminal", "kind", "display"),
     [(True, "xterm", LiveDisplay), (True, "dumb", LineDisplay), (False, "xterm", LineDisplay)],
 )
-def test_only_a_terminal_that_can_be_drawn_on_is_drawn_on(monkeypatch, is_terminal, kind, display):
+def test_the_live_display_is_used_only_on_a_capable_terminal(monkeypatch, is_terminal, kind, display):
     monkeypatch.setenv("TERM", kind)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr(sys, "stdout", io.StringIO())
@@ -169,7 +169,7 @@ def test_a_resumed_curve_begins_where_the_run_began():
 
 
 class FakePPO:
-    """What a display looks at."""
+    """The attributes of an agent that a display reads."""
 
     epoch = env_steps = 0
     is_solved = False
@@ -212,7 +212,7 @@ def test_quiet_and_json_exclude_each_other(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_ends_the_training_without_a_traceback(tmp_path):
+def test_a_closed_pipe_ends_the_training_without_a_traceback(tmp_path):
     command = f"'{FASTPPO}' train --envs 8 --epochs 5000 --no-early-stop --out o --json | head -n 1"
     completed = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert completed.stderr == ""
@@ -237,7 +237,7 @@ def test_a_sparkline_fits_and_rises_where_the_values_rise(values, width):
     assert all(one <= next_one for one, next_one in itertools.pairwise(bars))
 
 
-def test_a_sparkline_spans_the_range_leaves_gaps_and_knows_ascii():
+def test_a_sparkline_spans_the_range_leaves_gaps_and_falls_back_to_ascii():
     assert line_of([0.0, math.nan, 7.0, 3.0], 10) == "▁ █▄"
     assert line_of([5.0, 5.0], 10) == "▁▁"
     assert line_of([0.1] * 7, 2) == "▁▁"

@@ -1,4 +1,4 @@
-"""The commands in environments beside CartPole, as a user meets them."""
+"""The commands in environments other than CartPole, as users see them."""
 
 import json
 import os
@@ -23,7 +23,7 @@ SHORT_EPISODES = ("--max-episode-steps", "30")
 
 @pytest.fixture(scope="module")
 def trained_elsewhere(tmp_path_factory):
-    """Return the directory of a run of two epochs. Nothing may be changed in it."""
+    """Return the directory of a run of two epochs. Tests must not change it."""
     directory = tmp_path_factory.mktemp("runs") / "trained_elsewhere"
     result = invoke(
         "train", *OPTIONS, *SHORT_EPISODES, "--epochs", 2, "--gif-epochs", 1, "--out", directory, "--tensorboard"
@@ -50,7 +50,7 @@ def trained_elsewhere(tmp_path_factory):
     ],
 )
 @pytest.mark.parametrize("command", ["train", "sweep"])
-def test_what_cannot_be_played_is_one_sentence_and_nothing_is_written(tmp_path, command, env_id, message):
+def test_an_unsupported_environment_is_reported_and_nothing_is_written(tmp_path, command, env_id, message):
     result = invoke(command, "--env-id", env_id, "--out", tmp_path / "out")
     said = message_of(result)
     assert "Invalid value for '--env-id': " in said
@@ -69,7 +69,7 @@ def test_what_cannot_be_played_is_one_sentence_and_nothing_is_written(tmp_path, 
         (("--target-return", "high"), "'high' is neither a number nor 'registered' nor 'none'."),
     ],
 )
-def test_wrong_options_of_an_environment_are_one_sentence(tmp_path, options, message):
+def test_wrong_options_of_an_environment_are_reported_in_one_sentence(tmp_path, options, message):
     result = invoke("train", "--env-id", "Acrobot-v1", *options, "--out", tmp_path / "out")
     assert message in message_of(result)
     assert list(tmp_path.iterdir()) == []
@@ -88,7 +88,7 @@ def test_a_run_notes_its_environment_and_what_it_left_open(trained_elsewhere):
     assert best["mean_length"] > 30, "evaluations play the environment as it is registered"
     with Image.open(trained_elsewhere / "epoch_1.gif") as image:
         assert image.size == (300, 200)
-        # MountainCar is drawn 30 times a second; GIFs count hundredths.
+        # MountainCar renders 30 frames per second; GIFs count hundredths of a second.
         assert image.info["duration"] == 30
 
 
@@ -115,7 +115,7 @@ def test_a_model_without_a_run_is_taken_for_cartpole_unless_another_environment_
     model.write_bytes((trained_elsewhere / "actor.keras").read_bytes())
     said = message_of(invoke("eval", model))
     assert "must map shape (None, 4) to (None, 2), not (None, 2) to (None, 3)." in said
-    assert "It is to play CartPole-v1; --env-id names another environment." in said
+    assert "It would play CartPole-v1; --env-id selects another environment." in said
     result = invoke("eval", model, "--env-id", "MountainCar-v0", "--episodes", 2)
     assert result.exit_code == 0, result.output
     assert "got 'fast', which is CartPole's" in message_of(invoke("eval", trained_elsewhere, "--env", "fast"))
@@ -142,7 +142,7 @@ def test_a_resumed_run_begins_new_episodes_says_so_and_is_retraced(trained_elsew
 
 
 @pytest.mark.slow
-def test_cartpole_may_be_played_by_any_vectorization(tmp_path):
+def test_cartpole_can_be_played_with_any_vectorization(tmp_path):
     options = ("--envs", 2, "--steps-per-epoch", 64, "--hidden-sizes", 8, "--epochs", 1, "--no-early-stop")
     for name, more in (
         ("ours", ("--env-id", "fastcartpole/CartPole-v1")),
@@ -151,7 +151,7 @@ def test_cartpole_may_be_played_by_any_vectorization(tmp_path):
     ):
         result = invoke("train", *options, *more, "--out", tmp_path / name)
         assert result.exit_code == 0, result.output
-    # The batch of Gymnasium's begins new episodes with the next step: some actions are ignored.
+    # Gymnasium's batched environment resets in the step after the end of an episode and ignores that step's action.
     steps = [int(metrics_of(tmp_path / name)[0]["env_steps"]) for name in ("ours", "sync", "batch")]
     assert steps[:2] == [64, 64]
     assert steps[2] < 64
@@ -211,7 +211,7 @@ def test_a_module_that_only_a_runs_configuration_names_has_to_be_installed(train
     monkeypatch.chdir(tmp_path)
     for arguments in (("eval", run), ("render", run), ("play", run), ("train", "--resume", run, "--epochs", 9)):
         said = message_of(invoke(*arguments))
-        assert "No module named 'from_a_stranger'; with --env-id from_a_stranger:Mine-v0 it is looked for in" in said
+        assert "No module named 'from_a_stranger'; with --env-id from_a_stranger:Mine-v0 it is also looked for" in said
 
 
 def test_an_environment_whose_spaces_have_changed_is_named(trained_elsewhere, tmp_path):
@@ -221,10 +221,10 @@ def test_an_environment_whose_spaces_have_changed_is_named(trained_elsewhere, tm
     (run / "config.json").write_text(json.dumps({**config, "env_id": "Acrobot-v1"}))
     before = files_of(run)
     said = message_of(invoke("train", "--resume", run, "--epochs", 9))
-    assert "Acrobot-v1 has other spaces than " in said
+    assert "the spaces of Acrobot-v1 have changed since " in said
     assert "{'observation_size': 2, 'action_sizes': [3]}, now {'observation_size': 6, 'action_sizes': [3]}." in said
     said = message_of(invoke("eval", run))
-    assert "must map shape (None, 6) to (None, 3), not (None, 2) to (None, 3). It is to play Acrobot-v1;" in said
+    assert "must map shape (None, 6) to (None, 3), not (None, 2) to (None, 3). It would play Acrobot-v1;" in said
     (run / "config.json").write_text(json.dumps({**config, "env_id": "NotInstalled-v3"}))
     said = message_of(invoke("train", "--resume", run, "--epochs", 9))
     assert "NotInstalled-v3 cannot be made: Environment `NotInstalled` doesn't exist." in said
@@ -249,13 +249,13 @@ def test_what_an_environment_raises_ends_the_training_with_its_traceback(tmp_pat
     assert "the simulator is gone" in result.stderr
     assert "probes.py" in result.stderr
     kept = f"The last checkpoint is intact: fastppo train --resume {directory} continues from it."
-    assert result.stderr.endswith(f"Error: the environment ended the training. {kept}\n")
+    assert result.stderr.endswith(f"Error: the environment raised an exception. {kept}\n")
     assert len(metrics_of(directory)) == 2
     with np.load(directory / "checkpoint.npz") as state:
         assert state["epoch"] == 2
 
 
-def test_what_cannot_be_drawn_is_told_before_anything_is_trained(tmp_path):
+def test_an_environment_that_cannot_be_rendered_is_reported_before_training_starts(tmp_path):
     options = ("--env-id", "probes:Crashing-v0", "--gif-epochs", "1", "--out", tmp_path / "run")
     assert "Crashing-v0 cannot be drawn: rgb_array is not among" in message_of(invoke("train", *options))
     assert list(tmp_path.iterdir()) == []
@@ -283,7 +283,7 @@ def test_ctrl_c_leaves_no_process_and_no_traceback(tmp_path, times):
             if line.split()[:1] == ["20"]:
                 break
         for _ in range(times):
-            # As a terminal does: to every process of the command.
+            # A terminal sends the signal to every process of the command.
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.02)
         rest = process.stdout.read()

@@ -1,4 +1,4 @@
-"""``fastppo eval`` as a user meets it."""
+"""``fastppo eval`` as users see it."""
 
 import json
 import math
@@ -67,14 +67,14 @@ def test_a_model_that_was_built_with_one_row_is_evaluated_rendered_and_exported(
 
 
 class Unregistered(keras.layers.Layer):
-    """A layer that Keras does not find by its name alone."""
+    """A custom layer that Keras cannot find by name."""
 
     def call(self, inputs):
         return inputs
 
 
 def outputs_of(kind):
-    """Return a model of four inputs whose outputs, or whose layers, are not what an actor's are."""
+    """Return a model with four inputs whose outputs or layers are not those of an actor."""
     inputs = keras.Input((4,))
     if kind == "rows":
         inputs = keras.Input(batch_shape=(3, 4))
@@ -114,7 +114,7 @@ def test_a_model_with_other_outputs_or_layers_is_refused_alike_by_every_command(
     assert [path.name for path in tmp_path.iterdir()] == ["other.keras"]
 
 
-def test_what_cannot_be_evaluated_is_one_sentence_and_exit_code_2(tmp_path, actor_path):
+def test_a_failed_evaluation_is_reported_in_one_sentence_with_exit_code_2(tmp_path, actor_path):
     wrong_shape = tmp_path / "wrong.keras"
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(wrong_shape)
     damaged = tmp_path / "damaged.keras"

@@ -1,4 +1,4 @@
-"""The programs in ``examples`` run as they stand, in an empty directory, and do what they are there to show."""
+"""The programs in ``examples`` run unchanged in an empty directory and do what they demonstrate."""
 
 import re
 import subprocess

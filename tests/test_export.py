@@ -114,12 +114,12 @@ def test_a_saved_model_is_replaced_only_on_request_and_nothing_else_is(copied_ru
     for name, path in (("notes.txt", out), ("file", tmp_path)):
         (path / name).write_text("mine")
         arguments = (*export[:-1], out if path == out else tmp_path / name, "--overwrite")
-        assert "is no directory with a SavedModel and nothing else" in message_of(invoke(*arguments))
+        assert "is not a directory that holds only a SavedModel" in message_of(invoke(*arguments))
         assert (path / name).read_text() == "mine"
         (path / name).unlink()
     (tmp_path / "link").symlink_to(out)
     arguments = (*export[:-1], tmp_path / "link", "--overwrite")
-    assert "is no directory with a SavedModel and nothing else" in message_of(invoke(*arguments))
+    assert "is not a directory that holds only a SavedModel" in message_of(invoke(*arguments))
     (tmp_path / "link").unlink()
     (tmp_path / "actor.onnx").mkdir()
     arguments = ("export", copied_run, "--format", "onnx", "--out", tmp_path / "actor.onnx", "--overwrite")

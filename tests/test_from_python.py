@@ -1,4 +1,4 @@
-"""Trainings from Python: shown and kept as the command shows and keeps them."""
+"""Training from Python shows progress and saves runs as the command does."""
 
 import re
 import signal
@@ -13,7 +13,7 @@ from agent import PPO, Callback, PPOConfig, adapted_preset, evaluate, load, pres
 from agent.learning.networks import build_actor
 from agent.runs.directory import RunDirectory
 
-# What SMALL stands for.
+# The configuration that the options SMALL select.
 CONFIG = adapted_preset(
     "fast", num_envs=8, steps_per_epoch=512, hidden_sizes=(16,), target_return=None, epochs=4, seed=0
 )
@@ -26,7 +26,7 @@ def _agents_taken_back():
 
 
 def stopped_after(epochs):
-    """Return a callback that stops a training after so many epochs."""
+    """Return a callback that stops training after a number of epochs."""
 
     def stop(ppo, metrics):
         ppo.stop_training = metrics.epoch == epochs
@@ -34,7 +34,7 @@ def stopped_after(epochs):
     return stop
 
 
-def test_a_training_with_a_run_directory_keeps_what_the_command_keeps(trained, tmp_path):
+def test_training_with_a_run_directory_saves_what_the_command_saves(trained, tmp_path):
     new_agent(CONFIG).train(run=tmp_path / "run")
     assert_ended_alike(trained, tmp_path / "run")
     assert files_of(tmp_path / "run").keys() == files_of(trained).keys()
@@ -45,7 +45,7 @@ def test_a_training_with_a_run_directory_keeps_what_the_command_keeps(trained, t
 
 
 @pytest.mark.slow
-def test_a_training_shows_what_the_command_shows_where_it_is_asked_to_and_nothing_otherwise(tmp_path, capsys):
+def test_training_shows_what_the_command_shows_on_request_and_nothing_otherwise(tmp_path, capsys):
     new_agent(CONFIG).train()
     new_agent(CONFIG).train(run=tmp_path / "silent")
     assert capsys.readouterr() == ("", "")
@@ -59,7 +59,7 @@ def test_a_training_shows_what_the_command_shows_where_it_is_asked_to_and_nothin
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
-def test_a_run_is_continued_by_its_agent_and_by_one_that_is_loaded(trained, tmp_path):
+def test_a_run_can_be_continued_by_its_agent_and_by_a_loaded_one(trained, tmp_path):
     ppo = new_agent(CONFIG)
     ppo.train(stopped_after(1), run=tmp_path / "run")
     assert not (tmp_path / "run" / "evaluation.json").exists()
@@ -70,7 +70,7 @@ def test_a_run_is_continued_by_its_agent_and_by_one_that_is_loaded(trained, tmp_
     assert_ended_alike(trained, tmp_path / "run")
 
 
-def test_epochs_before_the_run_are_kept_too(trained, tmp_path):
+def test_epochs_trained_before_the_run_are_saved_too(trained, tmp_path):
     ppo = new_agent(CONFIG)
     ppo.train(stopped_after(2))
     ppo.train(run=tmp_path / "run")
@@ -118,7 +118,7 @@ def test_a_directory_that_holds_something_else_is_left_alone(copied_run, tmp_pat
     assert other.epoch == 0
 
 
-def test_what_is_saved_is_loaded_as_it_was_and_resumed_by_the_command(trained, tmp_path):
+def test_a_saved_agent_is_loaded_unchanged_and_resumed_by_the_command(trained, tmp_path):
     ppo = new_agent(CONFIG)
     ppo.train(stopped_after(2))
     ppo.save(tmp_path / "saved")
@@ -162,7 +162,7 @@ def test_only_a_run_is_saved_over(tmp_path):
     assert files_of(tmp_path) == before
 
 
-def test_an_agent_that_was_interrupted_within_an_epoch_is_not_kept(tmp_path, monkeypatch):
+def test_an_agent_that_was_interrupted_within_an_epoch_is_not_saved(tmp_path, monkeypatch):
     ppo = new_agent(CONFIG)
     with monkeypatch.context() as patch:
         patch.setattr(ppo, "update", lambda _: 1 / 0)
@@ -175,15 +175,15 @@ def test_an_agent_that_was_interrupted_within_an_epoch_is_not_kept(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_complete_run_is_left_as_it_is(copied_run, capsys):
+def test_a_complete_run_is_left_unchanged(copied_run, capsys):
     before = files_of(copied_run)
     with load(copied_run) as ppo:
         ppo.train(progress=True, run=copied_run)
     assert files_of(copied_run) == before
-    assert "is complete: nothing is left to train" in capsys.readouterr().out
+    assert "is already complete." in capsys.readouterr().out
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_is_begun_again(trained, tmp_path):
+def test_a_run_that_ended_before_its_first_checkpoint_starts_again(trained, tmp_path):
     run = RunDirectory(tmp_path / "run")
     run.create()
     ppo = new_agent(CONFIG)
@@ -208,13 +208,13 @@ def test_a_run_of_a_subclass_asks_for_the_subclass(tmp_path):
 
 
 @pytest.mark.slow
-def test_environments_whose_state_cannot_be_kept_begin_new_episodes_and_the_run_says_where(tmp_path):
+def test_environments_whose_state_cannot_be_saved_begin_new_episodes_and_the_run_records_when(tmp_path):
     config = preset_config(
         "standard", env_id="MountainCar-v0", vectorization="async", num_envs=2, steps_per_epoch=512, epochs=4
     ).replace(policy_update_epochs=1, value_update_epochs=1)
     with PPO(config) as ppo:
         ppo.train(stopped_after(2), run=tmp_path / "run")
-        # The processes of the environments hold no lock.
+        # Continuing works because the environments' processes do not hold the lock of the run.
         ppo.train(stopped_after(3), run=tmp_path / "run")
     with load(tmp_path / "run") as loaded:
         loaded.train(run=tmp_path / "run")
@@ -225,12 +225,12 @@ def test_environments_whose_state_cannot_be_kept_begin_new_episodes_and_the_run_
     assert invoke("render", tmp_path / "copy", "--epoch", 4, "--out", tmp_path / "a.gif").exit_code == 0
 
 
-def test_an_agent_whose_figures_are_not_known_is_not_saved_as_if_they_were(tmp_path):
+def test_an_agent_without_its_history_is_not_saved(tmp_path):
     ppo, other = new_agent(CONFIG), new_agent(CONFIG.replace(seed=1))
     ppo.train_epoch()
     other.set_state(ppo.get_state())
     for save in (lambda: other.save(tmp_path / "a"), lambda: other.train(run=tmp_path / "a")):
-        with pytest.raises(ValueError, match=r"history must hold the figures of all 1 epochs, got 0: set_history\(\)"):
+        with pytest.raises(ValueError, match=r"history must hold the metrics of all 1 epochs, got 0: set_history\(\)"):
             save()
     assert not (tmp_path / "a").exists()
     other.set_history(ppo.history)
@@ -238,7 +238,7 @@ def test_an_agent_whose_figures_are_not_known_is_not_saved_as_if_they_were(tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_with_models_of_the_users_is_resumed_by_the_program_only(tmp_path):
+def test_a_run_with_custom_models_can_be_resumed_only_by_its_program(tmp_path):
     config = CONFIG.replace(epochs=1)
     with PPO(config, actor=build_actor(4, 2, (16,), 0, "orthogonal", "tanh")) as ppo:
         ppo.train(run=tmp_path / "run")
@@ -250,17 +250,17 @@ def test_a_run_with_models_of_the_users_is_resumed_by_the_program_only(tmp_path)
         load(tmp_path / "run")
 
 
-def test_a_run_in_an_environment_of_the_users_is_kept_and_asks_for_its_name(tmp_path, capsys):
+def test_a_run_in_a_custom_environment_is_saved_and_asks_for_its_name(tmp_path, capsys):
     config = CONFIG.replace(env_id=None, num_envs=2, steps_per_epoch=64, epochs=1)
     with PPO(config, make_env=lambda: gymnasium.make("CartPole-v1")) as ppo:
         ppo.train(progress=True, run=tmp_path / "run")
     assert f"Next: fastppo eval {tmp_path / 'run'} --env-id ID" in capsys.readouterr().out
-    assert "in an environment of its own: --env-id has to name one." in message_of(invoke("eval", tmp_path / "run"))
+    assert "in a custom environment; name one with --env-id." in message_of(invoke("eval", tmp_path / "run"))
     assert invoke("eval", tmp_path / "run", "--env-id", "CartPole-v1", "--episodes", 2).exit_code == 0
     assert "with its own make_env: resume it there" in message_of(invoke("train", "--resume", tmp_path / "run"))
 
 
-def test_callbacks_are_objects_or_functions_alone_or_in_a_list():
+def test_callbacks_can_be_objects_or_functions_alone_or_in_a_list():
     class Counter(Callback):
         epochs = 0
 
@@ -296,7 +296,7 @@ def test_an_epoch_beyond_the_last_is_refused_so_that_a_loop_until_solved_ends():
     assert ppo.train_epoch().epoch == 3
 
 
-def test_drawn_actions_have_the_policys_probabilities_and_a_seed_fixes_them():
+def test_sampled_actions_have_the_policys_probabilities_and_depend_on_the_seed_only():
     observations = np.random.default_rng(0).uniform(-0.2, 0.2, (5, 4))
     ppo = new_agent(CONFIG)
     logits = np.asarray(ppo.actor(observations.astype(np.float32)))
@@ -311,7 +311,7 @@ def test_drawn_actions_have_the_policys_probabilities_and_a_seed_fixes_them():
     assert not np.array_equal(again, ppo.predict(np.repeat(observations, number, axis=0), False).reshape(5, number))
 
 
-def test_objects_show_what_they_are():
+def test_objects_have_readable_representations():
     ppo = new_agent(CONFIG)
     ppo.train_epoch()
     assert repr(ppo) == "<PPO on CartPole-v1: preset 'fast', seed 0, epoch 1 of 4>"
@@ -322,7 +322,7 @@ def test_objects_show_what_they_are():
         assert eval(repr(other)) == other
 
 
-def test_what_is_no_setting_or_no_agent_is_one_sentence():
+def test_arguments_of_a_wrong_type_are_reported_in_one_sentence():
     ppo = new_agent(CONFIG)
     for call, message in (
         (
@@ -340,7 +340,7 @@ def test_what_is_no_setting_or_no_agent_is_one_sentence():
             call()
 
 
-def test_lists_of_sizes_and_numbers_of_numpy_are_taken():
+def test_lists_of_sizes_and_numpy_numbers_are_accepted():
     config = PPOConfig(hidden_sizes=[64, np.int64(32)], num_envs=np.int32(8), gamma=np.float32(0.5))
     assert (config.hidden_sizes, config.num_envs, config.gamma) == ((64, 32), 8, 0.5)
     assert hash(config) == hash(config.replace(hidden_sizes=(64, 32)))

@@ -1,4 +1,4 @@
-"""``import fastppo``: the names of ``agent``, light, and beside whatever else is called ``agent``."""
+"""``import fastppo`` provides the names of ``agent``, is fast, and works next to other modules named ``agent``."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def run(directory, *arguments, path=None):
     return completed.stdout
 
 
-def test_every_public_name_is_handed_on_and_can_be_completed():
+def test_every_public_name_is_reexported_and_can_be_completed():
     for name in agent.__all__:
         assert getattr(fastppo, name) is getattr(agent, name)
     assert {*agent.__all__, "__version__"} == set(fastppo.__all__) <= set(dir(fastppo))
@@ -38,13 +38,13 @@ def test_every_public_name_is_handed_on_and_can_be_completed():
             _ = module.nonsense
 
 
-def test_type_checkers_are_told_of_every_public_name():
+def test_type_checkers_know_every_public_name():
     text = (ROOT / "fastppo" / "__init__.py").read_text()
     for name in agent.__all__:
         assert f"    from agent import {name} as {name}\n" in text
 
 
-def test_it_is_light(tmp_path):
+def test_importing_fastppo_is_cheap(tmp_path):
     code = (
         "import sys, fastppo\n"
         "fastppo.PPOConfig(num_envs=8), fastppo.preset_config('keras'), fastppo.__version__\n"
@@ -54,7 +54,7 @@ def test_it_is_light(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["agent.py", "agent/__init__.py"])
-def test_it_works_beside_a_users_own_agent_which_stays_what_it_is(tmp_path, name):
+def test_fastppo_works_next_to_a_users_module_named_agent_and_leaves_it_alone(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("MINE = True\n")
     (tmp_path / "script.py").write_text(
@@ -70,7 +70,7 @@ def test_it_works_beside_a_users_own_agent_which_stays_what_it_is(tmp_path, name
 
 
 @pytest.mark.slow
-def test_it_trains_beside_a_users_own_agent(tmp_path):
+def test_fastppo_trains_next_to_a_users_module_named_agent(tmp_path):
     (tmp_path / "agent.py").write_text("")
     arguments = ("--envs", "8", "--steps-per-epoch", "64", "--epochs", "2", "--out", "run")
     run(tmp_path, "-m", "fastppo", "train", *arguments, path=[ROOT])
@@ -80,7 +80,7 @@ def test_it_trains_beside_a_users_own_agent(tmp_path):
     assert run(tmp_path, "-c", code, path=[ROOT]) == "fastppo.agent.ppo 3\n"
 
 
-def test_what_it_pickles_beside_a_users_own_agent_can_be_read_elsewhere(tmp_path):
+def test_pickles_made_next_to_a_users_module_named_agent_can_be_read_elsewhere(tmp_path):
     (tmp_path / "agent.py").write_text("")
     code = "import fastppo, pickle, sys; sys.stdout.write(pickle.dumps(fastppo.PPOConfig(seed=7), 0).decode())"
     text = run(tmp_path, "-c", code, path=[ROOT])
@@ -107,7 +107,7 @@ def test_the_benchmark_adds_its_command_without_being_imported_by_the_help(tmp_p
     assert main.commands["bench"].load() is bench
 
 
-def test_a_half_removed_installation_is_one_sentence(tmp_path):
+def test_an_incomplete_installation_is_reported_in_one_sentence(tmp_path):
     code = (
         "import sys; sys.modules['fastcartpole'] = None\n"
         "import fastppo\n"
@@ -128,7 +128,7 @@ def test_an_attribute_error_within_an_import_is_not_taken_for_a_missing_name(mon
 
 
 @pytest.mark.slow
-def test_a_training_from_a_script_writes_nothing_that_it_was_not_asked_to(tmp_path):
+def test_training_from_a_script_prints_nothing_by_default(tmp_path):
     code = (
         "from fastppo import PPO, preset_config\n"
         "with PPO(preset_config(num_envs=4, steps_per_epoch=64, epochs=1, hidden_sizes=(4,))) as ppo:\n"

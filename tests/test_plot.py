@@ -1,4 +1,4 @@
-"""``fastppo plot`` as a user meets it, and the figures it draws."""
+"""``fastppo plot`` as users see it, and the figures it draws."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ COLUMNS += ",explained_variance,steps_per_second,elapsed_s"
 
 
 def write_run(path, returns, *, seed=0, steps=100, **settings):
-    """Write a run of the given mean returns; an epoch takes ``steps`` steps and half a second."""
+    """Write a run with the given mean returns, whose epochs take ``steps`` steps and half a second each."""
     path.mkdir()
     config = {**PRESETS["fast"].as_dict(), "seed": seed, "gamma": 0.99, "versions": {"numpy": str(seed)}, **settings}
     (path / "config.json").write_text(json.dumps(config))
@@ -38,7 +38,7 @@ def is_blank(path):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Return what is drawn: lines by label, and bands."""
+    """Return the plotted lines by label, and the bands."""
     lines, bands = {}, []
     plot, fill = Axes.plot, Axes.fill_between
 
@@ -85,7 +85,7 @@ def test_seeds_of_a_setting_share_a_line_with_a_band_of_one_standard_deviation(t
     assert (x[0], x[-1]) == (100.0, 400.0)
 
 
-def test_settings_are_told_apart_by_what_differs_and_runs_that_ended_keep_their_last_value(tmp_path, drawn):
+def test_settings_are_labelled_by_their_differences_and_finished_runs_keep_their_last_value(tmp_path, drawn):
     lines, _ = drawn
     write_run(tmp_path / "a", [10.0, 500.0], seed=1)
     write_run(tmp_path / "b", ["nan", 100.0, 200.0, 300.0], seed=2)
@@ -105,7 +105,7 @@ def test_settings_are_told_apart_by_what_differs_and_runs_that_ended_keep_their_
     assert (x[-1], y[-1]) == (2.0, 400.0)
 
 
-def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path):
+def test_a_failed_plot_is_reported_in_one_sentence_with_exit_code_2(trained, tmp_path):
     (tmp_path / "there.png").write_text("mine")
     (tmp_path / "empty").mkdir()
     write_run(tmp_path / "young", ["nan", "nan"])
@@ -122,9 +122,9 @@ def test_what_cannot_be_drawn_is_one_sentence_and_exit_code_2(trained, tmp_path)
         ((trained, "--x", "epochs", "--out", out), "'epochs' is not one of 'steps', 'seconds'."),
         ((tmp_path / "empty", "--out", out), "metrics.csv' cannot be read: No such file or directory."),
         ((trained, tmp_path / "young", "--out", out), "no episode has ended in "),
-        ((trained, tmp_path / "damaged", "--out", out), "metrics.csv' is damaged, or of another version."),
+        ((trained, tmp_path / "damaged", "--out", out), "metrics.csv' is damaged, or from another version."),
         ((trained, tmp_path / "old", "--out", out), "the configuration lacks preset, seed, "),
-        ((trained, tmp_path / "huge", "--out", out), "metrics.csv' is damaged, or of another version."),
+        ((trained, tmp_path / "huge", "--out", out), "metrics.csv' is damaged, or from another version."),
     ):
         assert message in message_of(invoke("plot", *arguments)), arguments
     assert sorted(tmp_path.rglob("*")) == before
@@ -154,7 +154,7 @@ def test_sweeps_are_drawn_beside_runs_a_line_for_each_setting(trained, tmp_path,
     assert "is damaged" in message_of(invoke("plot", tmp_path / "s", "--out", tmp_path / "b.png"))
 
 
-def test_a_file_is_replaced_where_it_is_asked_for(trained, tmp_path):
+def test_a_file_is_replaced_only_on_request(trained, tmp_path):
     out = tmp_path / "a.png"
     out.write_text("old")
     assert "exists already" in message_of(invoke("plot", trained, "--out", out))

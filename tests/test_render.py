@@ -1,4 +1,4 @@
-"""``fastppo render`` and ``fastppo play`` as a user meets them."""
+"""``fastppo render`` and ``fastppo play`` as users see them."""
 
 import itertools
 import os
@@ -25,18 +25,18 @@ FASTPPO = str(Path(sys.executable).with_name("fastppo"))
 
 
 def frames_of(path):
-    """Return what a GIF shows every 40 ms, shape (F, H, W, 3)."""
+    """Return the frames that a GIF shows, one per 40 ms, shape (F, H, W, 3)."""
     with Image.open(path) as animation:
         frames = []
         for index in range(animation.n_frames):
             animation.seek(index)
-            # Equal neighbours are one frame that is shown longer.
+            # Equal consecutive frames are merged into one that is shown longer.
             frames += [np.asarray(animation.convert("RGB"))] * (animation.info["duration"] // 40)
     return np.array(frames)
 
 
 def agreement(one, other):
-    """Return how well cart, pole and track of two animations cover each other: 1 where they are the same."""
+    """Return how well the cart, pole and track of two animations overlap; 1 if they are equal."""
     one, other = (frames.mean(axis=-1) < 215 for frames in (one, other))
     return (one & other).sum() / (one | other).sum()
 
@@ -54,7 +54,7 @@ def test_the_last_policy_is_shown_in_real_time_frame_by_frame(copied_run):
     assert (result.exit_code, result.output) == (0, f"Saved in {copied_run / 'actor.gif'}\n")
     frames = frames_of(copied_run / "actor.gif")
     assert frames.shape[1:] == (200, 300, 3)
-    # Every second step and the last, after the initial state.
+    # The initial state, then every second step and the last one.
     assert len(frames) == 1 + -(-length_of_episode(copied_run, 3) // 2)
     assert sum(np.any(one != next_one) for one, next_one in itertools.pairwise(frames)) > len(frames) / 2
     with Image.open(copied_run / "actor.gif") as animation:
@@ -70,7 +70,7 @@ def test_the_last_policy_is_shown_in_real_time_frame_by_frame(copied_run):
     ],
 )
 def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, monkeypatch):
-    # What they have learned may look alike: these do not.
+    # Trained policies may look alike; these do not.
     actors = {epoch: build_actor(4, 2, (4, 4), seed=0) for epoch in (0, 2, 4)}
     for actor, weights in zip(actors.values(), (TO_THE_LEFT, LEANING, TO_THE_RIGHT), strict=True):
         let_act_by(actor, weights)
@@ -80,7 +80,7 @@ def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, m
     frames = frames_of(copied_run / "epochs_0_2_4.gif")
     assert frames.shape[1:] == (200, 900, 3)
     assert len(np.unique(frames)) > 2
-    # Each panel is that policy's own animation, below the caption and right of the grey line; others' are not.
+    # Each panel equals the animation of its own policy, below the caption and right of the grey line, and no other.
     alone = []
     for epoch, actor in actors.items():
         actor.save(copied_run / f"{epoch}.keras")
@@ -96,7 +96,7 @@ def test_policies_of_several_epochs_are_shown_side_by_side(copied_run, epochs, m
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio's reader leaves pipes open
-def test_a_film_shows_the_same(copied_run):
+def test_a_video_shows_the_same_as_a_gif(copied_run):
     actor = build_actor(4, 2, (4, 4), seed=0)
     let_act_by(actor, TO_THE_RIGHT)
     actor.save(copied_run / "actor.keras")
@@ -126,7 +126,7 @@ def test_actors_of_earlier_epochs_are_those_of_the_training(trained):
             ppo.train_epoch()
 
 
-def test_a_run_that_comes_out_otherwise_than_recorded_is_not_shown(copied_run):
+def test_a_run_that_cannot_be_reproduced_is_not_shown(copied_run):
     path = copied_run / "metrics.csv"
     lines = path.read_text().splitlines(keepends=True)
     lines[2] = lines[2].replace("0.", "0.1", 1)
@@ -137,7 +137,7 @@ def test_a_run_that_comes_out_otherwise_than_recorded_is_not_shown(copied_run):
     assert not list(copied_run.glob("*.gif"))
 
 
-def test_what_cannot_be_rendered_is_one_sentence_and_exit_code_2(copied_run, tmp_path, monkeypatch):
+def test_a_failed_rendering_is_reported_in_one_sentence_with_exit_code_2(copied_run, tmp_path, monkeypatch):
     (copied_run / "actor.gif").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     for arguments, message in (
@@ -167,7 +167,7 @@ def test_animations_that_end_keep_their_last_frame_faded_and_rows_are_filled_up(
     assert frames[0].shape == (4, 9, 3)
     faded = [(192 + value) // 2 for value in (0, 21, 31)]
     assert [frame[0, 0, 0] for frame in frames] == [0, faded[0], faded[0]]
-    # After the grey line between panels.
+    # Column 5 lies right of the grey line between the panels.
     assert [frame[0, 5, 0] for frame in frames] == [10, 11, 12]
     assert [frame[0, 8, 0] for frame in frames] == [20, 21, faded[1]]
     assert [frame[2, 0, 0] for frame in frames] == [30, 31, faded[2]]

@@ -1,4 +1,4 @@
-"""A run goes on from its directory, whatever ended it, and ends as one that was never interrupted."""
+"""A run can be resumed from its directory, whatever ended it, and ends like one that was never interrupted."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_again(trained, tmp_
     assert_ended_alike(trained, run.path)
 
 
-def test_a_run_notes_what_it_was_made_by(trained):
+def test_a_run_records_how_it_was_made(trained):
     config = json.loads((trained / "config.json").read_text())
     assert {"fastppo", "tensorflow", "keras", "numba", "numpy", "gymnasium"} == config["versions"].keys()
     assert config["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -45,8 +45,8 @@ def test_a_run_notes_what_it_was_made_by(trained):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "has trained 4 of 4 epochs; --epochs takes more."),
-        (("--epochs", "3"), "has trained 4 of 3 epochs; --epochs takes more."),
+        ((), "has trained 4 of 4 epochs; a larger --epochs continues."),
+        (("--epochs", "3"), "has trained 4 of 3 epochs; a larger --epochs continues."),
         (("--gamma", "0.9"), "--resume takes --gamma from the run; it cannot be given with it."),
         (("--seed", "1"), "--resume takes --seed from the run; it cannot be given with it."),
         (("--out", "elsewhere"), "--resume takes --out from the run; it cannot be given with it."),
@@ -54,7 +54,7 @@ def test_a_run_notes_what_it_was_made_by(trained):
         (("--target-return", "nan"), "target_return must be"),
     ],
 )
-def test_what_cannot_be_resumed_is_one_sentence_and_changes_nothing(trained, arguments, message):
+def test_a_failed_resumption_is_reported_in_one_sentence_and_changes_nothing(trained, arguments, message):
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
     result = invoke("train", "--resume", trained, *arguments)
     assert result.exit_code == 2
@@ -70,7 +70,7 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     result = invoke("train", "--resume", tmp_path, "--epochs", 5)
     assert result.exit_code == 2
-    assert "is solved already; --no-early-stop trains on." in result.output
+    assert "is already solved; --no-early-stop continues training." in result.output
     result = invoke("train", "--resume", tmp_path, "--epochs", 5, "--no-early-stop")
     assert result.exit_code == 0, result.output
     assert number_of_rows(tmp_path) == 5
@@ -81,13 +81,13 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
     [
         ("config.json", None, "is not a run directory: "),
         ("config.json", b"{", "is damaged: "),
-        ("config.json", b"[]", "is damaged: it holds no JSON object."),
+        ("config.json", b"[]", "is damaged: it does not hold a JSON object."),
         ("config.json", b"{}", "the configuration lacks preset, seed, "),
-        ("checkpoint.npz", b"", "is damaged, or no checkpoint: "),
+        ("checkpoint.npz", b"", "is damaged, or not a checkpoint: "),
         ("metrics.csv", None, "is not a run directory: "),
-        ("metrics.csv", b"epoch,kl\n1,0.1\n", "is damaged, or of another version."),
-        ("metrics.csv", b"", "is damaged, or of another version."),
-        ("metrics.csv", b"\xff\n\xff\n", "is damaged, or of another version."),
+        ("metrics.csv", b"epoch,kl\n1,0.1\n", "is damaged, or from another version."),
+        ("metrics.csv", b"", "is damaged, or from another version."),
+        ("metrics.csv", b"\xff\n\xff\n", "is damaged, or from another version."),
         ("best_evaluation.json", b"{}", "is damaged: it holds no validation_mean."),
     ],
 )
@@ -132,14 +132,14 @@ def test_an_interrupt_within_an_epoch_leaves_the_last_checkpoint(trained, tmp_pa
     assert_ended_alike(trained, run)
 
 
-def test_what_an_interrupt_left_to_do_after_the_last_epoch_is_done(trained, copied_run):
+def test_resuming_evaluates_a_run_that_was_interrupted_after_its_last_epoch(trained, copied_run):
     (copied_run / "evaluation.json").unlink()
     result = invoke("train", "--resume", copied_run)
     assert result.exit_code == 0, result.output
     assert_ended_alike(trained, copied_run)
 
 
-def test_going_on_removes_what_a_killed_run_was_writing_and_nothing_else(copied_run):
+def test_resuming_removes_partial_files_of_a_killed_run_and_nothing_else(copied_run):
     leftovers = [".actor.123.keras", ".epoch_8.7.gif", ".best_evaluation.99.json"]
     mine = [".actor.old.keras", ".notes.1.txt", "epoch_8.gif.bak"]
     for name in (*leftovers, *mine):
@@ -186,14 +186,14 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_checkpoint(copied_run
     assert len(metrics_of(copied_run)) == 5
 
 
-def test_a_learning_rate_beyond_reason_is_noticed(tmp_path):
+def test_an_absurd_learning_rate_is_reported_as_divergence(tmp_path):
     result = invoke("train", *SMALL, "--value-learning-rate", "1e25", "--epochs", 3, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: The training has diverged: in epoch ")
     assert result.stderr.endswith("Nothing was kept; a lower learning rate may help.\n")
 
 
-def test_epochs_that_are_behind_cannot_be_recorded(copied_run):
+def test_epochs_before_the_resumed_one_cannot_be_recorded(copied_run):
     result = invoke("train", "--resume", copied_run, "--epochs", 6, "--gif-epochs", "3,5")
     assert result.exit_code == 2
-    assert "3 is before the epoch to go on from, 4; 'fastppo render --epoch' shows it." in result.output
+    assert "3 is before the epoch to resume from, 4; 'fastppo render --epoch' shows it." in result.output

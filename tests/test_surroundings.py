@@ -1,4 +1,4 @@
-"""Whatever surrounds a command: it does the same, or says in one sentence why it cannot."""
+"""In every environment, a command gives the same results or says in one sentence why it cannot."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from agent.rollouts.warm_up import RolloutCompilation
 
 @pytest.fixture
 def harsh(tmp_path):
-    """Return settings of the environment that a training must not mind, all at once."""
+    """Return a combination of environment variables that must not affect training."""
     (tmp_path / "keras").mkdir()
     (tmp_path / "keras" / "keras.json").write_text('{"floatx": "float16", "backend": "torch"}')
     (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nfigure.dpi: \xff\nbackend: module://nonsense\n")
@@ -78,7 +78,7 @@ def test_every_command_works_in_harsh_surroundings(copied_run, tmp_path, harsh, 
     completed = run(*COMMANDS[command], directory=tmp_path, **harsh)
     assert completed.returncode == 0, completed.stderr
     assert "Traceback" not in completed.stderr
-    # ONNX Runtime leaves a file of its own.
+    # ONNX Runtime leaves the file .ses.
     assert [path.name for path in (tmp_path / "temporary").iterdir() if path.name != ".ses"] == []
 
 
@@ -97,7 +97,7 @@ def test_every_command_works_in_harsh_surroundings(copied_run, tmp_path, harsh, 
         ),
     ],
 )
-def test_what_cannot_work_is_one_sentence(copied_run, tmp_path, command, name, value, message):
+def test_unusable_settings_are_reported_in_one_sentence(copied_run, tmp_path, command, name, value, message):
     if (command, name) == ("export", "NUMBA_DISABLE_JIT"):
         pytest.skip("no kernel is needed")
     copied_run.rename(tmp_path / "run")
@@ -122,7 +122,7 @@ def test_closed_streams_are_no_errors(tmp_path, closed):
 
 @needs_posix_shell
 @pytest.mark.slow
-def test_a_training_without_standard_streams_is_kept(trained, tmp_path):
+def test_training_without_standard_streams_is_saved(trained, tmp_path):
     command = f"'{FASTPPO}' train {' '.join(SMALL)} --epochs 4 --out o <&- >&- 2>&-"
     assert subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode == 0
     assert_ended_alike(trained, tmp_path / "o")

@@ -1,4 +1,4 @@
-"""What the commands share that work in a directory of their own and can be interrupted and resumed."""
+"""Shared parts of the commands that write a directory and can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 import click
 
 INTERRUPTED = 130
-"""The exit code after Ctrl-C: that of a shell whose command was ended by this signal."""
+"""The exit code after Ctrl-C, as shells report it: 128 plus the number of the signal."""
 
 
 class Lockable(Protocol):
@@ -19,14 +19,14 @@ class Lockable(Protocol):
     path: Path
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other processes out; raises BlockingIOError if one is in."""
+        """Keep other processes out; raise BlockingIOError if one holds the lock."""
 
 
 def lock_until_the_end(directory: Lockable) -> None:
-    """Hold a directory until the command ends.
+    """Lock a directory until the command ends.
 
     Raises:
-        click.UsageError: If another process does.
+        click.UsageError: If another process holds the lock.
     """
     try:
         click.get_current_context().with_resource(directory.locked())
@@ -35,14 +35,14 @@ def lock_until_the_end(directory: Lockable) -> None:
 
 
 def refuse_beside_resume(is_kept: Callable[[str], bool], what: str) -> None:
-    """Refuse options that would make what is resumed something else.
+    """Reject options that cannot be combined with ``--resume``.
 
     Args:
-        is_kept: Tells of an option's name whether it is taken from what is resumed.
-        what: What that is, for the message.
+        is_kept: Returns whether the option of this name is taken from the resumed run or sweep.
+        what: ``"run"`` or ``"sweep"``, for the message.
 
     Raises:
-        click.UsageError: If one was given.
+        click.UsageError: If such an option was given.
     """
     context = click.get_current_context()
     for parameter in context.command.params:

@@ -1,4 +1,4 @@
-"""The options that name an environment, and what they stand for."""
+"""The options that select an environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENV_ID_HINT = "'--env-id'"
 
 
 def _with_module_folder(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    """Let the module of an id that was given here, and of no other, be found in the current folder."""
+    """Let the module of an id given on the command line, and only that one, be imported from the current folder."""
     if value is not None and ":" in value:
         from ..environments.making import MODULE_FOLDER
 
@@ -52,15 +52,15 @@ def env_kwargs_option(**attributes: Any) -> Any:
         "--env-kwargs",
         metavar="JSON",
         callback=_json_object,
-        help="Keyword arguments of the environment, such as '{\"natural\": true}'.",
+        help="Keyword arguments of the environment as JSON, such as '{\"natural\": true}'.",
         **attributes,
     )
 
 
 def environment_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--env-id`` and ``--env-kwargs`` to a command that is given a trained actor."""
+    """Add ``--env-id`` and ``--env-kwargs`` to a command that takes a trained actor."""
     env_id = env_id_option(
-        "Environment to play; MODULE is imported first, from the current folder too.",
+        "Environment to play. MODULE is imported first and may be in the current folder.",
         show_default="the run's, or CartPole-v1",
     )
     decorated: Callable[..., Any] = env_id(env_kwargs_option(show_default="the run's")(command))
@@ -68,15 +68,15 @@ def environment_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def described(source: EnvironmentSource, hint: str = ENV_ID_HINT, *, builds_networks: bool = False) -> EnvironmentSpec:
-    """Return what there is to know of an environment, by making one.
+    """Return the spec of an environment, by creating it once.
 
     Args:
-        source: Makes it.
-        hint: What names it on the command line.
-        builds_networks: Whether networks are to be built for it.
+        source: Creates the environment.
+        hint: The option that selects it, for messages.
+        builds_networks: Whether networks will be built for it.
 
     Raises:
-        click.BadParameter: If it cannot be made, or an agent cannot play it.
+        click.BadParameter: If the environment cannot be created, or an agent cannot play it.
     """
     from ..environments.making import UnknownEnvironmentError
     from ..errors import UnsupportedSpaceError
@@ -91,10 +91,10 @@ def described(source: EnvironmentSource, hint: str = ENV_ID_HINT, *, builds_netw
 
 
 def check_drawing(spec: EnvironmentSpec, hint: str = ENV_ID_HINT) -> None:
-    """Refuse to draw an environment that cannot be drawn.
+    """Check that an environment can render images.
 
     Raises:
-        click.BadParameter: If it draws no images.
+        click.BadParameter: If it cannot.
     """
     if not spec.draws_images:
         modes = ", ".join(spec.render_modes) or "none"
@@ -112,5 +112,5 @@ def sentence_of(source: EnvironmentSource, error: Exception) -> str:
     text = f"{error}".rstrip(".")
     names_module = isinstance(error.__cause__, ModuleNotFoundError) and ":" in str(source.env_id)
     if names_module and MODULE_FOLDER not in os.environ:
-        return f"{text}; with --env-id {source.env_id} it is looked for in the current folder, too."
+        return f"{text}; with --env-id {source.env_id} it is also looked for in the current folder."
     return text if text.endswith("?") else f"{text}."

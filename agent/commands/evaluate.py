@@ -12,7 +12,7 @@ import cloup
 from ..errors import DivergenceError, EnvironmentUseError, InvalidTransitionError
 from .environment import environment_options
 from .model import loaded_actor, model_argument, policy_options
-from .options import MOST_ENVIRONMENTS, Count
+from .options import MAX_ENVIRONMENTS, Count
 
 if TYPE_CHECKING:
     from ..rollouts.evaluation import Environment
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @cloup.command("eval")
 @model_argument
-@cloup.option("--episodes", type=Count(1, MOST_ENVIRONMENTS), default=100, metavar="N", help="Number of episodes.")
+@cloup.option("--episodes", type=Count(1, MAX_ENVIRONMENTS), default=100, metavar="N", help="Number of episodes.")
 @policy_options
 @environment_options
 @cloup.option(
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     "environment",
     type=click.Choice(["gymnasium", "fast"]),
     default="gymnasium",
-    help="Whose CartPole: Gymnasium's own, or fastcartpole's, which gives the same returns.",
+    help="Implementation to evaluate in: Gymnasium's, or for CartPole fastcartpole's, which gives the same returns.",
 )
-@cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the return of every episode.")
+@cloup.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object that includes the return of every episode."
+)
 def evaluate(
     path: Path,
     episodes: int,
@@ -41,11 +43,12 @@ def evaluate(
     environment: Environment,
     as_json: bool,
 ) -> None:
-    """Play episodes with a trained actor and report their returns.
+    """Evaluate a trained actor and report its returns.
 
-    RUN is a run directory; any Keras model may take its place that gives the logits of actions for observations or,
-    where actions are continuous, 'mean' and 'log_std'; with --env-id where it does not play CartPole.
-    Episodes are played to their end, and short ones do not count more often.
+    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
+    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
+
+    Every episode is played to its end, so that short episodes are not overrepresented.
     """
     from ..views.console import print_evaluation
 

@@ -57,8 +57,8 @@ def export(
 ) -> None:
     """Write a trained actor in another format.
 
-    RUN is a run directory, or a Keras model that maps observations to the logits of actions, or to 'mean' and 'log_std'
-    if actions are continuous. A model plays CartPole unless --env-id names another environment.
+    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
+    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
 
     The exported model is read back and must give the actor's outputs on 1,000 observations. With --format html, the
     page plays CartPole live in the browser; for other environments it shows recorded episodes.

@@ -1,4 +1,4 @@
-"""The trained actor that a command is given, and the environment it plays."""
+"""The trained actor that a command takes, and the environment it plays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HINT = f"'{_METAVAR}'"
 
 @dataclass(frozen=True)
 class TrainedActor:
-    """A trained actor and what it plays."""
+    """A trained actor and its environment."""
 
     model: keras.Model
     source: EnvironmentSource
@@ -33,28 +33,28 @@ class TrainedActor:
 
 
 def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument ``path``: a run directory, or a Keras model in its place."""
+    """Add the argument ``path``: a run directory or a Keras model."""
     return cloup.argument("path", type=click.Path(path_type=Path, exists=True), metavar=_METAVAR)(command)
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--seed`` and ``--greedy/--sample``."""
     seed = cloup.option(
-        "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Fixes initial states and actions."
+        "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed for initial states and actions."
     )
     greedy = cloup.option(
         "--greedy/--sample",
         default=True,
-        help="Take the most probable action, or draw actions with the policy's probabilities.",
+        help="Take the most probable action, or sample actions from the policy.",
     )
     return seed(greedy(command))
 
 
 def path_of_actor(path: Path) -> Path:
-    """Return where the actor is that the argument names.
+    """Return the path of the actor that the argument names.
 
     Raises:
-        click.BadParameter: If it names a directory without an actor.
+        click.BadParameter: If the argument names a directory without an actor.
     """
     if not path.is_dir():
         return path
@@ -69,11 +69,11 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
 
     Args:
         path: The argument.
-        env_id: What the options say of its environment; None for the run's.
-        env_kwargs: Likewise.
+        env_id: Value of ``--env-id``; None for the run's.
+        env_kwargs: Value of ``--env-kwargs``; None for the run's.
 
     Raises:
-        click.BadParameter: If there is none, it cannot be loaded, or it does not fit the environment.
+        click.BadParameter: If there is no actor, it cannot be loaded, or it does not fit the environment.
     """
     actor_path = path_of_actor(path)
     source = environment_of(path, env_id, env_kwargs)
@@ -85,15 +85,15 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
     try:
         return TrainedActor(load_actor(actor_path, spec), source, spec)
     except ValueError as error:
-        hint = f" It is to play {spec.name}; --env-id names another environment." if "must map" in str(error) else ""
+        hint = f" It would play {spec.name}; --env-id selects another environment." if "must map" in str(error) else ""
         raise click.BadParameter(f"{error}{hint}", param_hint=_HINT) from None
 
 
 def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | None) -> EnvironmentSource:
-    """Return what is to be played: what the options say, else what the run was trained in, else CartPole.
+    """Return the environment to play: that of the options, else the run's, else CartPole.
 
     Raises:
-        click.BadParameter: If the run does not tell.
+        click.BadParameter: If the run does not record its environment.
     """
     from ..environments.making import EnvironmentSource
 
@@ -101,13 +101,13 @@ def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | 
     if of_the_run is None or env_id not in (None, of_the_run.env_id):
         return EnvironmentSource(env_id or PPOConfig.env_id, env_kwargs or {})
     if of_the_run.env_id is None:
-        message = f"'{path}' was trained by a program in an environment of its own: --env-id has to name one."
+        message = f"'{path}' was trained by a program in a custom environment; name one with --env-id."
         raise click.BadParameter(message, param_hint=_HINT)
     return of_the_run if env_kwargs is None else replace(of_the_run, env_kwargs=env_kwargs)
 
 
 def _environment_of_run(path: Path) -> EnvironmentSource | None:
-    """Return what a run was trained in; None where there is no run."""
+    """Return the environment that a run was trained in; None if there is no run."""
     from ..environments.making import source_of
 
     run = RunDirectory(path if path.is_dir() else path.parent)
@@ -120,6 +120,6 @@ def _environment_of_run(path: Path) -> EnvironmentSource | None:
     except ValueError as error:
         message = str(error)
     if path.is_file():
-        # A model may lie anywhere, also beside a configuration of something else.
+        # A model may be anywhere, even next to an unrelated config.json.
         return None
     raise click.BadParameter(message, param_hint=_HINT) from None

@@ -1,4 +1,4 @@
-"""The options of ``fastppo train`` that stand for fields of the configuration."""
+"""The options of ``fastppo train`` that set fields of the configuration."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Parser = Callable[[str], Any]
 
 NONE = "none"
-"""What a user writes for a field that may be None. An option that is not given is None."""
-MOST_ENVIRONMENTS = 10**12
-"""Beyond any memory; numbers that are larger still are no sizes of arrays."""
+"""The word for None on the command line. An option that is not given has the value None."""
+MAX_ENVIRONMENTS = 10**12
+"""More than any memory can hold; much larger numbers would not be valid array sizes."""
 
 
 class Count(click.IntRange):
-    """A whole number within a range, which may be written as ``1e5`` or ``100_000``, too."""
+    """A whole number within a range; ``1e5`` and ``100_000`` are accepted, too."""
 
     name = "whole number"
 
@@ -33,7 +33,7 @@ class Count(click.IntRange):
         if isinstance(value, str):
             with suppress(ArithmeticError):
                 number = Decimal(value)
-                # Not what has more digits than anybody means.
+                # Converting 1e999999999 would take forever.
                 if number.is_finite() and abs(number) < 10**30 and number == number.to_integral_value():
                     value = int(number)
         return super().convert(value, parameter, context)
@@ -44,10 +44,10 @@ def integers_of_list(text: str, example: str = "64,64") -> tuple[int, ...]:
 
     Args:
         text: The list.
-        example: A list for the message.
+        example: An example for the error message.
 
     Raises:
-        ValueError: If it is anything else.
+        ValueError: If the text is anything else.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdecimal() for part in parts):
@@ -56,12 +56,12 @@ def integers_of_list(text: str, example: str = "64,64") -> tuple[int, ...]:
 
 
 def _setting(flag: str, field: str, help_text: str, **attributes: Any) -> Any:
-    """Return the option for a field; its default is the preset's."""
+    """Return the option for a field; the preset provides its default."""
     return cloup.option(flag, field, default=None, show_default=_defaults(field), help=help_text, **attributes)
 
 
 def _defaults(field: str) -> str:
-    """Return what the presets say of a field, such as ``256 for fast, 1 for keras``."""
+    """Return a field's value in each preset, such as ``256 for fast, 1 for keras``."""
     values = {name: _shown(getattr(config, field)) for name, config in PRESETS.items()}
     if len(set(values.values())) == 1:
         return next(iter(values.values()))
@@ -99,7 +99,7 @@ def _optional_number(flag: str, field: str, help_text: str) -> Any:
 
 
 def _registered_or_none(flag: str, field: str, parse: Parser, expected: str, help_text: str, metavar: str) -> Any:
-    """Return the option for a number that may be Gymnasium's for the environment."""
+    """Return the option for a number that may be taken from Gymnasium's registry."""
 
     def parsed(text: str) -> Any:
         return text if text == REGISTERED else parse(text)
@@ -114,11 +114,11 @@ def _registered_or_none(flag: str, field: str, parse: Parser, expected: str, hel
 
 
 def or_none(parse: Parser, expected: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """Return an option's callback that leaves ``none`` as it is and parses everything else.
+    """Return an option's callback that leaves ``none`` unchanged and parses everything else.
 
     Args:
-        parse: Raises a ValueError for what it does not accept.
-        expected: What it accepts, for the message.
+        parse: Parses a value; raises ValueError if it is invalid.
+        expected: What ``parse`` accepts, for the error message.
     """
 
     def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -134,10 +134,10 @@ def or_none(parse: Parser, expected: str) -> Callable[[click.Context, click.Para
 
 
 def _sizes_of_list(text: str) -> tuple[int, ...]:
-    """Return the numbers of a list such as ``64,64``, or ``64x64`` as sweeps have it.
+    """Return the numbers of a list such as ``64,64``, or ``64x64`` as in sweeps.
 
     Raises:
-        ValueError: If it is anything else.
+        ValueError: If the text is anything else.
     """
     return integers_of_list(text if "," in text else text.replace("x", ","))
 
@@ -150,47 +150,47 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 BUDGET: Decorator = cloup.option_group(
-    "How long to train",
-    _integer("--epochs", "epochs", "Most rounds of collecting a rollout and updating from it."),
+    "Training budget",
+    _integer("--epochs", "epochs", "Maximum number of epochs; each collects one rollout and updates both networks."),
     cloup.option(
         "--total-steps",
         type=Count(min=1),
         metavar="N",
-        help="Most environment steps, rounded up to whole epochs; instead of --epochs.",
+        help="Maximum number of environment steps, rounded up to whole epochs; an alternative to --epochs.",
     ),
     _registered_or_none(
         "--target-return",
         "target_return",
         float,
         "a number",
-        "Stop once the greedy policy reaches this mean return; registered: Gymnasium's threshold for the environment, "
-        "if it has one.",
+        "Stop once the greedy policy reaches this mean return. registered: Gymnasium's reward threshold, if the "
+        "environment has one.",
         "X",
     ),
-    cloup.option("--no-early-stop", is_flag=True, help="Train for all epochs; the same as --target-return none."),
+    cloup.option("--no-early-stop", is_flag=True, help="Train for all epochs, like --target-return none."),
 )
 
 ENVIRONMENT: Decorator = cloup.option_group(
     "Environment",
     env_id_option(
-        "Any environment of Gymnasium's registry whose actions are discrete or continuous, and whose observations are "
-        "vectors or can be flattened into vectors. MODULE is imported first, from the current folder too.",
+        "Any environment in Gymnasium's registry with discrete or continuous actions, and with observations that are "
+        "vectors or can be flattened. MODULE is imported first and may be in the current folder.",
         show_default=PPOConfig.env_id,
     ),
     env_kwargs_option(),
     _choice(
         "--vectorization",
         "vectorization",
-        "How environments are batched, as gymnasium.make_vec has it; auto: CartPole on its own kernel, others by their "
-        "own batch where there is one, else one after the other.",
+        "How environments are vectorized, as in gymnasium.make_vec. auto: fastppo's kernel for CartPole; for others "
+        "their own vectorized version if they have one, else sync.",
     ),
     _registered_or_none(
         "--max-episode-steps",
         "max_episode_steps",
         int,
         "a whole number",
-        "Length at which episodes of the training are truncated; registered: Gymnasium's for the environment. "
-        "Evaluations play it as it is registered.",
+        "Time limit of training episodes in steps. registered: Gymnasium's limit for the environment. Evaluations "
+        "always use the registered limit.",
         "N",
     ),
 )
@@ -200,18 +200,18 @@ ROLLOUT: Decorator = cloup.option_group(
     _integer(
         "--envs",
         "num_envs",
-        "Environments stepped side by side; on CartPole preset 'fast' adapts its settings to them.",
-        maximum=MOST_ENVIRONMENTS,
+        "Number of parallel environments. On CartPole, preset 'fast' adapts other settings to it.",
+        maximum=MAX_ENVIRONMENTS,
     ),
     _integer(
         "--steps-per-epoch",
         "steps_per_epoch",
-        "Environment steps of one rollout, all environments together; rounded up to a multiple of their number.",
+        "Environment steps per rollout, summed over all environments; rounded up to a multiple of their number.",
     ),
     _setting(
         "--reset-each-epoch/--continue-episodes",
         "reset_each_epoch",
-        "Whether each rollout starts new episodes, or goes on with those of the last.",
+        "Whether each rollout starts new episodes or continues those of the previous rollout.",
     ),
 )
 
@@ -220,19 +220,19 @@ NETWORKS: Decorator = cloup.option_group(
     _setting(
         "--hidden-sizes",
         "hidden_sizes",
-        "Units of the hidden layers.",
+        "Units of each hidden layer.",
         metavar="N,N,...",
         callback=_sizes,
     ),
     _setting(
         "--critic-hidden-sizes",
         "critic_hidden_sizes",
-        "Those of the critic; none: the actor's.",
+        "Units of each hidden layer of the critic. none: as in --hidden-sizes.",
         metavar="N,N,...|none",
         callback=or_none(_sizes_of_list, "a list of whole numbers"),
     ),
-    _choice("--activation", "activation", "Of the hidden layers."),
-    _choice("--initializer", "initializer", "How kernels are initialized."),
+    _choice("--activation", "activation", "Activation function of the hidden layers."),
+    _choice("--initializer", "initializer", "Kernel initializer."),
 )
 
 ALGORITHM: Decorator = cloup.option_group(
@@ -240,25 +240,30 @@ ALGORITHM: Decorator = cloup.option_group(
     _number("--gamma", "gamma", "Discount factor."),
     _number("--gae-lambda", "gae_lambda", "Lambda of generalized advantage estimation."),
     _number("--clip-ratio", "clip_ratio", "Epsilon of the clipped objective."),
-    _choice("--clip-ratio-schedule", "clip_ratio_schedule", "Constant, or falling to 0 after the last epoch."),
+    _choice(
+        "--clip-ratio-schedule",
+        "clip_ratio_schedule",
+        "Keep --clip-ratio and --value-clip-range constant, or let them fall linearly to 0 after the last epoch.",
+    ),
     _setting(
         "--value-clip-range",
         "value_clip_range",
-        "Distance from the old values at which the critic's loss is clipped; auto: 0.2 where actions are continuous.",
+        "Distance from the old values at which the critic's new values are clipped. auto: 0.2 if actions are "
+        "continuous, else none.",
         metavar=f"X|{AUTO}|{NONE}",
         callback=or_none(lambda text: text if text == AUTO else float(text), f"a number nor '{AUTO}'"),
     ),
     _optional_number(
-        "--target-kl", "target_kl", "A policy update ends when the estimated KL divergence exceeds 1.5 times this."
+        "--target-kl", "target_kl", "Stop a policy update when the estimated KL divergence exceeds 1.5 times this."
     ),
     _choice(
         "--target-kl-check",
         "target_kl_check",
-        "Whether --target-kl is looked at after each gradient step or pass.",
+        "Check --target-kl after each gradient step or after each pass over the rollout.",
     ),
     _number("--entropy-coefficient", "entropy_coefficient", "Weight of the entropy bonus."),
-    _choice("--advantage-normalization", "advantage_normalization", "Over what advantages are normalized."),
-    _choice("--value-target", "value_target", "What the critic learns."),
+    _choice("--advantage-normalization", "advantage_normalization", "Scope in which advantages are normalized."),
+    _choice("--value-target", "value_target", "Regression target of the critic."),
 )
 
 CONTINUOUS: Decorator = cloup.option_group(
@@ -266,25 +271,25 @@ CONTINUOUS: Decorator = cloup.option_group(
     _choice(
         "--exploration",
         "exploration",
-        "Noise of continuous actions: independent from step to step, or a function of the state (gSDE).",
+        "Noise of continuous actions: independent at every step, or a function of the state (gSDE).",
     ),
-    _number("--initial-log-std", "initial_log_std", "Logarithm of the standard deviation that training begins with."),
+    _number("--initial-log-std", "initial_log_std", "Initial log standard deviation of continuous actions."),
     _optional_integer(
         "--noise-interval",
         "noise_interval",
-        "Steps after which state-dependent exploration draws other noise; none: for each rollout.",
+        "Steps between new noise samples of state-dependent exploration. none: once per rollout.",
     ),
     _setting(
         "--normalize-observations/--raw-observations",
         "normalize_observations",
-        "Whether observations are normalized by their running mean and standard deviation; auto: where actions are "
+        "Whether to normalize observations by their running mean and standard deviation. auto: if actions are "
         "continuous.",
     ),
     _setting(
         "--normalize-rewards/--raw-rewards",
         "normalize_rewards",
-        "Whether rewards are scaled by the running standard deviation of their discounted sum; likewise. What is shown "
-        "are the environment's own.",
+        "Whether to divide rewards by the running standard deviation of their discounted sum. auto: if actions are "
+        "continuous. Reported returns are always of the environment's own rewards.",
     ),
 )
 
@@ -295,7 +300,7 @@ OPTIMIZATION: Decorator = cloup.option_group(
         "--lr",
         type=float,
         metavar="X",
-        help="Adam's learning rate for both networks, in the place of the following two.",
+        help="Adam's learning rate for both networks; sets the following two options.",
     ),
     _number("--policy-learning-rate", "policy_learning_rate", "Adam's learning rate for the actor."),
     _number("--value-learning-rate", "value_learning_rate", "Adam's learning rate for the critic."),
@@ -303,34 +308,33 @@ OPTIMIZATION: Decorator = cloup.option_group(
     _choice(
         "--learning-rate-schedule",
         "learning_rate_schedule",
-        "Constant, or falling to 0 after the last epoch; auto: falling where actions are continuous.",
+        "Keep learning rates constant, or let them fall linearly to 0 after the last epoch. auto: linear if actions "
+        "are continuous.",
     ),
     _optional_number(
-        "--max-gradient-norm", "max_gradient_norm", "Global norm that each network's gradient is clipped to."
+        "--max-gradient-norm", "max_gradient_norm", "Global norm to which each network's gradient is clipped."
     ),
-    _integer("--policy-update-epochs", "policy_update_epochs", "Passes over the rollout in an update of the actor."),
-    _integer("--value-update-epochs", "value_update_epochs", "Passes over the rollout in an update of the critic."),
-    _optional_integer(
-        "--minibatch-size", "minibatch_size", "Transitions of one gradient step; none: the whole rollout."
-    ),
-    _choice("--device", "device", "Where the networks are updated; networks this small are faster on the CPU."),
+    _integer("--policy-update-epochs", "policy_update_epochs", "Passes over the rollout per update of the actor."),
+    _integer("--value-update-epochs", "value_update_epochs", "Passes over the rollout per update of the critic."),
+    _optional_integer("--minibatch-size", "minibatch_size", "Transitions per gradient step. none: the whole rollout."),
+    _choice("--device", "device", "Device that updates the networks; networks this small are faster on the CPU."),
 )
 
 
 def configuration_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add all groups to a command, in the order in which help lists them."""
+    """Add all option groups to a command, in the order in which the help lists them."""
     for group in (OPTIMIZATION, CONTINUOUS, ALGORITHM, NETWORKS, ROLLOUT, BUDGET, ENVIRONMENT):
         command = group(command)
     return command
 
 
 def changes_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields a user has set, from the values of the options of this module.
+    """Return the fields that the user set with the options of this module.
 
     Args:
-        settings: Values by field, None where the option was not given.
+        settings: Values by field; None if the option was not given.
 
     Returns:
-        The fields to change.
+        The changed fields and their values.
     """
     return {field: None if value == NONE else value for field, value in settings.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The file that a command is to write."""
+"""The file that a command writes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import cloup
 from ..runs.files import write_atomically
 
 _Result = TypeVar("_Result")
-# What a directory with TensorFlow's SavedModel holds, the first of them always.
+# The contents of a SavedModel's directory; the first is always there.
 _SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets")
 
 
 def overwrite_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--overwrite``."""
-    return cloup.option("--overwrite", is_flag=True, help="Replace what is there from before.")(command)
+    return cloup.option("--overwrite", is_flag=True, help="Replace existing output.")(command)
 
 
 def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--out", *, overwrite: bool = False) -> None:
-    """Check that a file can be made there.
+    """Check that the output can be created.
 
     Args:
-        path: What the option says, or stands for.
-        suffixes: How a file may end; empty where it is a directory with a SavedModel.
-        option: Its name.
-        overwrite: Whether what is there may be replaced: a file by a file, a SavedModel by a SavedModel.
+        path: Value of the option, or its default.
+        suffixes: Allowed suffixes of a file; empty for a directory with a SavedModel.
+        option: Name of the option.
+        overwrite: Whether existing output may be replaced: a file by a file, a SavedModel by a SavedModel.
 
     Raises:
-        click.BadParameter: If it exists, ends otherwise, or cannot be made.
+        click.BadParameter: If it exists, has another suffix, or cannot be created.
     """
     if suffixes and path.suffix not in suffixes:
         raise _bad(option, f"'{path}' must end in {' or '.join(suffixes)}.")
@@ -43,17 +43,17 @@ def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--ou
     if exists and path.is_dir() and suffixes:
         raise _bad(option, f"'{path}' is a directory.")
     if exists and not suffixes and not _is_saved_model(path):
-        raise _bad(option, f"'{path}' exists already, and is no directory with a SavedModel and nothing else.")
+        raise _bad(option, f"'{path}' exists already, and is not a directory that holds only a SavedModel.")
     if exists and not overwrite:
         raise _bad(option, f"'{path}' exists already; --overwrite replaces it.")
     if not has_directory:
         raise _bad(option, f"'{path.parent}' is not a directory.")
     if not os.access(path.parent, os.W_OK):
-        raise _bad(option, f"nothing can be written into '{path.parent}'.")
+        raise _bad(option, f"cannot write to '{path.parent}'.")
 
 
 def _is_saved_model(path: Path) -> bool:
-    """Return whether a path is a directory of its own that holds a SavedModel and nothing else."""
+    """Return whether a path is a directory, not a link, that holds a SavedModel and nothing else."""
     if path.is_symlink() or not path.is_dir():
         return False
     names = {entry.name for entry in path.iterdir()}
@@ -61,12 +61,12 @@ def _is_saved_model(path: Path) -> bool:
 
 
 def write_output(path: Path, write: Callable[[Path], _Result], *, overwrite: bool = False) -> _Result:
-    """Let ``write`` make the file, or leave what is there.
+    """Create the output with ``write``, or leave existing output untouched.
 
     Args:
-        path: Where it goes; nothing may be there unless ``overwrite``.
-        write: Is given a temporary path beside it, which has the same suffix.
-        overwrite: Whether what is there is replaced.
+        path: Path of the output; it must not exist unless ``overwrite`` is set.
+        write: Writes to the path it receives, a temporary one in the same directory with the same suffix.
+        overwrite: Whether existing output is replaced.
 
     Returns:
         What ``write`` returned.
@@ -81,18 +81,18 @@ def write_output(path: Path, write: Callable[[Path], _Result], *, overwrite: boo
 
 
 def created_directory(out: Path | None, default_name: str, create: Callable[[Path], _Result]) -> _Result:
-    """Let ``create`` make the directory the user asked for, or one of the default name that nobody has taken.
+    """Create the requested directory with ``create``, or the first one of the default names that is free.
 
     Args:
-        out: What ``--out`` says.
-        default_name: Where it says nothing, the name below ``runs``.
-        create: Raises a FileExistsError where something is there already.
+        out: Value of ``--out``.
+        default_name: Name below ``runs`` if ``out`` is None.
+        create: Creates the directory; raises a FileExistsError if it exists and is not empty.
 
     Returns:
         What ``create`` returned.
 
     Raises:
-        click.BadParameter: If it cannot be made.
+        click.BadParameter: If it cannot be created.
     """
     candidates = [out] if out else [Path("runs") / f"{default_name}{suffix}" for suffix in ("", *range(-2, -100, -1))]
     for candidate in candidates:
@@ -106,9 +106,9 @@ def created_directory(out: Path | None, default_name: str, create: Callable[[Pat
 
 
 def unwritable(error: OSError) -> str:
-    """Return as a sentence what could not be written and why."""
+    """Return a sentence that says what could not be written and why."""
     if error.filename is None and error.errno is None:
-        # Not of the system: a library's word on a connection.
+        # Raised by a library, not by the system.
         return f"{error}"
     what = "the standard output" if error.filename is None else f"'{error.filename}'"
     return f"{what} cannot be written: {error.strerror or error}."

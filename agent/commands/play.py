@@ -24,9 +24,10 @@ def play(
 ) -> None:
     """Show episodes of a trained actor in a window, in real time.
 
-    RUN is a run directory; any Keras model may take its place that gives the logits of actions for observations or,
-    where actions are continuous, 'mean' and 'log_std'; with --env-id where it does not play CartPole.
-    Closing the window, or Ctrl-C, ends it.
+    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
+    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
+
+    Close the window or press Ctrl-C to stop.
     """
     if not find_spec("pygame"):
         raise click.UsageError("a window needs pygame: pip install 'fastppo[rendering]'.")

@@ -28,7 +28,7 @@ _HINT = f"'{_METAVAR}'"
     type=click.Path(path_type=Path),
     default="learning_curves.png",
     metavar="FILE",
-    help="Image to write: .png, .svg or .pdf.",
+    help="Image file to write: .png, .svg or .pdf.",
 )
 @overwrite_option
 @cloup.option(
@@ -36,13 +36,13 @@ _HINT = f"'{_METAVAR}'"
     "x_axis",
     type=click.Choice(["steps", "seconds"]),
     default="steps",
-    help="Draw over environment steps or over seconds of training.",
+    help="Plot over environment steps or over seconds of training.",
 )
 def plot(paths: tuple[Path, ...], out: Path, overwrite: bool, x_axis: XAxis) -> None:
-    """Draw the learning curves of runs and of sweeps.
+    """Plot the learning curves of runs and sweeps.
 
-    Runs that differ in nothing but the seed share a line: their mean, in a band of one standard deviation. A run that
-    ended before others of its setting counts with its last value from there on.
+    Runs that differ only in their seed share a line: their mean, with a band of one standard deviation. After a run has
+    ended, its last value is used.
     """
     checked_output(out, _SUFFIXES, overwrite=overwrite)
     from ..sweeps.directory import SweepDirectory

@@ -49,9 +49,10 @@ def render(
 ) -> None:
     """Write an animation of an episode.
 
-    The environment draws each frame. RUN is a run directory, or a Keras model that maps observations to the logits of
-    actions, or to 'mean' and 'log_std' if actions are continuous. A model plays CartPole unless --env-id names another
-    environment.
+    The environment draws each frame.
+
+    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
+    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
     """
     from ..views.animations import SUFFIXES, missing_packages
 

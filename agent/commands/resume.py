@@ -1,4 +1,4 @@
-"""What ``fastppo train --resume`` goes on from. Imports no TensorFlow."""
+"""The run that ``fastppo train --resume`` continues. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..runs.directory import MAY_CHANGE, RunDirectory
 from ..state import State
 from .directories import refuse_beside_resume
 
-# What may be chosen anew. Everything else is the run's own.
+# Options allowed with --resume. The run determines everything else.
 _CHANGEABLE = frozenset(
     {
         *MAY_CHANGE,
@@ -24,22 +24,22 @@ _CHANGEABLE = frozenset(
 
 
 def refuse_other_settings() -> None:
-    """Refuse options that would make the resumed training another one.
+    """Reject options that would change the resumed training.
 
     Raises:
-        click.UsageError: If one was given.
+        click.UsageError: If such an option was given.
     """
     refuse_beside_resume(lambda name: name not in _CHANGEABLE, "run")
 
 
 def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
-    """Return a run, its configuration, and the state of its last checkpoint; None where it was ended before the first.
+    """Return a run, its configuration, and the state of its last checkpoint, or None if there is no checkpoint yet.
 
     Args:
-        path: Its directory.
+        path: The run directory.
 
     Raises:
-        click.BadParameter: If it is no run, or a file in it is damaged or of another version.
+        click.BadParameter: If it is not a run directory, or a file in it is damaged or from another version.
     """
     run = RunDirectory(path)
     try:
@@ -58,11 +58,11 @@ def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
 
 
 def _check_named(run: RunDirectory) -> None:
-    """Check that the configuration says everything that is needed to train on.
+    """Check that the configuration is all that is needed to continue training.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If a program handed something to the agent.
+        ValueError: If a program passed its own networks, environments or agent class.
     """
     if names := run.read_handed_over():
         raise ValueError(
@@ -72,11 +72,11 @@ def _check_named(run: RunDirectory) -> None:
 
 
 def _check_consistency(run: RunDirectory, state: State | None) -> None:
-    """Check that every epoch of the checkpoint is recorded.
+    """Check that the metrics of every epoch of the checkpoint are recorded.
 
     Raises:
-        OSError: If the records cannot be read.
-        ValueError: If one is missing, or the checkpoint does not tell.
+        OSError: If the metrics cannot be read.
+        ValueError: If an epoch is missing, or the checkpoint lacks entries.
     """
     recorded = len(run.read_metrics())
     if state is None:
@@ -88,29 +88,31 @@ def _check_consistency(run: RunDirectory, state: State | None) -> None:
 
 
 def continued(run: RunDirectory, config: PPOConfig, state: State | None, changes: dict[str, Any]) -> State | None:
-    """Return the state to go on from under the configuration as changed.
+    """Return the state from which to continue with the changed configuration.
 
     Args:
         run: The run.
-        config: Its configuration, as changed.
-        state: The state of its last checkpoint.
-        changes: The fields that were changed.
+        config: Its configuration, with the changes.
+        state: The state of its last checkpoint; None if there is none.
+        changes: The changed fields.
 
     Raises:
-        click.UsageError: If there is nothing left to do.
+        click.UsageError: If there is nothing left to train.
     """
     if state is None:
         return None
     if "target_return" in changes:
         state = {**state, "is_solved": np.array(False)}
     if not run.evaluation_path.exists():
-        # Also where the last epoch is behind: what is left to do then is the evaluation.
+        # Even after the last epoch: the evaluation is still missing.
         return state
     if state["is_solved"]:
-        raise click.UsageError(f"'{run.path}' is solved already; --no-early-stop trains on.")
+        raise click.UsageError(f"'{run.path}' is already solved; --no-early-stop continues training.")
     epoch = int(state["epoch"])
     if epoch >= config.epochs:
-        raise click.UsageError(f"'{run.path}' has trained {epoch} of {config.epochs} epochs; --epochs takes more.")
+        raise click.UsageError(
+            f"'{run.path}' has trained {epoch} of {config.epochs} epochs; a larger --epochs continues."
+        )
     return state
 
 

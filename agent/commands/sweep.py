@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from ..sweeps.worker import Outcome
 
 _WIDTH_OF_A_FILE = 200
-# What --resume takes from the sweep.
+# Options that --resume takes from the sweep.
 _OF_THE_SWEEP = ("preset", "seeds", "settings", "env_kwargs", "vectorization", "out")
 _CAPTION = (
-    "With 95% bootstrap intervals, over the runs that did not fail. The optimality gap is the distance from the target "
-    "return; steps and seconds are those of the runs that ended because they had reached it."
+    "With 95% bootstrap intervals, over the runs that did not fail. The optimality gap is the mean shortfall from the "
+    "target return; steps and seconds are medians over the runs that ended early because they reached it."
 )
 _RETURNS = ("setting", "runs", "interquartile\nmean", "mean", "median")
 _SOLVING = ("setting", "solved", "optimality\ngap", "steps\nto solve", "seconds\nto solve")
@@ -64,13 +64,13 @@ def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[s
 @cloup.command(show_constraints=False)
 @cloup.option_group(
     "What to train",
-    cloup.option("--preset", type=click.Choice(list(PRESETS)), default="fast", help="Where the settings come from."),
+    cloup.option("--preset", type=click.Choice(list(PRESETS)), default="fast", help="Settings to start from."),
     cloup.option(
         "--seeds",
         default="0:8",
         metavar="A:B|N,N,...",
         callback=_seeds,
-        help="Seeds from A to B - 1, as Python's ranges have it, or a list.",
+        help="Seeds from A to B - 1, like Python's range, or a list.",
     ),
     cloup.option(
         "--set",
@@ -78,11 +78,11 @@ def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[s
         multiple=True,
         metavar="NAME=VALUE,...",
         callback=_settings,
-        help="Values to try for a setting of 'fastppo train', such as gamma=0.98,0.99 or hidden-sizes=64x64,32; lr is "
-        "both learning rates. Several options are combined, each value with each.",
+        help="Values to try for a setting of 'fastppo train', such as gamma=0.98,0.99 or hidden-sizes=64x64,32; lr "
+        "sets both learning rates. Can be repeated: all combinations are trained.",
     ),
     env_id_option(
-        "Environment of all runs; MODULE is imported first, from the current folder too.",
+        "Environment of all runs. MODULE is imported first and may be in the current folder.",
         show_default="CartPole-v1",
     ),
     env_kwargs_option(),
@@ -90,32 +90,33 @@ def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[s
         "--vectorization",
         type=click.Choice(CHOICES["vectorization"]),
         show_default="auto",
-        help="How environments are batched, as gymnasium.make_vec has it.",
+        help="How environments are vectorized, as in gymnasium.make_vec.",
     ),
     cloup.option(
         "--out",
         type=click.Path(path_type=Path),
         metavar="DIR",
         show_default="runs/sweep-PRESET-TIME",
-        help="Directory to write; must be new or empty.",
+        help="Sweep directory to write; must be new or empty.",
     ),
     cloup.option(
         "--resume",
         type=click.Path(path_type=Path, file_okay=False, exists=True),
         metavar="DIR",
-        help="Train what is left of the sweep in this directory, and what failed.",
+        help="Resume the sweep in this directory: train the remaining runs and those that failed.",
     ),
 )
 @cloup.option_group(
     "Where to train",
     cloup.option(
-        "--jobs", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Trainings side by side."
+        "--jobs", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of parallel runs."
     ),
     cloup.option(
         "--backend",
         type=click.Choice(["loky", "ray", "dask"]),
         default="loky",
-        help="Processes of this machine, or a cluster: pip install 'fastppo[ray]' or 'fastppo[dask]'.",
+        help="loky: processes on this machine. ray, dask: a cluster; requires pip install 'fastppo[ray]' or "
+        "'fastppo[dask]'.",
     ),
     cloup.option(
         "--address", metavar="HOST:PORT", show_default="one is started on this machine", help="Address of the cluster."
@@ -134,16 +135,17 @@ def sweep(
     backend: Backend,
     address: str | None,
 ) -> None:
-    """Train with many seeds and settings, and report what they say together.
+    """Train with many seeds and settings and report statistics.
 
-    Each combination of settings is trained with each seed; workers compile once. The directory holds results.csv, which
-    grows as runs end, curves.csv, summary.json, learning_curves.png and performance_profile.png. Statistics are those
-    of Agarwal et al. 2021: interquartile mean, mean, median and optimality gap with 95% bootstrap intervals.
+    Every combination of settings is trained with every seed; each worker compiles only once. The directory holds
+    results.csv and curves.csv, which grow as runs end, summary.json, learning_curves.png and performance_profile.png.
+    The statistics follow Agarwal et al. 2021: interquartile mean, mean, median and optimality gap with 95% bootstrap
+    intervals.
 
-    Ctrl-C ends the sweep; --resume goes on. A run that fails is reported and does not end the sweep.
+    Ctrl-C ends the sweep; --resume continues it. A failed run is reported and does not end the sweep.
     """
     if address is not None and backend == "loky":
-        raise click.UsageError("--address is that of a cluster: it needs --backend ray or --backend dask.")
+        raise click.UsageError("--address is for a cluster: it needs --backend ray or --backend dask.")
     from ..environments.making import source_of
     from ..sweeps.directory import Plan, SweepDirectory
     from ..sweeps.engine import Workers, check_workers
@@ -175,7 +177,7 @@ def sweep(
 
 
 def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]:
-    """Make the directory of a new sweep, after everything has been checked."""
+    """Create the directory of a new sweep, after checking everything."""
     from ..environments.making import source_of
     from ..environments.spec import resolved
     from ..memory import assert_training_fits_memory
@@ -199,34 +201,34 @@ def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]
 
 
 def _reopened(directory: SweepDirectory) -> tuple[list[Run], dict[Key, Outcome]]:
-    """Return the runs of a sweep and what is known of them, and prepare to go on."""
+    """Prepare a sweep to be continued; return its runs and the known outcomes."""
     try:
         runs = runs_of(*directory.read_plan())
         return runs, directory.reopen(runs)
     except OSError as error:
-        message = f"'{directory.path}' is no sweep: {error.filename} cannot be read or written: {error.strerror}."
+        message = f"'{directory.path}' is not a sweep: {error.filename} cannot be read or written: {error.strerror}."
         raise click.BadParameter(message, param_hint="'--resume'") from None
     except (TypeError, ValueError) as error:
         raise click.BadParameter(str(error), param_hint="'--resume'") from None
 
 
 def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory, workers: Workers) -> None:
-    """Train what is left, show what ends, and report the whole."""
+    """Train the remaining runs, show each as it ends, and report the results."""
     from ..sweeps.engine import ClusterError, quiet_workers
     from ..sweeps.sweeping import report, train_all
 
-    goes_on = f"To continue: fastppo sweep --resume {shlex.quote(str(directory.path))}"
+    to_continue = f"To continue: fastppo sweep --resume {shlex.quote(str(directory.path))}"
     try:
         with quiet_workers(workers), _shown(len(runs), len(known)) as show:
             result = train_all(runs, known, directory, workers, show)
         report(result, directory)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. {goes_on}", err=True)
+        click.echo(f"Interrupted. {to_continue}", err=True)
         raise SystemExit(INTERRUPTED) from None
     except ClusterError as error:
-        raise click.ClickException(f"{error} {goes_on}") from None
+        raise click.ClickException(f"{error} {to_continue}") from None
     except OSError as error:
-        raise click.ClickException(f"{unwritable(error)} {goes_on}") from None
+        raise click.ClickException(f"{unwritable(error)} {to_continue}") from None
     _print_tables(result)
     click.echo(f"Saved in {directory.path}")
     for run, failure in result.failures:
@@ -237,7 +239,7 @@ def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory
 
 @contextmanager
 def _shown(total: int, ended: int) -> Iterator[OnResult]:
-    """Show each run as it ends: on a terminal beneath a bar of progress, elsewhere line by line."""
+    """Show each run as it ends: above a progress bar on a terminal, otherwise line by line."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -273,7 +275,7 @@ def _line(result: Result) -> str:
 
 
 def _print_tables(result: SweepResult) -> None:
-    """Print what the runs of each setting came to: two tables, each of which fits 80 columns."""
+    """Print the results of each setting as two tables, each of which fits 80 columns."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -292,7 +294,7 @@ def _table(headings: Sequence[str], rows: Mapping[str, Sequence[str]]) -> Table:
 
     table = Table(box=None, pad_edge=False, caption_justify="left")
     for heading in headings:
-        # Labels are wrapped where there is no place for them, figures never.
+        # Long labels are wrapped, numbers never.
         if heading == headings[0]:
             table.add_column(heading, vertical="top", overflow="fold")
         else:
@@ -322,7 +324,7 @@ def _solving(summary: Summary) -> list[str]:
 
 
 def _shown_estimate(estimate: Estimate | None, form: str) -> str:
-    """Return a value and, below it, its interval, such as ``[-82.1, -74.9]``."""
+    """Return a value and, on the next line, its interval, such as ``[-82.1, -74.9]``."""
     if estimate is None:
         return "-"
     if math.isnan(estimate.low):

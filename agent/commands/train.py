@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..views.display import Display
     from ..views.drawing import CurveDrawing
 
-# When the Keras example shows its policy.
+# The epochs after which the Keras example shows its policy.
 _EXAMPLE_GIF_EPOCHS = (0, 8, 20)
 
 
@@ -50,21 +50,22 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
 
 @cloup.command(show_constraints=False)
 @cloup.option_group(
-    "The run",
+    "Run",
     cloup.option(
         "--preset",
         type=click.Choice(list(PRESETS)),
         default="fast",
-        help="Where the settings come from: 'fast' is tuned for CartPole-v1, Acrobot-v1, MountainCar-v0 and "
-        "LunarLander-v3, and is 'standard' elsewhere; 'standard' is what CleanRL and Stable-Baselines3 have in common; "
-        "'keras' is the algorithm and the hyperparameters of the Keras example, which trains without a time limit.",
+        help="Settings to start from. 'fast' is tuned for CartPole, Acrobot, Pendulum, MountainCar and LunarLander "
+        "(discrete and continuous), and BipedalWalker; for all others it equals 'standard'. 'standard' has the "
+        "defaults that CleanRL and Stable-Baselines3 share. 'keras' reproduces the Keras example, which trains without "
+        "a time limit.",
     ),
     cloup.option(
         "--seed",
         type=click.IntRange(min=0),
         metavar="N",
         default=0,
-        help="Fixes initial weights, initial states, sampled actions and minibatches.",
+        help="Seed for initial weights, initial states, sampled actions and minibatches.",
     ),
     cloup.option(
         "--out",
@@ -77,43 +78,44 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         "--resume",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="Go on with the run in this directory from its last checkpoint: on CartPole bit for bit, elsewhere with "
-        "new episodes. Of its settings only how long to train, and the device, can be changed.",
+        help="Resume the run in this directory from its last checkpoint: bit for bit on CartPole, with new episodes in "
+        "other environments. Only the training budget and the device can be changed.",
     ),
     cloup.option(
         "--checkpoint-every",
         type=Count(min=1),
         metavar="N",
         default=EVERY,
-        help="Write a checkpoint every N environment steps, at the end of an epoch. The end of the training, and "
-        "Ctrl-C, write one always.",
+        help="Write a checkpoint every N environment steps, at the end of an epoch. One is always written at the end "
+        "of training and after Ctrl-C.",
     ),
     cloup.option(
         "--eval-every",
         type=Count(min=1),
         metavar="N",
         default=EVERY,
-        help="Validate the policy every N environment steps, at the end of an epoch, and keep the best as "
-        "best_actor.keras. Beside CartPole, validations take at most 5% of the training's steps, and wait for that.",
+        help="Validate the policy every N environment steps, at the end of an epoch, and save the best one as "
+        "best_actor.keras. Except on CartPole, validations are delayed so that they take at most 5% of the training "
+        "steps.",
     ),
     cloup.option(
         "--gif-epochs",
         callback=or_none(_epochs_of_list, "a list of epochs such as 0,8,20"),
         metavar="N,N,...|none",
         show_default="0,8,20 for keras, else none",
-        help="After which epochs to record an episode as epoch_N.gif, 0 being before the training: "
+        help="Epochs after which to record an episode as epoch_N.gif; 0 is before training. Requires "
         "pip install 'fastppo[rendering]'.",
     ),
     cloup.option(
         "--tensorboard",
         is_flag=True,
-        help="Write TensorBoard event files into the run directory: pip install 'fastppo[tensorboard]'.",
+        help="Write TensorBoard event files into the run directory. Requires pip install 'fastppo[tensorboard]'.",
     ),
 )
 @cloup.option_group(
-    "What is shown",
-    cloup.option("--quiet", is_flag=True, help="Show nothing but warnings and errors."),
-    cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object per epoch, and nothing else."),
+    "Output",
+    cloup.option("--quiet", is_flag=True, help="Show only warnings and errors."),
+    cloup.option("--json", "as_json", is_flag=True, help="Print one JSON object per epoch and nothing else."),
 )
 @configuration_options
 def train(
@@ -131,16 +133,16 @@ def train(
     no_early_stop: bool,
     **settings: Any,
 ) -> None:
-    """Train an agent, evaluate it in its environment and save both networks.
+    """Train an agent, evaluate it and save its networks.
 
-    Shows progress, the latest figures and the learning curve on a terminal, and prints one line per epoch elsewhere.
-    mean_return is taken over the last 100 episodes, and with preset 'keras', which prints the line of the Keras example
-    too, over the episodes of the epoch; elapsed_s counts training, without imports and compilation. The training ends
-    when the target return is reached, if there is one.
+    On a terminal, the command shows progress, the latest metrics and the learning curve; otherwise it prints one line
+    per epoch. mean_return is the mean over the last 100 episodes; with preset 'keras', which also prints the line of
+    the Keras example, over the episodes of the epoch. elapsed_s excludes imports and compilation. Training ends early
+    when the target return is reached.
 
-    The run directory holds config.json, metrics.csv, checkpoint.npz, actor.keras, critic.keras, evaluation.json, the
-    best actor with its evaluation, learning_curve.png and the animations asked for. Ctrl-C saves what has been learned
-    so far and exits with code 130; --resume goes on.
+    The run directory holds config.json, metrics.csv, checkpoint.npz, actor.keras, critic.keras, evaluation.json,
+    best_actor.keras and its best_evaluation.json, learning_curve.png and any requested animations. Ctrl-C ends training
+    after the current epoch, saves everything and exits with code 130; --resume continues the run.
     """
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other.")
@@ -176,7 +178,7 @@ def train(
 def _reopened(
     path: Path, changes: dict[str, Any], total_steps: int | None
 ) -> tuple[RunDirectory, PPOConfig, State | None]:
-    """Return the run to go on with, its configuration as changed, and the state of its last checkpoint."""
+    """Return the run to resume, its configuration with the changes, and the state of its last checkpoint."""
     from .resume import continued, read_run, refuse_other_settings
 
     refuse_other_settings()
@@ -190,7 +192,7 @@ def _reopened(
 
 
 def _with_environment(config: PPOConfig) -> tuple[PPOConfig, EnvironmentSpec]:
-    """Return the configuration with what it left to the environment filled in, and what there is to know of it."""
+    """Return the configuration with environment-dependent values filled in, and the environment's spec."""
     from ..environments.making import UnknownEnvironmentError, source_of
     from ..environments.spec import resolved
 
@@ -204,37 +206,36 @@ def _with_environment(config: PPOConfig) -> tuple[PPOConfig, EnvironmentSpec]:
 
 
 def _check_spaces(run: RunDirectory, spec: EnvironmentSpec) -> None:
-    """Refuse to go on in an environment that is another one by now."""
+    """Check that the environment's spaces have not changed since the run was started."""
     before = run.read_spaces()
     if before not in (None, spec.spaces):
-        message = f"{spec.name} has other spaces than '{run.path}' was trained in: {before}, now {spec.spaces}."
+        message = f"the spaces of {spec.name} have changed since '{run.path}' was trained: {before}, now {spec.spaces}."
         raise click.UsageError(message)
 
 
 def _default_name(config: PPOConfig) -> str:
-    """Return what a run is called that was not given a name."""
+    """Return the default name of a run directory."""
     environment = "" if config.env_id == PPOConfig.env_id else re.sub(r"[^\w.-]+", "-", f"{config.env_id}-")
     return f"{environment}{config.preset}-{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _warn_of_short_episodes(config: PPOConfig, spec: EnvironmentSpec) -> None:
-    """Warn where episodes cannot get as long as they would."""
+    """Warn if rollouts cut episodes off before the environment's time limit."""
     from ..environments.spec import episode_limit
 
     limit = episode_limit(config, spec) or spec.max_episode_steps
     if config.reset_each_epoch and limit and config.num_steps < limit:
         show_warning(
-            f"with preset '{config.preset}' every epoch starts new episodes, and each of the {config.num_envs} "
-            f"environments takes {config.num_steps} steps an epoch: no episode gets longer. More --steps-per-epoch or "
-            "fewer --envs change that."
+            f"every epoch starts new episodes, and each of the {config.num_envs} environments takes {config.num_steps} "
+            "steps per epoch, so no episode can be longer. Increase --steps-per-epoch or decrease --envs."
         )
 
 
 @contextmanager
 def _told(run: RunDirectory) -> Iterator[None]:
-    """Tell in one sentence what ended a training within, and what is kept of it; Ctrl-C is no error.
+    """Report the errors that end a training run as one sentence that says what is saved; Ctrl-C is not an error.
 
-    What the environment's own code raises is told with its traceback.
+    Exceptions raised by the environment's own code are shown with their traceback.
     """
     try:
         with _environment_told(run):
@@ -251,7 +252,7 @@ def _told(run: RunDirectory) -> Iterator[None]:
     except (ImportError, DeviceError) as error:
         raise click.ClickException(f"the training cannot start: {error}") from None
     except BrokenPipeError:
-        # The reader of standard output has gone. That is no mistake, and what was learned is saved.
+        # The reader of standard output is gone. This is not an error, and everything learned is saved.
         raise
     except OSError as error:
         raise click.ClickException(f"{unwritable(error)} {_kept(run)}") from None
@@ -261,14 +262,14 @@ def _told(run: RunDirectory) -> Iterator[None]:
 
 @contextmanager
 def _environment_told(run: RunDirectory) -> Iterator[None]:
-    """End the command with the traceback of what the environment's own code raised within."""
+    """End the command with the traceback of an exception raised by the environment's own code."""
     try:
         yield
     except Exception as error:
         if not is_of_the_environment(error):
             raise
         traceback.print_exception(error)
-        click.echo(f"Error: the environment ended the training. {_kept(run)}", err=True)
+        click.echo(f"Error: the environment raised an exception. {_kept(run)}", err=True)
         raise SystemExit(1) from None
 
 
@@ -279,14 +280,14 @@ def _kept(run: RunDirectory) -> str:
 
 
 class _Shown(NamedTuple):
-    """What is shown of a training."""
+    """What to show during training."""
 
     quiet: bool
     as_json: bool
 
 
 def _changes(total_steps: int | None, no_early_stop: bool, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields the options set, after checking those that exclude each other."""
+    """Return the fields set by the options, after checking those that exclude each other."""
     if total_steps is not None and "epochs" in changes:
         raise click.UsageError("--epochs and --total-steps exclude each other.")
     if no_early_stop:
@@ -297,7 +298,7 @@ def _changes(total_steps: int | None, no_early_stop: bool, changes: dict[str, An
 
 
 def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) -> PPOConfig:
-    """Return a configuration; one that cannot be is a mistake in the options."""
+    """Return the configuration that ``make`` returns; report an invalid one as a usage error."""
     try:
         return make(*arguments, **changes)
     except (TypeError, ValueError) as error:
@@ -305,7 +306,7 @@ def _checked(make: Callable[..., PPOConfig], *arguments: Any, **changes: Any) ->
 
 
 def _check_tensorboard() -> None:
-    """Refuse event files that cannot be written."""
+    """Check that TensorBoard is installed."""
     try:
         assert_tensorboard()
     except ImportError as error:
@@ -313,7 +314,7 @@ def _check_tensorboard() -> None:
 
 
 def _check_memory(config: PPOConfig, spec: EnvironmentSpec) -> None:
-    """Refuse what cannot fit the machine's memory."""
+    """Check that training can fit the machine's memory."""
     from ..memory import assert_training_fits_memory
 
     try:
@@ -323,12 +324,12 @@ def _check_memory(config: PPOConfig, spec: EnvironmentSpec) -> None:
 
 
 def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
-    """Return the configuration with as many epochs as so many steps need."""
+    """Return the configuration with the number of epochs that ``total_steps`` requires."""
     return config if total_steps is None else config.replace(epochs=-(-total_steps // config.rollout_size))
 
 
 def _checked_gif_epochs(chosen: Any, config: PPOConfig, spec: EnvironmentSpec, first: int = 0) -> tuple[int, ...]:
-    """Return after which epochs to record; what the preset does by itself needs no extra and no minimum of epochs."""
+    """Return the epochs to record; the preset's own are skipped if packages are missing or training is shorter."""
     from ..views.animations import missing_packages
 
     if chosen == NONE:
@@ -352,7 +353,7 @@ def _checked_gif_epochs(chosen: Any, config: PPOConfig, spec: EnvironmentSpec, f
         )
     if epochs and epochs[0] < first:
         raise click.BadParameter(
-            f"{epochs[0]} is before the epoch to go on from, {first}; 'fastppo render --epoch' shows it.",
+            f"{epochs[0]} is before the epoch to resume from, {first}; 'fastppo render --epoch' shows it.",
             param_hint="'--gif-epochs'",
         )
     return epochs
@@ -367,7 +368,7 @@ def _new_run(path: Path) -> RunDirectory:
 def _train(
     config: PPOConfig, run: RunDirectory, state: State | None, shown: _Shown, outputs: Outputs, *, is_resumed: bool
 ) -> bool:
-    """Train, save and evaluate; return False where Ctrl-C ended the training early."""
+    """Train, save and evaluate; return False if Ctrl-C ended training early."""
     with interrupt_not_lost():
         from ..views.display import new_display
 
@@ -385,7 +386,7 @@ def _train(
 
 
 def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
-    """Put the agent and its run where the last checkpoint was, after everything has been checked."""
+    """Restore the agent and its run to the last checkpoint, after checking everything."""
     from ..recording import reopen
 
     try:
@@ -399,10 +400,10 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
 
 
 def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PPO, CurveDrawing]:
-    """Import TensorFlow and Numba, build the agent and compile everything, side by side where it can be.
+    """Import TensorFlow and Numba, build the agent and compile everything, in parallel where possible.
 
     Returns:
-        The agent, closed with the stack, and what draws the learning curve in the end.
+        The agent, which the stack closes, and the drawing of the learning curve.
     """
     with interrupt_not_lost():
         display.waiting_for("importing TensorFlow")
@@ -416,7 +417,7 @@ def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PP
 
 
 def _prepared_agent(config: PPOConfig, display: Display, compilation: RolloutCompilation) -> PPO:
-    """Import TensorFlow, build the agent and compile what another process does not."""
+    """Import TensorFlow, build the agent and compile everything that no other process compiles."""
     from ..ppo import PPO
     from ..process.backend import hide_gpus
     from ..process.graphs import some_are_on_disk
@@ -426,7 +427,7 @@ def _prepared_agent(config: PPOConfig, display: Display, compilation: RolloutCom
     display.waiting_for("building the agent")
     ppo = PPO(config)
     is_first = compilation.is_needed or not some_are_on_disk()
-    display.waiting_for("compiling (only the first time)" if is_first else "loading what has been compiled")
+    display.waiting_for("compiling (only the first time)" if is_first else "loading compiled code")
     ppo.compile_update()
     compilation.wait()
     ppo.compile()

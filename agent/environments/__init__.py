@@ -1,1 +1,1 @@
-"""What is played: Gymnasium's environments, how they are made, and what the agent must know of them."""
+"""Gymnasium environments: how they are created, and their properties that the agent needs."""

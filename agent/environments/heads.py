@@ -1,4 +1,4 @@
-"""What an actor's outputs mean: how actions are chosen by them, and what the environment is given."""
+"""Action heads: how actions are chosen from an actor's outputs and converted for the environment."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SUPPORTED_ACTIONS = "Discrete, MultiDiscrete, MultiBinary and Box are supported"
 
 @dataclass(frozen=True)
 class CategoricalHead:
-    """Outputs are logits: of one choice or, one after the other, of several that make up an action.
+    """Head for discrete actions; outputs are the concatenated logits of the choices that make up an action.
 
     Attributes:
-        sizes: How many outputs each of K choices has.
-        starts: The environment's name of the first option of each.
-        shape: Of one of the environment's actions; ``()`` for a single choice, as of ``Discrete``.
+        sizes: Number of logits of each of K choices.
+        starts: The environment's number of the first option of each choice.
+        shape: Shape of the environment's actions; ``()`` for a single choice, as with ``Discrete``.
     """
 
     sizes: tuple[int, ...]
@@ -41,35 +41,35 @@ class CategoricalHead:
 
     @property
     def num_outputs(self) -> int:
-        """Outputs of the actor for one observation."""
+        """Number of outputs of the actor for one observation."""
         return sum(self.sizes)
 
     @property
     def num_entries(self) -> int:
-        """Entries K of an action."""
+        """Number of entries K of an action."""
         return len(self.sizes)
 
     @property
     def action_shape(self) -> tuple[int, ...]:
-        """Shape of one action as rollouts hold it: ``()`` for a single choice, else ``(K,)``."""
+        """Shape of one action in a rollout: ``()`` for a single choice, otherwise ``(K,)``."""
         return (len(self.sizes),) if self.shape else ()
 
     @property
     def description(self) -> dict[str, Any]:
-        """What an actor's shape depends on, as JSON has it."""
+        """The properties on which an actor's shape depends, for JSON."""
         return {"action_sizes": list(self.sizes)}
 
     def chosen(self, outputs: Outputs, generator: np.random.Generator | None) -> Actions:
         """Return the options that a policy chooses, numbered from 0, shape (B, K), int64.
 
         Args:
-            outputs: Of the actor, shape (B, A).
-            generator: Source of the random numbers they are drawn with; None takes the most probable.
+            outputs: Logits from the actor, shape (B, A).
+            generator: Source of the random numbers for sampling; None takes the most probable options.
         """
         return chosen_actions(outputs, self.sizes, generator)
 
     def in_environment(self, actions: Actions) -> Actions:
-        """Return actions as the environment names them.
+        """Return actions with the environment's numbering and shape.
 
         Args:
             actions: Options numbered from 0, shape (N, K).
@@ -83,13 +83,15 @@ class CategoricalHead:
 
 @dataclass(frozen=True)
 class GaussianHead:
-    """Outputs are the means of independent normal distributions and, after them, the logarithms of their deviations.
+    """Head for continuous actions; outputs are the means and log standard deviations of normal distributions.
+
+    The entries of an action are independent.
 
     Attributes:
-        low: Lowest value of each of K entries that the environment takes; minus infinity where there is none.
-        high: Highest value, likewise.
-        shape: Of one of the environment's actions.
-        dtype: Name of its type.
+        low: Lowest value that the environment accepts for each of K entries; minus infinity for none.
+        high: Highest value that the environment accepts for each of K entries; infinity for none.
+        shape: Shape of the environment's actions.
+        dtype: Name of their dtype.
     """
 
     low: tuple[float, ...]
@@ -104,44 +106,44 @@ class GaussianHead:
 
     @property
     def num_outputs(self) -> int:
-        """Outputs of the actor for one observation, means and logarithms of deviations."""
+        """Number of outputs of the actor for one observation, means and log standard deviations."""
         return 2 * len(self.low)
 
     @property
     def num_entries(self) -> int:
-        """Entries K of an action."""
+        """Number of entries K of an action."""
         return len(self.low)
 
     @property
     def action_shape(self) -> tuple[int, ...]:
-        """Shape of one action as rollouts hold it."""
+        """Shape of one action in a rollout."""
         return (len(self.low),)
 
     @property
     def description(self) -> dict[str, Any]:
-        """What an actor's shape depends on, as JSON has it."""
+        """The properties on which an actor's shape depends, for JSON."""
         return {"continuous_actions": len(self.low)}
 
     def chosen(self, outputs: Outputs, generator: np.random.Generator | None) -> Actions:
-        """Return the actions that a policy chooses, within no bounds yet, shape (B, K), float32.
+        """Return the actions that a policy chooses, before clipping, shape (B, K), float32.
 
         Args:
-            outputs: Of the actor, shape (B, 2 K).
-            generator: Source of the random numbers they are drawn with; None takes the means.
+            outputs: Outputs of the actor, shape (B, 2 K).
+            generator: Source of the random numbers for sampling; None takes the means.
         """
         return normal_actions(outputs, generator)
 
     def in_environment(self, actions: Actions) -> Actions:
-        """Return actions as the environment takes them: clipped to its bounds and, where it takes integers, rounded.
+        """Return actions clipped to the environment's bounds and, if its actions are integers, rounded.
 
         Args:
             actions: Shape (N, K).
 
         Returns:
-            Shape (N, *shape), of the environment's type.
+            Shape (N, *shape), with the environment's dtype.
 
         Raises:
-            DivergenceError: If one is infinite or not a number.
+            DivergenceError: If an action is infinite or not a number.
         """
         if not np.isfinite(actions).all():
             raise DivergenceError("The policy has diverged: its actions are infinite or not a number.")
@@ -152,10 +154,10 @@ class GaussianHead:
 
     @cached_property
     def _bounds(self) -> tuple[Actions, Actions]:
-        """The bounds as arrays, shape (K,), of the environment's type where it is one of floats."""
+        """The bounds as arrays, shape (K,), with the environment's dtype if it is floating, otherwise float64."""
         if np.issubdtype(self.dtype, np.floating):
             return np.array(self.low, dtype=self.dtype), np.array(self.high, dtype=self.dtype)
-        # The highest integer of 64 bits is no double: the next one below it is.
+        # The largest 64-bit integer is not representable as float64; use the next float64 below it.
         highest = np.nextafter(float(np.iinfo(self.dtype).max), 0.0) if np.iinfo(self.dtype).bits == 64 else np.inf
         return np.array(self.low), np.minimum(self.high, highest)
 
@@ -167,7 +169,7 @@ def action_head(space: gymnasium.Space[Any]) -> ActionHead:
     """Return the head for an action space.
 
     Raises:
-        UnsupportedSpaceError: If it is none of those supported, or leaves nothing to choose.
+        UnsupportedSpaceError: If the space is not supported, or leaves nothing to choose.
     """
     if isinstance(space, spaces.Discrete):
         return CategoricalHead((int(space.n),), (int(space.start),))

@@ -1,4 +1,4 @@
-"""How environments are made: by id, as Gymnasium does, or by a function of the user's."""
+"""Creation of environments, by id from Gymnasium's registry or by a function of the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import gymnasium
 from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-# Registers its ids.
+# Imported to register its ids.
 import fastcartpole  # noqa: F401
 
 from ..config import REGISTERED, EpisodeLimit, PPOConfig, Vectorization
@@ -25,13 +25,13 @@ from ..process.interrupts import interrupts_held_back
 from .spec import EnvironmentSpec, spec_of
 
 MODULE_FOLDER = "FASTPPO_MODULE_FOLDER"
-"""The variable of the environment that names the folder in which the module of an id is looked for last.
+"""Environment variable with the folder that is searched last for the module of an id.
 
-Processes that are started for environments or trainings inherit it.
+Processes started for environments or trainings inherit it.
 """
-# For batches of environments' own, which count steps up to their limit: as good as none.
+# Practically no limit, for environments' own batches that require a number of steps.
 _NO_LIMIT = 2**31 - 1
-# After which the process of an environment that does not answer is ended.
+# Timeout after which the process of an unresponsive environment is terminated.
 _SECONDS_TO_END = 5.0
 
 Environment = gymnasium.Env[Any, Any]
@@ -39,12 +39,12 @@ Vector = VectorEnv[Any, Any, Any]
 
 
 class UnknownEnvironmentError(EnvironmentUseError):
-    """Raised where an environment cannot be made: it is not registered, its module is missing, or it refuses."""
+    """Raised if an environment cannot be created, as when it is not registered or its module is missing."""
 
 
 @contextmanager
 def _folder_of_modules() -> Iterator[None]:
-    """Find modules in the folder that the user named, after everything else; nowhere if there is none."""
+    """Let imports also search, after everything else, the folder that the user named, if any."""
     folder = os.environ.get(MODULE_FOLDER)
     if not folder:
         yield
@@ -53,17 +53,17 @@ def _folder_of_modules() -> Iterator[None]:
     try:
         yield
     finally:
-        # The last: importing may have put others before it.
+        # Remove the last occurrence: imports may have inserted other entries before it.
         del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]
 
 
 def close_quietly(environments: Vector) -> None:
-    """Close a vector environment, whatever it is in the midst of; Ctrl-C waits until it is closed.
+    """Close a vector environment in any state; Ctrl-C waits until it is closed.
 
-    What goes wrong is not raised: what ended the work before is what the user has to see.
+    Errors are suppressed, so that they do not hide the error that ended the work before.
     """
     with interrupts_held_back(), warnings.catch_warnings():
-        # That a step was interrupted.
+        # Gymnasium warns that a step was interrupted.
         warnings.simplefilter("ignore")
         try:
             if isinstance(environments.unwrapped, AsyncVectorEnv):
@@ -75,7 +75,7 @@ def close_quietly(environments: Vector) -> None:
 
 
 def _end_processes(environments: Any) -> None:
-    """End the processes of a vector environment that cannot be closed, as where one of them has died."""
+    """Kill the processes of a vector environment that cannot be closed, as when one of them has died."""
     for process in getattr(environments, "processes", ()):
         process.kill()
         process.join()
@@ -87,14 +87,14 @@ def _end_processes(environments: Any) -> None:
 
 @dataclass(frozen=True)
 class EnvironmentSource:
-    """Makes environments of one kind, one alone or a vector of them. It can be pickled if its parts can.
+    """Creates single environments and vector environments of one kind. It can be pickled if its parts can.
 
     Attributes:
-        env_id: Id in Gymnasium's registry, ``module:id`` imports the module first; None with a function.
+        env_id: Id in Gymnasium's registry, where ``module:id`` imports the module first; None with ``make_env``.
         env_kwargs: Keyword arguments of the environment.
-        vectorization: How many are batched, as ``gymnasium.make_vec`` names it; ``auto`` is the environment's own batch
-            where there is one, else ``sync``.
-        make_env: The function; None with an id.
+        vectorization: Vectorization mode as in ``gymnasium.make_vec``; ``auto`` uses the environment's own batch if
+            there is one, otherwise ``sync``.
+        make_env: Function that creates an environment; None with ``env_id``.
     """
 
     env_id: str | None
@@ -106,36 +106,36 @@ class EnvironmentSource:
         """Return a new environment.
 
         Args:
-            max_episode_steps: Length at which episodes are truncated; None for no limit.
-            kwargs: More keyword arguments of the environment, such as ``render_mode``.
+            max_episode_steps: Number of steps after which episodes are truncated; None for no limit.
+            kwargs: Further keyword arguments of the environment, such as ``render_mode``.
 
         Raises:
-            UnknownEnvironmentError: If it cannot be made.
+            UnknownEnvironmentError: If the environment cannot be created.
         """
         if self.make_env is not None:
-            with self._told():
+            with self._errors_explained():
                 environment = self.make_env()
             return _limited(environment, max_episode_steps)
-        # Gymnasium's word for the registered limit is None, and -1 for no limit.
+        # In Gymnasium, None is the registered limit and -1 no limit.
         limit = None if max_episode_steps == REGISTERED else max_episode_steps or -1
-        with _folder_of_modules(), self._told():
+        with _folder_of_modules(), self._errors_explained():
             self._import_module()
             return gymnasium.make(str(self.env_id), max_episode_steps=limit, **{**self.env_kwargs, **kwargs})
 
     def many(self, num_envs: int, max_episode_steps: EpisodeLimit = REGISTERED) -> Vector:
-        """Return a vector environment; one that is made of single ones starts ended episodes anew in the same step.
+        """Return a vector environment; if it is made of single environments, its autoreset mode is ``SAME_STEP``.
 
         Args:
-            num_envs: How many environments.
-            max_episode_steps: Length at which episodes are truncated; None for no limit.
+            num_envs: Number of environments.
+            max_episode_steps: Number of steps after which episodes are truncated; None for no limit.
 
         Raises:
-            UnknownEnvironmentError: If it cannot be made.
+            UnknownEnvironmentError: If the environment cannot be created.
         """
         if self.vectorization == "vector_entry_point" or (self.vectorization == "auto" and self._has_batch()):
             self.assert_can_batch()
             return self._batch(num_envs, max_episode_steps)
-        with self._told():
+        with self._errors_explained():
             if self.vectorization != "async":
                 makers = [_Maker(self, max_episode_steps)] * num_envs
                 return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -144,23 +144,23 @@ class EnvironmentSource:
                 return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def registered(self) -> gymnasium.envs.registration.EnvSpec | None:
-        """Return the entry in Gymnasium's registry, the module imported by now; None for a function of the user's.
+        """Return the entry in Gymnasium's registry, after importing the module; None with ``make_env``.
 
         Raises:
-            UnknownEnvironmentError: If there is none.
+            UnknownEnvironmentError: If the environment is not registered.
         """
         if self.env_id is None:
             return None
-        with _folder_of_modules(), self._told():
+        with _folder_of_modules(), self._errors_explained():
             self._import_module()
-            # With its hints at the nearest name, and at newer versions.
+            # Its errors suggest the nearest name and newer versions.
             return gymnasium.envs.registration._find_spec(self.env_id)
 
     def describe(self) -> EnvironmentSpec:
-        """Make an environment, look at it, and close it.
+        """Return the properties of an environment, which is created and closed.
 
         Raises:
-            UnknownEnvironmentError: If it cannot be made.
+            UnknownEnvironmentError: If the environment cannot be created.
             UnsupportedSpaceError: If the agent cannot learn from its observations, or choose its actions.
         """
         environment = self.one()
@@ -170,10 +170,10 @@ class EnvironmentSource:
             environment.close()
 
     def assert_can_batch(self) -> None:
-        """Check that there is a batch of the environment's own, if it is asked for.
+        """Check that the environment has its own batch, if that vectorization is requested.
 
         Raises:
-            UnknownEnvironmentError: If there is none.
+            UnknownEnvironmentError: If it has none.
         """
         if self.vectorization == "vector_entry_point" and not self._has_batch():
             raise UnknownEnvironmentError(
@@ -187,9 +187,9 @@ class EnvironmentSource:
     def _batch(self, num_envs: int, max_episode_steps: EpisodeLimit) -> Vector:
         registered = self.registered()
         is_registered = registered is not None and max_episode_steps in (REGISTERED, registered.max_episode_steps)
-        # Not every batch takes a limit.
+        # Not every batch accepts a limit.
         limits = {} if is_registered else {"max_episode_steps": max_episode_steps or _NO_LIMIT}
-        with _folder_of_modules(), self._told():
+        with _folder_of_modules(), self._errors_explained():
             return gymnasium.make_vec(
                 str(self.env_id),
                 num_envs=num_envs,
@@ -203,11 +203,11 @@ class EnvironmentSource:
             import_module(module)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Let what Gymnasium, a module or a constructor raises become one sentence."""
+    def _errors_explained(self) -> Iterator[None]:
+        """Turn errors of Gymnasium, a module or a constructor into an error of one sentence."""
         try:
             with warnings.catch_warnings():
-                # Of a newer version: the id that was asked for is the one that is made.
+                # The user has requested this version, so that a newer one does not matter.
                 warnings.filterwarnings("ignore", message=".*is out of date.*")
                 yield
         except UnknownEnvironmentError:
@@ -221,12 +221,12 @@ class EnvironmentSource:
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes one environment of a vector, here or in another process, with observations that are vectors.
+    """Creates one environment of a vector, in this or another process, with vectors as observations.
 
     Attributes:
-        source: Makes it.
-        max_episode_steps: Length at which episodes are truncated.
-        owner: The process that trains, where others step the environments; None where it does so itself.
+        source: Source of the environment.
+        max_episode_steps: Number of steps after which episodes are truncated.
+        owner: Id of the training process, if other processes step the environments; otherwise None.
     """
 
     source: EnvironmentSource
@@ -235,7 +235,7 @@ class _Maker:
 
     def __call__(self) -> Environment:
         if self.owner not in (None, os.getpid()):
-            # A terminal sends Ctrl-C to all processes: the one that trains decides.
+            # A terminal sends Ctrl-C to all processes; only the training process reacts to it.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         environment = self.source.one(self.max_episode_steps)
         is_vector = isinstance(environment.observation_space, Box)
@@ -248,10 +248,10 @@ def source_of(config: PPOConfig) -> EnvironmentSource:
 
 
 def _limited(environment: Environment, max_episode_steps: EpisodeLimit) -> Environment:
-    """Return an environment of the user's with another limit, which can only be a lower one.
+    """Return a user's environment with another time limit, which can only be lower.
 
     Raises:
-        UnknownEnvironmentError: If it has a limit that stands in the way.
+        UnknownEnvironmentError: If the environment's own limit is lower.
     """
     own = environment.spec.max_episode_steps if environment.spec is not None else None
     if max_episode_steps in (REGISTERED, own):
@@ -259,7 +259,7 @@ def _limited(environment: Environment, max_episode_steps: EpisodeLimit) -> Envir
     if own is not None and not (isinstance(max_episode_steps, int) and max_episode_steps < own):
         raise UnknownEnvironmentError(
             f"max_episode_steps must be 'registered' or at most {own}, the limit of the environments that make_env "
-            f"makes, got {max_episode_steps!r}."
+            f"creates, got {max_episode_steps!r}."
         )
     if isinstance(max_episode_steps, int):
         return gymnasium.wrappers.TimeLimit(environment, max_episode_steps)

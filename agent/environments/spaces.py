@@ -1,4 +1,4 @@
-"""Observations as vectors."""
+"""Conversion of observations to vectors."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Flatten = Callable[[Any], Observations]
 SUPPORTED_OBSERVATIONS = (
     "Box of at most two axes, Discrete, MultiBinary, MultiDiscrete, and Tuple and Dict of these are supported"
 )
-_MOST_AXES = 2
+_MAX_AXES = 2
 _SIMPLE = (spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 
 
 def observation_size(space: gymnasium.Space[Any]) -> int:
-    """Return the length of the vector that an observation is flattened to (``gymnasium.spaces.flatten_space``).
+    """Return the length of the vector to which an observation is flattened (``gymnasium.spaces.flatten_space``).
 
-    Images are flattened, too, in rollouts.
+    Rollouts flatten images, too.
 
     Raises:
-        UnsupportedSpaceError: If the space is none of those supported, or its vectors have no entries.
+        UnsupportedSpaceError: If the space is not supported, or its vectors have no entries.
     """
-    # An image reaches a network of the user's in its own shape.
+    # A custom network receives images in their own shape.
     if not isinstance(space, spaces.Box) and not is_flat(space):
         raise UnsupportedSpaceError(f"the observation space {space} is not supported: {SUPPORTED_OBSERVATIONS}.")
     size = spaces.flatdim(space)
@@ -41,28 +41,28 @@ def observation_size(space: gymnasium.Space[Any]) -> int:
 
 
 def is_flat(space: gymnasium.Space[Any]) -> bool:
-    """Return whether observations can be learned from as vectors: images cannot."""
+    """Return whether observations are suitable as vectors, which images are not."""
     if isinstance(space, spaces.Dict):
         return all(map(is_flat, space.spaces.values()))
     if isinstance(space, spaces.Tuple):
         return all(map(is_flat, space.spaces))
     if isinstance(space, spaces.Box):
-        return len(space.shape) <= _MOST_AXES
+        return len(space.shape) <= _MAX_AXES
     return isinstance(space, _SIMPLE)
 
 
 def flattener(space: gymnasium.Space[Any], num_envs: int) -> Flatten:
-    """Return the function that makes vectors of a batch of observations, float32 of shape (N, D), in fresh arrays.
+    """Return a function from a batch of observations to new vectors, shape (N, D), float32.
 
     Args:
-        space: Of one observation.
-        num_envs: N.
+        space: Space of one observation.
+        num_envs: Number of environments N.
     """
     if isinstance(space, spaces.Box):
         size = observation_size(space)
         return lambda batch: np.array(batch, dtype=np.float32).reshape(-1, size)
 
-    # Not every vector environment says what its batches are.
+    # Not every vector environment declares its batched space.
     batches = batch_space(space, num_envs)
 
     def flatten(batch: Any) -> Observations:
@@ -72,7 +72,7 @@ def flattener(space: gymnasium.Space[Any], num_envs: int) -> Flatten:
 
 
 def flatten_one(space: gymnasium.Space[Any], observation: Any) -> Observations:
-    """Return one observation as a vector, float32 of shape (D,)."""
+    """Return one observation as a vector, shape (D,), float32."""
     return np.array(spaces.flatten(space, observation), dtype=np.float32)
 
 
@@ -80,13 +80,13 @@ def checked_observations(observations: npt.ArrayLike, size: int, shape: tuple[in
     """Return observations as float32, shape (D,) or (B, D).
 
     Args:
-        observations: Numbers of that shape, or with that of the environment's observations in the place of D.
-        size: D.
-        shape: Of the environment's observations, where they have one.
+        observations: Numbers of this shape, or with the shape of the environment's observations in place of D.
+        size: Length D of an observation as a vector.
+        shape: Shape of the environment's observations, if they have one.
 
     Raises:
-        TypeError: If they are not numbers.
-        ValueError: If they have another shape, or are not finite in single precision.
+        TypeError: If the observations are not numbers.
+        ValueError: If the observations have another shape, or are not finite in single precision.
     """
     shapes = f"shape ({size},) or (B, {size})"
     if len(shape) > 1:

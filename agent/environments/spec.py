@@ -1,4 +1,4 @@
-"""What an agent must know of an environment."""
+"""The properties of an environment that an agent needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import EnvironmentUseError, UnsupportedSpaceError
 from .heads import ActionHead, action_head
 from .spaces import SUPPORTED_OBSERVATIONS, is_flat, observation_size
 
-# What is left to the environment's actions: with continuous ones, as in CleanRL's ``ppo_continuous_action.py``.
+# Defaults that depend on the action space; those for continuous actions follow CleanRL's ``ppo_continuous_action.py``.
 _CONTINUOUS: Settings = {
     "normalize_observations": True,
     "normalize_rewards": True,
@@ -30,18 +30,19 @@ _DISCRETE: Settings = {
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """What an agent must know of an environment. An environment has to be made for it, once.
+    """The properties of an environment that an agent needs.
 
     Attributes:
-        name: The id it is registered under, else the name of its class.
-        observation_space: Of one observation.
-        action_space: Of one action.
+        name: The registered id or, if there is none, the name of the class.
+        observation_space: Space of one observation.
+        action_space: Space of one action.
         observation_size: Length D of an observation as a vector.
-        action_head: What the actor's outputs mean.
-        max_episode_steps: Length at which its episodes are truncated; None for no limit, or one that is not known.
-        reward_threshold: Mean return at which it counts as solved; None where nothing is said.
-        frames_per_second: At which it is drawn in real time; None where nothing is said.
-        render_modes: How it can draw itself.
+        action_head: Action head that interprets the actor's outputs.
+        max_episode_steps: Number of steps after which episodes are truncated; None if there is no limit or it is
+            unknown.
+        reward_threshold: Mean return at which the environment counts as solved; None if unknown.
+        frames_per_second: Frame rate of rendering in real time; None if unknown.
+        render_modes: Supported render modes.
     """
 
     name: str
@@ -56,35 +57,35 @@ class EnvironmentSpec:
 
     @property
     def spaces(self) -> dict[str, Any]:
-        """What a network's shape depends on, as JSON has it."""
+        """The properties on which a network's shape depends, for JSON."""
         return {"observation_size": self.observation_size, **self.action_head.description}
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
-        """The shape that a network of the user's may take one observation in, beside that of a vector."""
+        """The shape of one observation that a custom network may accept instead of a vector; ``()`` if none."""
         return (self.observation_space.shape or ()) if isinstance(self.observation_space, Box) else ()
 
     def assert_takes_vectors(self) -> None:
-        """Check that observations can be learned from as vectors, as by the agent's own networks.
+        """Check that observations are suitable as vectors, which the agent's built-in networks require.
 
         Raises:
-            UnsupportedSpaceError: If they are images.
+            UnsupportedSpaceError: If observations are images.
         """
         if not is_flat(self.observation_space):
             raise UnsupportedSpaceError(
                 f"the observation space {self.observation_space} is not supported by the networks that are built for "
-                f"an agent: {SUPPORTED_OBSERVATIONS}. Networks of yours may take it: PPO(config, actor=..., "
+                f"an agent: {SUPPORTED_OBSERVATIONS}. Custom networks may take it: PPO(config, actor=..., "
                 "critic=...)."
             )
 
     @property
     def draws_images(self) -> bool:
-        """Whether the environment can be drawn as images."""
+        """Whether the environment can be rendered as images."""
         return "rgb_array" in self.render_modes
 
 
 def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[Any, Any, Any]) -> EnvironmentSpec:
-    """Return what an agent must know of an environment, or of those in a vector environment.
+    """Return the properties of an environment, or of the single environments of a vector environment.
 
     Raises:
         UnsupportedSpaceError: If the agent cannot learn from its observations, or choose its actions.
@@ -112,38 +113,38 @@ def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[An
 
 
 def _one_of(environment: Any) -> Any:
-    """Return one of the environments of a vector, where they can be reached; else the environment itself."""
+    """Return one of the environments of a vector environment if accessible, otherwise the environment itself."""
     single = getattr(environment.unwrapped, "envs", None)
     return single[0] if single else environment
 
 
 def _registered(environment: Any) -> Any:
-    """Return the entry of the registry that an environment, or those of a vector, were made from; None if none."""
+    """Return the registry entry of an environment, or of those in a vector environment; None if there is none."""
     own = getattr(environment, "spec", None)
     return getattr(_one_of(environment), "spec", None) if own is None else own
 
 
 def episode_limit(config: PPOConfig, spec: EnvironmentSpec) -> int | None:
-    """Return the length at which episodes of the training are truncated; None for no limit."""
+    """Return the number of steps after which the training truncates episodes; None for no limit."""
     return spec.max_episode_steps if config.max_episode_steps == REGISTERED else config.max_episode_steps
 
 
 def target_return(config: PPOConfig, spec: EnvironmentSpec) -> float | None:
-    """Return the mean return at which the training ends; None where it has none."""
+    """Return the mean return at which the training ends; None if it has no target."""
     return spec.reward_threshold if config.target_return == REGISTERED else config.target_return
 
 
 def resolved(config: PPOConfig, spec: EnvironmentSpec) -> PPOConfig:
-    """Return the configuration with what it leaves to the environment filled in.
+    """Return the configuration with all settings filled in that it leaves to the environment.
 
-    That is the limit of episodes, the target return, and what suits its actions.
+    These are the time limit, the target return, and defaults that depend on the action space.
 
     Args:
-        config: As asked for.
-        spec: Of the environment.
+        config: The configuration to complete.
+        spec: Properties of the environment.
 
     Raises:
-        EnvironmentUseError: If a setting has no effect on such actions.
+        EnvironmentUseError: If a setting has no effect on actions of this kind.
     """
     is_continuous = spec.action_head.is_continuous
     for name in ("exploration", "initial_log_std", "noise_interval"):

@@ -1,1 +1,1 @@
-"""What Numba compiles: the networks' forward pass, sampling, advantages."""
+"""Numba kernels: the networks' forward pass, sampling of actions, and advantages."""

@@ -1,4 +1,4 @@
-"""How a policy acts: its network's forward pass, and what is chosen by its outputs, in one kernel."""
+"""Kernels in which a policy acts: the actor's forward pass and the choice of actions from its outputs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from .sampling import choose_normal, choose_options, normal_log_prob, standard_n
 Array = npt.NDArray[np.float32]
 
 LEAST_VARIANCE = 1e-6
-"""What is added to the variance of state-dependent exploration, which vanishes where all features do."""
+"""Added to the variance of state-dependent exploration, which is 0 if all features are 0."""
 
 
 class PolicySnapshot(NamedTuple):
-    """A policy as it is when a rollout begins, which it plays to the end.
+    """A policy as it is when a rollout begins; it plays the whole rollout.
 
     Attributes:
-        weights: Of the actor's network; None where the kernels do not know its layers.
-        log_std: Logarithms of the standard deviations of Gaussian actions, shape (K,), float32; of state-dependent
-            exploration, shape (F, K), for each of F features; None where actions are not Gaussian, or ``outputs`` says.
-        outputs: Returns the actor's outputs, shape (N, P), for observations, shape (N, D), where there are no weights.
+        weights: Padded weights of the actor; None if the kernels do not support its layers.
+        log_std: Logarithms of the standard deviations of Gaussian actions, shape (K,), float32; with state-dependent
+            exploration, shape (F, K) for F features; None if actions are not Gaussian or ``outputs`` contains them.
+        outputs: Function from observations, shape (N, D), to the actor's outputs, shape (N, P); used if there are no
+            weights.
     """
 
     weights: MLPWeights | None
@@ -46,14 +47,14 @@ def act(
     actions: npt.NDArray[np.int64],
     log_probs: Array,
 ) -> None:
-    """Choose options for each row of observations, and write them and their log-probability.
+    """Choose actions for each row of observations, and write them and their log-probabilities.
 
     Args:
         weights: The actor's padded weights.
-        sizes: How many outputs each of K choices has, shape (K,), int64.
+        sizes: Number of logits of each of K choices, shape (K,), int64.
         observations: Shape (N, D), float32.
-        action_streams: The streams that options are drawn with, shape (4, N), uint64; left alone where ``is_greedy``.
-        is_greedy: Whether the most probable options are taken.
+        action_streams: Random streams of the actions, shape (4, N), uint64; unused if ``is_greedy``.
+        is_greedy: Whether to take the most probable action instead of sampling.
         actions: Shape (N, K), int64, overwritten.
         log_probs: Shape (N,), float32, overwritten.
     """
@@ -72,14 +73,14 @@ def act_in_box(
     actions: Array,
     log_probs: Array,
 ) -> None:
-    """Choose a Gaussian action for each row of observations, and write it and the logarithm of its density.
+    """Choose a Gaussian action for each row of observations, and write it and its log-density.
 
     Args:
         weights: The actor's padded weights; its outputs are the means.
         log_std: Logarithms of the standard deviations, shape (K,), float32.
         observations: Shape (N, D), float32.
-        action_streams: The streams that actions are drawn with, shape (4, N), uint64; left alone where ``is_greedy``.
-        is_greedy: Whether the means are taken.
+        action_streams: Random streams of the actions, shape (4, N), uint64; unused if ``is_greedy``.
+        is_greedy: Whether to take the means instead of sampling.
         actions: Shape (N, K), float32, overwritten.
         log_probs: Shape (N,), float32, overwritten.
     """
@@ -91,11 +92,11 @@ def act_in_box(
 
 @kernel()
 def draw_noise(log_std: Array, action_streams: Streams, noise: npt.NDArray[np.float64]) -> None:
-    """Draw the matrix by which each environment's features become noise (Raffin et al. 2021, section 3).
+    """Draw each environment's matrix that maps features to noise (Raffin et al. 2021, section 3).
 
     Args:
-        log_std: Logarithms of the standard deviations of its entries, shape (F, K), float32.
-        action_streams: One for each environment, shape (4, N), uint64.
+        log_std: Logarithms of the standard deviations of the entries, shape (F, K), float32.
+        action_streams: Random streams of the actions, shape (4, N), uint64.
         noise: Shape (N, F, K), float64, overwritten.
     """
     for i in range(len(noise)):
@@ -116,18 +117,18 @@ def act_with_noise(
 ) -> None:
     """Choose actions by state-dependent exploration (Raffin et al. 2021, equations 5 and 6), and write them.
 
-    An action is the mean plus the product of the features, which the last hidden layer makes of the observation, with
-    noise that is held over many steps. Over all that noise, the action is normally distributed with the variance
-    sum_f feature_f^2 std_f^2, and that is what its density is taken from.
+    An action is the mean plus the product of the features (the outputs of the last hidden layer) with a noise matrix
+    that is held over many steps. Marginalized over the noise, the action is normally distributed with variance
+    sum_f feature_f^2 std_f^2, which defines its density.
 
     Args:
         weights: The actor's padded weights; its outputs are the means.
         log_std: Shape (F, K), float32.
-        noise: Of ``draw_noise``, shape (N, F, K), float64.
+        noise: Noise matrices from ``draw_noise``, shape (N, F, K), float64.
         observations: Shape (N, D), float32.
-        is_greedy: Whether the means are taken.
+        is_greedy: Whether to take the means instead of sampling.
         actions: Shape (N, K), float32, overwritten.
-        log_probs: Logarithms of the densities, shape (N,), float32, overwritten.
+        log_probs: Log-densities, shape (N,), float32, overwritten.
     """
     num_features, num_entries = log_std.shape
     variances = np.exp(2.0 * log_std.astype(np.float64))

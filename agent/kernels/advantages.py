@@ -1,4 +1,4 @@
-"""Advantages and value targets of a rollout."""
+"""Advantages and returns of a rollout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .rollout import Rollout
 Array = npt.NDArray[np.float32]
 
 EQUAL_DEVIATION = 1e-8
-"""A standard deviation up to which advantages count as all equal."""
+"""Advantages with at most this standard deviation count as equal."""
 
 
 @kernel()
@@ -23,21 +23,21 @@ def advantages_and_returns(
 ) -> tuple[Array, Array]:
     """Return generalized advantage estimates and rewards-to-go.
 
-    Both are computed backwards along each path (Schulman et al., "High-Dimensional Continuous Control Using
-    Generalized Advantage Estimation", 2016, equation 16). What follows a path is worth nothing where it terminated, the
-    critic's value of its final observation where it was truncated, and that of the last observation where the rollout
-    cut it off. Steps that are not valid stand between two paths and get zeros.
+    Both are computed backwards along each trajectory (Schulman et al., "High-Dimensional Continuous Control Using
+    Generalized Advantage Estimation", 2016, equation 16). The value after a trajectory is 0 if it terminated, the
+    critic's value of its final observation if it was truncated, and the value of the last observation if the rollout
+    ended first. Invalid steps lie between two trajectories and get zeros.
 
     Args:
         rollout: T steps of N environments.
         values: The critic's values of the observations, shape (T, N), float32.
-        last_values: Its values of the last observations, shape (N,), float32.
-        final_values: Its values of the final observations of truncated episodes, shape (K, N), float32.
+        last_values: Values of the last observations, shape (N,), float32.
+        final_values: Values of the final observations of truncated episodes, shape (K, N), float32.
         gamma: Discount factor.
         gae_lambda: Lambda of the estimator.
 
     Returns:
-        ``(advantages, returns)``, shape (T, N), float32; the sums run in float64.
+        ``(advantages, returns)``, shape (T, N), float32; sums are computed in float64.
     """
     num_steps, num_envs = values.shape
     advantages = np.empty((num_steps, num_envs), dtype=np.float32)
@@ -70,18 +70,18 @@ def advantages_and_returns(
 
 
 def normalized(advantages: Array, valid: npt.NDArray[np.bool_]) -> Array:
-    """Return advantages with mean 0 and standard deviation 1; where they are all equal, zeros.
+    """Return advantages with mean 0 and standard deviation 1, or zeros if all are equal.
 
     Args:
         advantages: Any shape, float32.
-        valid: Which of them count, same shape; the others stay what they are.
+        valid: True for the advantages to normalize, same shape; the others are unchanged.
     """
     return np.asarray(_normalized(advantages.reshape(-1), valid.reshape(-1)).reshape(advantages.shape))
 
 
 @kernel()
 def _normalized(advantages: Array, valid: npt.NDArray[np.bool_]) -> Array:
-    """Return normalized advantages, shape (B,); the sums run in float64."""
+    """Return normalized advantages, shape (B,); sums are computed in float64."""
     mean, variance = _moments(advantages, valid)
     deviation = math.sqrt(variance)
     results = advantages.copy()
@@ -93,7 +93,7 @@ def _normalized(advantages: Array, valid: npt.NDArray[np.bool_]) -> Array:
 
 @kernel()
 def _moments(values: Array, valid: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Return mean and variance, in float64, of the values that are valid, shape (B,); zeros where there are none."""
+    """Return mean and variance, in float64, of the valid values, shape (B,); zeros if there are none."""
     count, total, squares = 0, 0.0, 0.0
     for i in range(values.size):
         if valid[i]:
@@ -108,15 +108,15 @@ def _moments(values: Array, valid: npt.NDArray[np.bool_]) -> tuple[float, float]
 
 @kernel()
 def explained_variance(values: Array, targets: Array, valid: npt.NDArray[np.bool_]) -> float:
-    """Return which share of the variance of the targets the values explain: 1 - Var(targets - values) / Var(targets).
+    """Return the explained variance of the targets, 1 - Var(targets - values) / Var(targets).
 
     Args:
         values: Shape (B,), float32.
         targets: Shape (B,), float32.
-        valid: Which of them count, shape (B,).
+        valid: True for the entries to include, shape (B,), bool.
 
     Returns:
-        At most 1; 0 for values that are all equal; not a number where all targets are equal, or there are none.
+        At most 1; 0 if all values are equal; NaN if all targets are equal or there are none.
     """
     _, variance = _moments(targets, valid)
     if variance == 0.0:

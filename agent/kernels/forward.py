@@ -1,8 +1,8 @@
 """The networks' forward pass in Numba, for many environments at once.
 
-Activations lie as (unit, environment), so that vector registers hold environments. Weights are padded with zeros to
-multiples of ``TILE_OUTPUTS`` units, the environments to multiples of ``TILE_WIDTH`` (``agent.kernels.tiles``);
-padded units stay 0 through activations. One environment alone is computed over vectors of units instead.
+Activations are stored as (unit, environment), so that vector registers hold environments. Units are padded with zero
+weights to multiples of ``TILE_OUTPUTS``, and environments to multiples of ``TILE_WIDTH`` (``agent.kernels.tiles``);
+padded units stay 0 through activations. For a single environment, vectors run over units instead.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .normalizing import normalized_number
 from .tiles import TILE_OUTPUTS, TILE_WIDTH, multiply_tile
 
 # tanh(x) = x P(x^2) / Q(x^2): a least-squares rational fit, reweighted towards equal relative error, on |x| <= 9,
-# beyond which tanh is 1 to float32's precision. Relative error of the fit 2.1e-8; evaluated in float32, at most 3.5e-7
-# from tanh.
+# beyond which tanh is 1 to float32's precision. The relative error of the fit is 2.1e-8; evaluated in float32, it
+# differs from tanh by at most 3.5e-7.
 _TANH_LIMIT = np.float32(9.0)
 _SILU_LIMIT = np.float32(18.0)
 _P0, _P1, _P2, _P3, _P4 = (
@@ -46,8 +46,8 @@ _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _TANH, _RELU, _ELU, _SILU = range(4)
 _ACTIVATIONS: dict[Activation, int] = {"tanh": _TANH, "relu": _RELU, "elu": _ELU, "silu": _SILU}
 
-# Rows that go through the network together: their activations stay in the first-level cache. Fixed, so that the results
-# do not depend on the number of threads.
+# Number of rows that pass through the network together; their activations stay in the first-level cache. It is fixed,
+# so that results do not depend on the number of threads.
 CHUNK = 128
 
 Matrix = npt.NDArray[np.float32]
@@ -55,7 +55,7 @@ _NOTHING = np.zeros(0, dtype=np.float32)
 
 
 def num_chunks(num_rows: int) -> int:
-    """Return how many chunks there are of so many rows."""
+    """Return the number of chunks into which rows are divided."""
     return -(-num_rows // CHUNK)
 
 
@@ -66,10 +66,10 @@ class MLPWeights(NamedTuple):
         sizes: Padded units of the input, hidden and output layers, shape (layers + 1,), int64.
         values: For each layer its kernel, shape (inputs, outputs), row by row, then its bias, shape (outputs,); all in
             one float32 vector.
-        activation: Of the hidden layers, as a number.
-        means: By which observations are normalized before the first layer, shape (D,), float32; shape (0,) where they
-            are not.
-        deviations: Likewise.
+        activation: Activation function of the hidden layers, as a number.
+        means: Means with which observations are normalized before the first layer, shape (D,), float32; shape (0,) for
+            no normalization.
+        deviations: Standard deviations of observations, with the same shapes, float32.
     """
 
     sizes: npt.NDArray[np.int64]
@@ -89,9 +89,8 @@ def padded_weights(
     Args:
         weights: Alternating kernels, shape (inputs, outputs), and biases, shape (outputs,), as ``Model.get_weights()``
             returns them.
-        activation: Of the hidden layers.
-        normalization: Means and standard deviations of observations, shape (D,) each; None where these are taken as
-            they are.
+        activation: Activation function of the hidden layers.
+        normalization: Means and standard deviations of observations, shape (D,) each; None for no normalization.
 
     Returns:
         The padded weights.
@@ -107,7 +106,7 @@ def padded_weights(
 def _padded_layout(
     shapes: tuple[tuple[int, ...], ...],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """Return padded units of each layer, where each weight stands among the padded ones, and how many these are."""
+    """Return the padded units of each layer, the indices of weights among padded weights, and the number of these."""
     padded = [tuple(size + -size % TILE_OUTPUTS for size in shape) for shape in shapes]
     ends = np.cumsum([math.prod(shape) for shape in padded])
     places = [
@@ -154,9 +153,9 @@ def _tanh(value: np.float32) -> np.float32:
 
 @kernel(fastmath={"fast"})
 def activate(values: npt.NDArray[np.float32], activation: int) -> None:
-    """Replace each entry of ``values``, shape (K,), float32, by what an activation makes of it; zeros stay zeros.
+    """Apply an activation function to ``values``, shape (K,), float32, in place; zeros stay zeros.
 
-    Exponentials are written as tanh, which is vectorized: e^x = (1 + tanh(x / 2)) / (1 - tanh(x / 2)).
+    Exponentials are expressed by tanh, which is vectorized: e^x = (1 + tanh(x / 2)) / (1 - tanh(x / 2)).
     """
     if activation == _TANH:
         for k in range(values.size):
@@ -165,12 +164,12 @@ def activate(values: npt.NDArray[np.float32], activation: int) -> None:
         for k in range(values.size):
             values[k] = max(values[k], _ZERO)
     elif activation == _ELU:
-        # x above 0, else e^x - 1.
+        # x for x > 0, otherwise e^x - 1.
         for k in range(values.size):
             half = _tanh(_HALF * min(values[k], _ZERO))
             values[k] = max(values[k], _ZERO) + (half + half) / (_ONE - half)
     else:
-        # SiLU: x / (1 + e^-x), which is next to nothing far below 0.
+        # SiLU: x / (1 + e^-x), which is nearly 0 far below 0.
         for k in range(values.size):
             x = values[k]
             values[k] = x * (_HALF + _HALF * _tanh(_HALF * x)) if x > -_SILU_LIMIT else _ZERO
@@ -208,7 +207,7 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
         scratch: Same shape, overwritten.
 
     Returns:
-        Whichever of the two arrays holds the outputs, in its first rows.
+        The one of the two arrays that holds the outputs, in its first rows.
     """
     width = activations.shape[1]
     num_layers = weights.sizes.size - 1
@@ -232,9 +231,9 @@ def forward(weights: MLPWeights, activations: Matrix, scratch: Matrix) -> Matrix
 
 @kernel()
 def new_activations(weights: MLPWeights, num_rows: int) -> Matrix:
-    """Return zeros for the activations of one layer, for so many environments."""
+    """Return zeros for the activations of one layer, for ``num_rows`` environments."""
     width = 1 if num_rows == 1 else (num_rows + TILE_WIDTH - 1) // TILE_WIDTH * TILE_WIDTH
-    # Loops, here and below: Numba takes seconds to compile its versions of some of NumPy's functions.
+    # Loops are used here and below because Numba takes seconds to compile some of NumPy's functions.
     widest_layer = 0
     for layer in range(weights.sizes.size):
         widest_layer = max(widest_layer, weights.sizes[layer])
@@ -247,8 +246,8 @@ def chunk_outputs(
 ) -> Matrix:
     """Return the network's outputs for rows ``start`` to ``stop - 1`` of ``observations``, shape (N, D).
 
-    Observations are normalized here where the weights say so. Row i stands in column i - start; ``inputs`` and
-    ``scratch``, of ``new_activations``, are overwritten.
+    Observations are normalized if the weights contain statistics. Row i becomes column i - start. ``inputs`` and
+    ``scratch``, from ``new_activations``, are overwritten.
     """
     if weights.means.size == 0:
         for i in range(start, stop):
@@ -265,7 +264,7 @@ def chunk_outputs(
 
 @kernel(inlined=True)
 def features_of(weights: MLPWeights, inputs: Matrix, scratch: Matrix) -> Matrix:
-    """Return what the output layer was given by ``chunk_outputs``: whichever array does not hold the outputs."""
+    """Return the inputs of the output layer after ``chunk_outputs``: the array that does not hold the outputs."""
     return inputs if weights.sizes.size % 2 == 0 else scratch
 
 
@@ -308,12 +307,12 @@ def _write_first_outputs(
 def state_values(
     weights: MLPWeights, observations: npt.NDArray[np.float32], num_threads: int = 1
 ) -> npt.NDArray[np.float32]:
-    """Return what a critic says about observations.
+    """Return a critic's values of observations.
 
     Args:
         weights: The critic's padded weights.
         observations: Shape (B, D), float32, C-contiguous.
-        num_threads: More than 1 spreads them over threads; the values are the same.
+        num_threads: Number of threads; the values do not depend on it.
 
     Returns:
         The values, shape (B,), float32.

@@ -1,4 +1,4 @@
-"""Running statistics, and what is normalized by them."""
+"""Running statistics, and normalization with them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Array = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
 LIMIT = np.float32(10.0)
-"""Normalized observations and scaled rewards are clipped to this distance from 0."""
+"""Normalized observations and scaled rewards are clipped to [-LIMIT, LIMIT]."""
 LEAST_DEVIATION = np.float32(1e-7)
-"""The smallest number that is divided by, that of ``keras.layers.Normalization``."""
+"""The smallest divisor, as in ``keras.layers.Normalization``."""
 
 
 class Moments(NamedTuple):
-    """Count, means and sums of squared distances from them, of rows of D numbers.
+    """Count, means and sums of squared deviations of rows of D numbers.
 
     Attributes:
-        num_rows: How many rows, float64, shape ().
-        means: Shape (D,), float64.
-        squares: Shape (D,), float64.
+        num_rows: Number of rows, shape (), float64.
+        means: Means of the rows, shape (D,), float64.
+        squares: Sums of squared deviations from the means, shape (D,), float64.
     """
 
     num_rows: npt.NDArray[np.float64]
@@ -33,21 +33,21 @@ class Moments(NamedTuple):
 
     @classmethod
     def of_nothing(cls, size: int) -> Moments:
-        """Return the moments of no rows of so many numbers."""
+        """Return the moments of no rows, each of ``size`` numbers."""
         return cls(np.zeros(()), np.zeros(size), np.zeros(size))
 
     def including(self, rows: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_]) -> Moments:
-        """Return the moments of these rows and others together.
+        """Return these moments updated with more rows.
 
         Args:
-            rows: Shape (B, D).
-            valid: Which of them count, shape (B,).
+            rows: Rows to add, shape (B, D).
+            valid: True for the rows to include, shape (B,), bool.
         """
         num_rows, means, squares = moments_of(rows, valid)
         return self.merged(Moments(np.array(num_rows), means, squares))
 
     def merged(self, others: Moments) -> Moments:
-        """Return the moments of these rows and others together (Chan et al. 1979, equation 2.1)."""
+        """Return these and other moments combined (Chan et al. 1979, equation 2.1)."""
         if not others.num_rows:
             return self
         total = self.num_rows + others.num_rows
@@ -62,7 +62,7 @@ class Moments(NamedTuple):
 
     @property
     def variances(self) -> Array:
-        """The variances, shape (D,), float32; ones where there are no rows."""
+        """The variances, shape (D,), float32; ones if there are no rows."""
         if not self.num_rows:
             return np.ones(self.means.size, dtype=np.float32)
         with np.errstate(over="ignore"):
@@ -70,17 +70,17 @@ class Moments(NamedTuple):
 
     @property
     def deviations(self) -> Array:
-        """Their square roots, shape (D,), float32."""
+        """The standard deviations, shape (D,), float32."""
         return np.sqrt(self.variances)
 
 
 @kernel()
 def moments_of(rows: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_]) -> tuple[float, Matrix, Matrix]:
-    """Return count, means and sums of squared distances from them of rows, in float64.
+    """Return count, means and sums of squared deviations of rows, in float64.
 
     Args:
         rows: Shape (B, D).
-        valid: Which of them count, shape (B,).
+        valid: True for the rows to include, shape (B,), bool.
     """
     count = 0.0
     means, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
@@ -100,13 +100,13 @@ def moments_of(rows: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_]) -> 
 
 @kernel(inlined=True)
 def normalized_number(number: np.float32, mean: np.float32, deviation: np.float32) -> np.float32:
-    """Return how many deviations a number is from the mean, at most ``LIMIT``."""
+    """Return the distance of a number from the mean in standard deviations, clipped to ``LIMIT``."""
     return min(max((number - mean) / max(deviation, LEAST_DEVIATION), -LIMIT), LIMIT)
 
 
 @kernel()
 def normalized_rows(rows: Array, means: Array, deviations: Array) -> Array:
-    """Return normalized rows, as a network sees them, shape (B, D), float32.
+    """Return normalized rows, the inputs of a network, shape (B, D), float32.
 
     Args:
         rows: Shape (B, D), float32.
@@ -124,13 +124,13 @@ def normalized_rows(rows: Array, means: Array, deviations: Array) -> Array:
 def discounted_returns(
     rewards: Array, ended: npt.NDArray[np.bool_], gamma: float, running: npt.NDArray[np.float64]
 ) -> Matrix:
-    """Return the discounted sum of each environment's rewards so far, after each step, shape (T, N), float64.
+    """Return the running discounted sum of each environment's rewards after each step, shape (T, N), float64.
 
     Args:
         rewards: Shape (T, N), float32.
-        ended: Whether the episode ended with this step, shape (T, N): the sum begins anew with the next.
+        ended: Whether the episode ended with this step, shape (T, N), bool; the sum then restarts with the next step.
         gamma: Discount factor.
-        running: The sums before the first step, shape (N,), float64; overwritten by those after the last.
+        running: Sums before the first step, shape (N,), float64; overwritten with the sums after the last step.
     """
     results = np.empty(rewards.shape)
     for t in range(rewards.shape[0]):

@@ -9,24 +9,23 @@ import numpy.typing as npt
 
 
 class Rollout(NamedTuple):
-    """T steps of N environments, whose observations are vectors of D entries.
+    """T steps of N environments with observations of D entries.
 
     Attributes:
-        observations: What the policy saw, shape (T, N, D), float32.
-        actions: What it did, numbered from 0, shape (T, N), int32; (T, N, K) where an action is K choices; (T, N, K),
-            float32, where it is continuous, before it is clipped to the environment's bounds.
-        log_probs: Log-probability of each action under the policy that took it, or the logarithm of its density, shape
-            (T, N), float32.
+        observations: Observations from which the actions were chosen, shape (T, N, D), float32.
+        actions: Discrete actions numbered from 0, shape (T, N), int32, or (T, N, K) if an action consists of K choices;
+            continuous actions, before clipping to the environment's bounds, shape (T, N, K), float32.
+        log_probs: Log-probability, or log-density, of each action under the policy that took it, shape (T, N), float32.
         rewards: Shape (T, N), float32.
-        terminated: Whether the episode ended in a terminal state with this step, shape (T, N), bool.
-        truncated: Whether it was cut short, as by a time limit, with this step, shape (T, N), bool.
-        valid: Whether the step is one of an episode, shape (T, N), bool. It is not where the environment ignored the
-            action and began a new episode (autoreset with the next step).
-        episode_lengths: Length of the episode that ended with this step, 0 where none ended, shape (T, N), int32.
-        episode_returns: Its undiscounted return, 0 where none ended, shape (T, N), float64.
-        final_observations: Last observation of each episode that was truncated and did not terminate; the k-th of
-            environment n stands in ``[k, n]``, shape (K, N, D), float32.
-        last_observations: What the policy would see next, shape (N, D), float32.
+        terminated: Whether the episode reached a terminal state in this step, shape (T, N), bool.
+        truncated: Whether the episode was truncated in this step, as by a time limit, shape (T, N), bool.
+        valid: Whether the step belongs to an episode, shape (T, N), bool. It is False if the environment ignored the
+            action and started a new episode (next-step autoreset).
+        episode_lengths: Length of the episode that ended with this step, 0 if none ended, shape (T, N), int32.
+        episode_returns: Undiscounted return of that episode, 0 if none ended, shape (T, N), float64.
+        final_observations: Last observation of each episode that was truncated but did not terminate, with the k-th of
+            environment n in ``[k, n]``, shape (K, N, D), float32.
+        last_observations: Observations after the last step, shape (N, D), float32.
     """
 
     observations: npt.NDArray[np.float32]
@@ -50,15 +49,15 @@ def new_rollout(
     action_shape: tuple[int, ...] = (),
     action_dtype: npt.DTypeLike = np.int32,
 ) -> Rollout:
-    """Return a rollout to write into, all steps valid and no episode ended, other contents undefined.
+    """Return a rollout to write to, with all steps valid, no episode ended and other contents undefined.
 
     Args:
-        num_steps: T.
-        num_envs: N.
-        observation_size: D.
-        most_truncations: The most episodes of one environment that can be truncated within it.
+        num_steps: Number of steps T.
+        num_envs: Number of environments N.
+        observation_size: Number of entries D of an observation.
+        most_truncations: Maximum number of episodes of one environment that can be truncated in the rollout.
         action_shape: Shape of one action.
-        action_dtype: Type of its entries.
+        action_dtype: Dtype of its entries.
     """
     shape = (num_steps, num_envs)
     return Rollout(

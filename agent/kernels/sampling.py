@@ -1,4 +1,4 @@
-"""How actions are chosen: from the logits of a categorical policy, or a product of several, and from normal ones."""
+"""Sampling and greedy choice of actions, from categorical and from normal distributions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sample_action(logits: npt.NDArray[np.float32], uniform: float) -> tuple[int,
     for logit in logits:
         total += math.exp(np.float64(logit) - highest)
     action, cumulative = 0, math.exp(np.float64(logits[0]) - highest)
-    # Roundings may leave the sum of all below the total: the last action takes what is left.
+    # Rounding may leave the sum below the total: the last action takes the rest.
     while action < logits.size - 1 and not uniform * total < cumulative:
         action += 1
         cumulative += math.exp(np.float64(logits[action]) - highest)
@@ -62,7 +62,7 @@ def sample_action(logits: npt.NDArray[np.float32], uniform: float) -> tuple[int,
 
 @kernel()
 def greedy_action(logits: npt.NDArray[np.float32]) -> tuple[int, float]:
-    """Return the most probable action, the first of several, and the natural logarithm of its probability."""
+    """Return the most probable action, the first in case of ties, and its log-probability."""
     action = 0
     for candidate in range(1, logits.size):
         if logits[candidate] > logits[action]:
@@ -80,16 +80,16 @@ def choose_sampled(
     uniforms: npt.NDArray[np.float64],
     options: npt.NDArray[np.int64],
 ) -> float:
-    """Draw an option of each of K choices that are independent of each other; see ``sample_action``.
+    """Draw an option for each of K independent choices; see ``sample_action``.
 
     Args:
-        logits: Those of all choices, one after the other, shape (A,), float32.
-        sizes: How many each has, shape (K,), int64.
-        uniforms: Drawn uniformly from [0, 1), shape (K,), float64.
-        options: Overwritten, shape (K,), int64.
+        logits: Logits of all choices, concatenated, shape (A,), float32.
+        sizes: Number of logits of each choice, shape (K,), int64.
+        uniforms: Numbers drawn uniformly from [0, 1), shape (K,), float64.
+        options: Overwritten with the options, shape (K,), int64.
 
     Returns:
-        The log-probability of all together: the sum of theirs.
+        The joint log-probability, which is the sum over choices.
     """
     start, total = 0, 0.0
     for k in range(sizes.size):
@@ -103,7 +103,7 @@ def choose_sampled(
 def choose_greedily(
     logits: npt.NDArray[np.float32], sizes: npt.NDArray[np.int64], options: npt.NDArray[np.int64]
 ) -> float:
-    """Take the most probable option of each of K choices; arguments and result are those of ``choose_sampled``."""
+    """Take the most probable option of each of K choices; arguments and result are as in ``choose_sampled``."""
     start, total = 0, 0.0
     for k in range(sizes.size):
         options[k], log_prob = greedy_action(logits[start : start + sizes[k]])
@@ -121,13 +121,13 @@ def choose_options(
     options: npt.NDArray[np.int64],
     log_probs: npt.NDArray[np.float32],
 ) -> None:
-    """Choose options for each row of logits, and write them and their log-probability.
+    """Choose options for each row of logits, and write them and their joint log-probabilities.
 
     Args:
-        sizes: How many logits each of K choices has, shape (K,), int64.
+        sizes: Number of logits of each of K choices, shape (K,), int64.
         logits: Shape (N, A), float32.
-        action_streams: The streams that options are drawn with, shape (4, N), uint64; left alone where ``is_greedy``.
-        is_greedy: Whether the most probable options are taken.
+        action_streams: Random streams of the actions, shape (4, N), uint64; unused if ``is_greedy``.
+        is_greedy: Whether to take the most probable options instead of sampling.
         options: Shape (N, K), int64, overwritten.
         log_probs: Shape (N,), float32, overwritten.
     """
@@ -143,8 +143,8 @@ def choose_options(
 
 @kernel()
 def standard_normal(streams: Streams, index: int) -> float:
-    """Draw a float64 from the standard normal distribution, by two numbers of one stream (Box and Muller 1958)."""
-    # 1 - u is above 0, and its logarithm finite.
+    """Draw a float64 from the standard normal distribution, from two numbers of one stream (Box and Muller 1958)."""
+    # 1 - u is greater than 0, so its logarithm is finite.
     radius = math.sqrt(-2.0 * math.log(1.0 - next_double(streams, index)))
     return radius * math.cos(2.0 * math.pi * next_double(streams, index))
 
@@ -153,7 +153,7 @@ def standard_normal(streams: Streams, index: int) -> float:
 def normal_log_prob(
     action: npt.NDArray[np.float32], means: npt.NDArray[np.float32], log_stds: npt.NDArray[np.float32]
 ) -> float:
-    """Return the logarithm of the density of an action under independent normal distributions.
+    """Return the log-density of an action under independent normal distributions.
 
     Args:
         action: Shape (K,), float32.
@@ -161,7 +161,7 @@ def normal_log_prob(
         log_stds: Logarithms of the standard deviations, shape (K,), float32.
 
     Returns:
-        The sum of those of the entries, float64.
+        The sum of the entries' log-densities, float64.
     """
     total = 0.0
     for k in range(action.size):
@@ -179,12 +179,12 @@ def choose_normal(
     actions: npt.NDArray[np.float32],
     log_probs: npt.NDArray[np.float32],
 ) -> None:
-    """Choose actions for each row of outputs, and write them and the logarithm of their density.
+    """Choose actions for each row of outputs, and write them and their log-densities.
 
     Args:
-        outputs: Means, and after them the logarithms of the standard deviations, shape (N, 2 K), float32.
-        action_streams: The streams that actions are drawn with, shape (4, N), uint64; left alone where ``is_greedy``.
-        is_greedy: Whether the means are taken.
+        outputs: Means, followed by the logarithms of the standard deviations, shape (N, 2 K), float32.
+        action_streams: Random streams of the actions, shape (4, N), uint64; unused if ``is_greedy``.
+        is_greedy: Whether to take the means instead of sampling.
         actions: Shape (N, K), float32, overwritten.
         log_probs: Shape (N,), float32, overwritten.
     """
@@ -194,7 +194,7 @@ def choose_normal(
         for k in range(num_entries):
             noise = 0.0 if is_greedy else math.exp(np.float64(log_stds[k])) * standard_normal(action_streams, i)
             actions[i, k] = np.float64(means[k]) + noise
-        # Of the action as it is kept: in single precision, as the update will see it.
+        # The density of the stored action in single precision, which the update will see.
         log_probs[i] = normal_log_prob(actions[i], means, log_stds)
 
 
@@ -202,8 +202,8 @@ def normal_actions(outputs: npt.NDArray[np.float32], generator: np.random.Genera
     """Return the actions that a Gaussian policy takes.
 
     Args:
-        outputs: Means, and after them the logarithms of the standard deviations, shape (B, 2 K), float32.
-        generator: Source of the random numbers that actions are drawn with; None takes the means.
+        outputs: Means, followed by the logarithms of the standard deviations, shape (B, 2 K), float32.
+        generator: Source of the random numbers for sampling; None takes the means.
 
     Returns:
         Shape (B, K), float32.
@@ -216,12 +216,12 @@ def normal_actions(outputs: npt.NDArray[np.float32], generator: np.random.Genera
 def chosen_actions(
     logits: npt.NDArray[np.float32], sizes: tuple[int, ...], generator: np.random.Generator | None
 ) -> npt.NDArray[np.int64]:
-    """Return the actions that a policy takes.
+    """Return the actions that a categorical policy takes.
 
     Args:
         logits: Shape (B, A), float32.
-        sizes: How many logits each of K choices has.
-        generator: Source of the random numbers that actions are drawn with; None takes the most probable.
+        sizes: Number of logits of each of K choices.
+        generator: Source of the random numbers for sampling; None takes the most probable options.
 
     Returns:
         Options numbered from 0, shape (B, K), int64.
@@ -234,7 +234,7 @@ def chosen_actions(
     return options
 
 
-# Two kernels: most processes need one of them, and compiling takes its time.
+# Two kernels, because most processes need only one of them and compilation takes time.
 @kernel()
 def _choose_greedily(
     logits: npt.NDArray[np.float32], sizes: npt.NDArray[np.int64], options: npt.NDArray[np.int64]

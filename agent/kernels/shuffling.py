@@ -1,4 +1,4 @@
-"""The order in which transitions are learned from."""
+"""The order in which an update visits transitions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fastcartpole.random_streams import hashed_double
 
 @kernel()
 def shuffled_passes(key: np.uint64, size: int, orders: npt.NDArray[np.int32]) -> None:
-    """Write random orders of the same transitions, each independent of the others.
+    """Write independent random orders of the same transitions.
 
-    Each is the beginning of a shuffle (Fisher and Yates, as in Knuth, "The Art of Computer Programming", volume 2,
+    Each is a partial shuffle (Fisher and Yates, as in Knuth, "The Art of Computer Programming", volume 2,
     section 3.4.2, algorithm P, from the front).
 
     Args:
-        key: Fixes the orders.
+        key: Seed of the orders.
         size: Number of transitions.
-        orders: Shape (P, K), int32, overwritten: K of the numbers from 0 to ``size - 1`` for each of P passes, none
-            twice in a pass; K is at most ``size``.
+        orders: Overwritten with K distinct numbers from 0 to ``size - 1`` for each of P passes, shape (P, K), int32; K
+            is at most ``size``.
     """
     num_passes, num_taken = orders.shape
     everything = np.empty(size, dtype=np.int32)

@@ -1,7 +1,7 @@
-"""A tile of a matrix product, kept in vector registers.
+"""A tile of a matrix product, computed in vector registers.
 
-LLVM's loop vectorizer keeps running sums in memory, and on some processors it takes half of each register. This writes
-out what it should do: a tile of the result stays in registers while the sums run over all inputs.
+LLVM's loop vectorizer keeps running sums in memory, and on some processors uses only half of each register. This module
+writes out the intended code: a tile of the result stays in registers while the sums run over all inputs.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from numba.extending import intrinsic
 
 
 def _has_wide_registers() -> bool:
-    """Return whether the processor that Numba compiles for has vector registers of 16 numbers, and 32 of them."""
+    """Return whether the target processor of Numba has 32 vector registers of 16 float32 numbers each."""
     features = binding.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES
     return "+avx512f" in features
 
 
-# The sums of a tile must fit into the registers. A sum over inputs is the same whatever the width.
+# The sums of a tile must fit into the registers. A sum over inputs does not depend on the width.
 _LANES = 16 if _has_wide_registers() else 8
 
 TILE_OUTPUTS = 4
-"""Rows of a tile: units of a layer."""
+"""Number of rows of a tile, which are units of a layer."""
 TILE_WIDTH = 2 * _LANES
-"""Columns of a tile: environments."""
+"""Number of columns of a tile, which are environments."""
 
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, _LANES)
@@ -94,6 +94,6 @@ multiply_tile: Callable[..., None] = _multiply_tile
 """``multiply_tile(weights, num_inputs, bias, inputs, outputs, width, column, output)``, in jitted code only.
 
 Writes ``outputs[o, j] = bias[o] + sum(weights[i, o] * inputs[i, j] for i in range(num_inputs))`` for ``TILE_OUTPUTS``
-outputs from ``output`` on and ``TILE_WIDTH`` columns from ``column`` on. All arrays are flat and float32: ``weights``
-holds rows of ``bias.size`` entries, ``inputs`` and ``outputs`` rows of ``width``. Nothing is checked.
+outputs starting at ``output`` and ``TILE_WIDTH`` columns starting at ``column``. All arrays are flat and float32:
+``weights`` holds rows of ``bias.size`` entries, ``inputs`` and ``outputs`` rows of ``width``. Nothing is checked.
 """

@@ -1,1 +1,1 @@
-"""What learns, in TensorFlow: the networks and their update."""
+"""The networks and their update, in TensorFlow."""

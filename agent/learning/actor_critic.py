@@ -1,4 +1,4 @@
-"""The two networks of an agent: as they learn, as they act, and as the user sees them."""
+"""The actor and the critic of an agent: for training, for acting, and as Keras models for the user."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from .statistics import RunningStatistics
 Array = npt.NDArray[np.float32]
 Values = Callable[[Array], Array]
 
-# Rows that a network of the user's is asked for at once.
+# Batch size for calls of a custom critic.
 _ROWS_AT_ONCE = 1024
 
 
 class Snapshot(NamedTuple):
-    """Both networks as they are now.
+    """A snapshot of both networks.
 
     Attributes:
-        policy: How the actor acts.
-        values: What the critic says about observations, shape (B, D): shape (B,), float32.
+        policy: The policy of the actor.
+        values: The value function of the critic: maps observations, shape (B, D), to values, shape (B,), float32.
     """
 
     policy: PolicySnapshot
@@ -42,12 +42,12 @@ class Snapshot(NamedTuple):
 
 
 class ActorCritic:
-    """An actor and a critic, built from a configuration or handed over by the user.
+    """An actor and a critic, built from a configuration or passed by the user.
 
     Attributes:
-        actor: The actor as it is trained, on normalized observations.
-        critic: The critic, likewise.
-        statistics: By which observations and rewards are normalized.
+        actor: The actor, which is trained on normalized observations.
+        critic: The critic, which is trained on normalized observations.
+        statistics: Running statistics that normalize observations and rewards.
     """
 
     def __init__(
@@ -58,19 +58,19 @@ class ActorCritic:
         actor: keras.Model | None = None,
         critic: keras.Model | None = None,
     ) -> None:
-        """Build what is not handed over.
+        """Build the networks that are not passed.
 
         Args:
-            config: Of the training.
-            spec: Of its environment.
-            seeds: Of the initial weights of actor and critic.
-            actor: A model of the user's.
-            critic: Likewise.
+            config: Configuration of the training run.
+            spec: Spec of the environment.
+            seeds: Seeds of the initial weights of actor and critic.
+            actor: Custom actor; None builds one.
+            critic: Custom critic; None builds one.
 
         Raises:
-            TypeError: If a model is none.
-            ValueError: If a model has another shape, or cannot be trained here, or a network would have to be built for
-                images.
+            TypeError: If a custom network is not a Keras model.
+            ValueError: If a custom network has the wrong shapes or cannot be trained, or if observations are images and
+                a network would have to be built.
         """
         if actor is None or critic is None:
             spec.assert_takes_vectors()
@@ -97,7 +97,7 @@ class ActorCritic:
         self._begin(config)
 
     def _begin(self, config: PPOConfig) -> None:
-        """Let the statistics begin, and put the layers around the networks that they ask for."""
+        """Reset the statistics and wrap the networks in normalization layers where needed."""
         self._config = config
         self.statistics = RunningStatistics(config, self._observation_size)
         is_normalized, is_scaled = bool(config.normalize_observations), bool(config.normalize_rewards)
@@ -105,12 +105,12 @@ class ActorCritic:
         self._raw_critic = RawModel(self.critic, is_normalized=is_normalized, is_scaled=is_scaled)
 
     def restart(self, config: PPOConfig, spec: EnvironmentSpec, seeds: tuple[int, int]) -> None:
-        """Begin anew with other initial weights, as new networks of the same sizes would.
+        """Reinitialize the weights and the statistics, as if the networks were new.
 
         Args:
-            config: Of the training that begins.
-            spec: Of its environment.
-            seeds: Of the initial weights of actor and critic.
+            config: Configuration of the new training run.
+            spec: Spec of its environment.
+            seeds: Seeds of the initial weights of actor and critic.
         """
         self.actor.model.set_weights(_built_actor(config, spec, seeds[0]).model.get_weights())
         self.critic.model.set_weights(_built_critic(config, spec, seeds[1]).model.get_weights())
@@ -118,13 +118,13 @@ class ActorCritic:
 
     @property
     def raw_actor(self) -> keras.Model:
-        """The actor as it takes the environment's own observations."""
+        """The actor, with normalization layers so that it takes the environment's raw observations."""
         with computing_on(self._config.device):
             return self._raw_actor.up_to_date(self.statistics.observations, 1.0)
 
     @property
     def raw_critic(self) -> keras.Model:
-        """The critic as it takes the environment's own observations, and values its own rewards."""
+        """The critic, with layers so that it takes raw observations and returns values of raw rewards."""
         with computing_on(self._config.device):
             return self._raw_critic.up_to_date(self.statistics.observations, self.statistics.reward_deviation)
 
@@ -135,7 +135,7 @@ class ActorCritic:
 
     @property
     def acts_by_kernels(self) -> bool:
-        """Whether the actor was built here, of layers that the kernels know."""
+        """Whether the actor was built here, so that the kernels can evaluate it."""
         return isinstance(self.actor, MLP)
 
     def variables(self) -> dict[str, keras.Variable]:
@@ -147,10 +147,10 @@ class ActorCritic:
         }
 
     def snapshot(self, num_threads: int = 1) -> Snapshot:
-        """Return both networks as they are now.
+        """Return a snapshot of both networks.
 
         Args:
-            num_threads: That a value function of the kernels may use.
+            num_threads: Number of threads for the value function, if it is a kernel.
         """
         with computing_on(self._config.device):
             actor_weights, critic_weights = self._read()
@@ -170,13 +170,13 @@ class ActorCritic:
         return Snapshot(PolicySnapshot(padded_weights(actor_weights, activation, normalization), log_std), values)
 
     def _ask(self, name: str, observations: Array) -> Array:
-        """Return the outputs of a network of the user's, shape (B, P), float32."""
+        """Return the outputs of a custom network, shape (B, P), float32."""
         rows = tf.constant(self.statistics.normalized(observations))
         with computing_on(self._config.device):
             return np.asarray(self._own_outputs[name](rows))
 
     def _values_of_own(self, observations: Array) -> Array:
-        """Return the values of a critic of the user's, asked for some rows at a time, shape (B,), float32."""
+        """Return the values of a custom critic, computed in batches, shape (B,), float32."""
         values = np.empty(len(observations), dtype=np.float32)
         for start in range(0, len(observations), _ROWS_AT_ONCE):
             rows = observations[start : start + _ROWS_AT_ONCE]
@@ -188,22 +188,20 @@ class ActorCritic:
         return self.statistics.get_state()
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on with the statistics that ``get_state`` returned."""
+        """Restore the statistics that ``get_state`` returned."""
         self.statistics.set_state(state)
 
 
 def without_effect(config: PPOConfig, actor: keras.Model | None, critic: keras.Model | None) -> PPOConfig:
-    """Return a configuration without the settings that have no effect on networks that are handed over.
-
-    Those that come from its preset are set to their defaults.
+    """Return a configuration in which settings that have no effect on custom networks have their defaults.
 
     Args:
         config: The configuration.
-        actor: A model of the user's; None where it is to be built.
-        critic: Likewise.
+        actor: Custom actor; None if it will be built.
+        critic: Custom critic; None if it will be built.
 
     Raises:
-        ValueError: If the user has set one.
+        ValueError: If the user has set such a setting, so that its value is neither the preset's nor the default.
     """
     names = [
         *(("exploration", "noise_interval", "initial_log_std") if actor is not None else ()),
@@ -216,7 +214,7 @@ def without_effect(config: PPOConfig, actor: keras.Model | None, critic: keras.M
         value = getattr(config, name)
         if value not in (getattr(preset, name), getattr(PPOConfig, name)):
             raise ValueError(
-                f"{name} must be {getattr(PPOConfig, name)!r} with networks of yours, which it has no effect on, got "
+                f"{name} must be {getattr(PPOConfig, name)!r} with custom networks, on which it has no effect, got "
                 f"{value!r}."
             )
     changes: Settings = {name: getattr(PPOConfig, name) for name in names}  # type: ignore[assignment]
@@ -224,7 +222,7 @@ def without_effect(config: PPOConfig, actor: keras.Model | None, critic: keras.M
 
 
 def _built_actor(config: PPOConfig, spec: EnvironmentSpec, seed: int) -> MLP:
-    """Return an actor of dense layers with initial weights."""
+    """Return a new actor of dense layers."""
     head, size, kind = spec.action_head, spec.observation_size, (config.initializer, config.activation)
     if isinstance(head, CategoricalHead):
         return MLP(build_actor(size, head.num_outputs, config.hidden_sizes, seed, *kind), config.activation)
@@ -241,6 +239,6 @@ def _built_actor(config: PPOConfig, spec: EnvironmentSpec, seed: int) -> MLP:
 
 
 def _built_critic(config: PPOConfig, spec: EnvironmentSpec, seed: int) -> MLP:
-    """Return a critic of dense layers with initial weights."""
+    """Return a new critic of dense layers."""
     model = build_critic(spec.observation_size, config.critic_sizes, seed, config.initializer, config.activation)
     return MLP(model, config.activation)

@@ -1,6 +1,6 @@
-"""How probable actions are under a policy's outputs, and how uncertain the policy is: the halves that TensorFlow needs.
+"""Log-probabilities and entropies of action distributions in TensorFlow.
 
-Their counterparts in the kernels are in ``agent.kernels.sampling``.
+The counterparts in Numba, which also sample actions, are in ``agent.kernels.sampling``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _LOG_OF_TWO_PI = math.log(2.0 * math.pi)
 
 
 class Distribution(Protocol):
-    """A family of distributions over actions, one for each row of a network's outputs."""
+    """A batch of action distributions, parameterized by the rows of a network's outputs."""
 
     def log_probs(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        """Return the logarithm of each action's probability, or of its density, shape (B,).
+        """Return the log-probability of each action, or its log-density, shape (B,).
 
         Args:
             outputs: Shape (B, P).
-            actions: As rollouts hold them, shape (B, ...).
+            actions: Actions as stored in rollouts, shape (B, ...).
         """
 
     def entropies(self, outputs: tf.Tensor) -> tf.Tensor:
@@ -35,22 +35,22 @@ class Distribution(Protocol):
 
 
 class Categorical:
-    """Choices that are independent of each other; outputs are their logits, those of one choice after the other's."""
+    """Independent categorical choices; the outputs are the concatenated logits of all choices."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        """Note the sizes.
+        """Store the sizes.
 
         Args:
-            sizes: How many logits each choice has.
+            sizes: Number of logits of each choice.
         """
         self._sizes = list(sizes)
 
     def log_probs(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        """Return the log-probability of each action, the sum of those of its choices, shape (B,).
+        """Return the log-probability of each action, summed over its choices, shape (B,).
 
         Args:
             outputs: Shape (B, A).
-            actions: Options chosen, shape (B,), or (B, K) where an action is K choices.
+            actions: Chosen options, shape (B,), or (B, K) if an action consists of K choices.
         """
         if len(actions.shape) == 1:
             return _option_log_probs(outputs, actions)
@@ -58,7 +58,7 @@ class Categorical:
         return tf.add_n([_option_log_probs(part, options) for part, options in parts])
 
     def entropies(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Return the entropies in nats, the sums of those of the choices, shape (B,).
+        """Return the entropies in nats, summed over the choices, shape (B,).
 
         Args:
             outputs: Shape (B, A).
@@ -83,10 +83,10 @@ def _choice_entropies(logits: tf.Tensor) -> tf.Tensor:
 
 
 class DiagonalGaussian:
-    """Entries that are normally distributed, independent of each other; outputs are means, then logarithms of stds."""
+    """Independent normal distributions; the outputs are the means, followed by the log standard deviations."""
 
     def log_probs(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        """Return the logarithm of each action's density, shape (B,).
+        """Return the log-density of each action, shape (B,).
 
         Args:
             outputs: Shape (B, 2 K).
@@ -107,5 +107,5 @@ class DiagonalGaussian:
 
 
 def distribution_of(head: ActionHead) -> Distribution:
-    """Return how a head's actions are distributed."""
+    """Return the distribution of a head's actions."""
     return Categorical(head.sizes) if isinstance(head, CategoricalHead) else DiagonalGaussian()

@@ -1,4 +1,4 @@
-"""When a training has diverged: what its networks learn from then is of no further use."""
+"""Checks that detect whether training has diverged."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .update import UpdateMetrics
 
 
 def assert_losses_are_finite(update: UpdateMetrics, epoch: int) -> None:
-    """Check what an update reports.
+    """Check the losses, KL divergence and entropy of an update.
 
     Args:
-        update: Its figures.
-        epoch: For the message.
+        update: Metrics of the update.
+        epoch: Number of the epoch, for the message.
 
     Raises:
-        DivergenceError: If the networks can learn no more.
+        DivergenceError: If one of them is infinite or NaN.
     """
     for name in ("policy_loss", "value_loss", "kl", "entropy"):
         value = getattr(update, name)
@@ -33,23 +33,24 @@ def assert_losses_are_finite(update: UpdateMetrics, epoch: int) -> None:
 def assert_actions_vary(
     policy: PolicySnapshot, head: ActionHead, observations: npt.NDArray[np.float32], epoch: int
 ) -> None:
-    """Check that continuous actions vary neither not at all nor out of all proportion: finite losses do not tell.
+    """Check that the standard deviations of continuous actions are in range, which finite losses do not guarantee.
 
     Args:
         policy: The policy.
-        head: What its outputs mean.
-        observations: Some that it is asked about where its deviations are outputs, shape (N, D), float32.
-        epoch: For the message.
+        head: The action head, which defines the policy's outputs.
+        observations: Observations at which to check a custom actor, shape (N, D), float32.
+        epoch: Number of the epoch, for the message.
 
     Raises:
-        DivergenceError: If a logarithm of a standard deviation is too low or too high.
+        DivergenceError: If a log standard deviation is too low or too high.
     """
     lowest, log_std = LOWEST_LOG_STD, policy.log_std
     if log_std is None:
         assert policy.outputs is not None
         log_std = policy.outputs(observations)[:, head.num_entries :]
     elif log_std.ndim == 2:
-        # Of the weights of state-dependent noise the largest count, until even they vanish beside its floor.
+        # With state-dependent noise, the largest weight counts. Below this bound, the variance from all weights is less
+        # than the floor that is added to it.
         lowest = 0.5 * math.log(LEAST_VARIANCE / len(log_std))
         log_std = log_std.max(axis=0)
     if not ((log_std >= lowest) & (log_std <= HIGHEST_LOG_STD)).all():

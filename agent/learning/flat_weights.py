@@ -13,20 +13,20 @@ from ..process.backend import keras, tf
 
 
 class FlatWeights:
-    """All weights of a network in one vector, for an optimizer to step in a few operations instead of many.
+    """All weights of a network in one vector, so that an optimizer step takes a few operations instead of many.
 
-    XLA also spreads many operations that are ready at once over threads, which the other network's update needs.
+    XLA would also spread many independent operations over threads, which the update of the other network needs.
 
     Attributes:
-        vector: The weights, one after the other in the order of the model, shape (P,), float32.
+        vector: The concatenated weights in the order of the model, shape (P,), float32.
     """
 
     def __init__(self, variables: Sequence[keras.Variable], name: str) -> None:
-        """Make room for the weights; they are not read before ``read``.
+        """Allocate the vector; ``read`` fills it.
 
         Args:
-            variables: What is trained of the network.
-            name: Of the network.
+            variables: Trainable variables of the network.
+            name: Name of the network.
         """
         self._variables = list(variables)
         self._shapes = [variable.shape for variable in self._variables]
@@ -43,21 +43,21 @@ class FlatWeights:
             variable.assign(weight)
 
     def split(self) -> list[tf.Tensor]:
-        """Return the vector as the weights it is made of, in their order and shapes."""
+        """Return the vector split into the individual weights, in their order and shapes."""
         parts = tf.split(tf.convert_to_tensor(self.vector), self._sizes)
         return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     @staticmethod
     def flattened(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Return the entries of weights, or of their gradients, one after the other, shape (P,)."""
+        """Return weights, or their gradients, flattened and concatenated, shape (P,)."""
         return tf.concat([tf.reshape(tensor, (-1,)) for tensor in tensors], axis=0)
 
 
 class WeightReader:
-    """Reads the weights of several networks in one call of TensorFlow, where ``get_weights`` takes one a variable."""
+    """Reads the weights of several networks in one TensorFlow call; ``get_weights`` needs one per variable."""
 
     def __init__(self, *networks: Sequence[keras.Variable]) -> None:
-        """Prepare for reading; nothing is read yet.
+        """Store the variables; nothing is read yet.
 
         Args:
             networks: The variables of each network.
@@ -67,7 +67,7 @@ class WeightReader:
         self._read: Any = None
 
     def __call__(self) -> list[list[npt.NDArray[np.float32]]]:
-        """Return what the variables of each network hold now."""
+        """Return the current values of the variables of each network."""
         if self._read is None:
             self._read = tf.function(self._vectors, autograph=False).get_concrete_function()
         vectors = self._read()
@@ -82,7 +82,7 @@ class WeightReader:
 
 
 def _divided(vector: npt.NDArray[np.float32], shapes: Sequence[tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:
-    """Return the parts of a vector, one after the other, in their shapes."""
+    """Split a vector into consecutive parts of the given shapes."""
     parts, end = [], 0
     for shape in shapes:
         start, end = end, end + math.prod(shape)

@@ -1,4 +1,4 @@
-"""What the update takes the mean of: clipped objectives and squared errors of transitions."""
+"""The objectives and losses of single transitions, and gradient clipping."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ def clipped_objectives(ratios: tf.Tensor, advantages: tf.Tensor, clip_ratio: flo
     """Return the clipped surrogate objective of each transition (Schulman et al. 2017, equation 7).
 
     Args:
-        ratios: New over old probability of each action, shape (B,).
+        ratios: Ratio of new to old probability of each action, shape (B,).
         advantages: Shape (B,).
         clip_ratio: Epsilon.
 
     Returns:
-        Shape (B,); its mean is to be maximized.
+        The objectives to maximize, shape (B,).
     """
     clipped = tf.clip_by_value(ratios, 1.0 - clip_ratio, 1.0 + clip_ratio)
     return tf.minimum(ratios * advantages, clipped * advantages)
 
 
 def mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-    """Return the mean of values, shape (B,), or with weights of mean 1, the mean of the products."""
+    """Return the mean of values, shape (B,), or their weighted mean, with weights of mean 1."""
     return tf.reduce_mean(values if weights is None else values * tf.cast(weights, values.dtype))
 
 
 def squared_errors(
     values: tf.Tensor, targets: tf.Tensor, old_values: tf.Tensor | None, clip_range: float | tf.Tensor
 ) -> tf.Tensor:
-    """Return the squared error of each value or, where it is larger, that of the value clipped to near the old one.
+    """Return the squared error of each value, or that of the clipped value if it is larger.
 
     The clipped loss is that of OpenAI's ``baselines`` (Huang et al., "The 37 Implementation Details of PPO", 2022,
     detail 9).
@@ -36,11 +36,11 @@ def squared_errors(
     Args:
         values: Shape (B,).
         targets: Shape (B,).
-        old_values: Those of the critic before the update, shape (B,); None where nothing is clipped.
-        clip_range: How far from them a value may be.
+        old_values: Values of the critic before the update, shape (B,); None disables clipping.
+        clip_range: Maximum distance of a clipped value from the old value.
 
     Returns:
-        Shape (B,).
+        The squared errors, shape (B,).
     """
     errors = tf.square(targets - values)
     if old_values is None:
@@ -50,10 +50,10 @@ def squared_errors(
 
 
 def clipped_to_norm(gradient: tf.Tensor, largest: float | tf.Tensor) -> tf.Tensor:
-    """Return a gradient, shape (P,), scaled down to a norm where its own is larger (Pascanu et al. 2013, algorithm 1).
+    """Return a gradient, shape (P,), scaled down to a maximum norm (Pascanu et al. 2013, algorithm 1).
 
     Args:
-        gradient: Of all weights of a network.
-        largest: The norm; infinity leaves every gradient as it is.
+        gradient: Gradient with respect to all weights of a network.
+        largest: The maximum norm; infinity disables clipping.
     """
     return gradient * tf.minimum(1.0, largest / tf.norm(gradient))

@@ -1,4 +1,4 @@
-"""What an update learns from: the transitions of a rollout, their minibatches, and the pieces of a large minibatch."""
+"""The data of an update: the transitions of a rollout, their minibatches, and the pieces of a large minibatch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ _SMALLEST_PIECE = 512
 
 
 class UpdateBatch(NamedTuple):
-    """What the networks learn from, B transitions of one rollout.
+    """The data for one update: B transitions of one rollout.
 
     Attributes:
         observations: Shape (B, D), float32.
-        actions: Shape (B,), int32; (B, K) where an action is K choices; (B, K), float32, where it is continuous.
-        log_probs: Log-probabilities of the actions when they were taken, or logarithms of their densities, shape (B,),
+        actions: Shape (B,), int32; (B, K), int32, if an action consists of K choices; (B, K), float32, if actions are
+            continuous.
+        log_probs: Log-probabilities, or log-densities, of the actions under the policy that took them, shape (B,),
             float32.
-        advantages: Shape (B,), float32; normalized over the rollout where the configuration says so.
-        value_targets: What the critic regresses on, shape (B,), float32.
-        weights: How much each counts in means, at least 0, shape (B,), float32; None where all count alike.
-        values: The critic's values before the update, shape (B,), float32; None where its loss is not clipped.
+        advantages: Shape (B,), float32; already normalized if the configuration normalizes over the rollout.
+        value_targets: Regression targets of the critic, shape (B,), float32.
+        weights: Weight of each transition in means, at least 0, shape (B,), float32; None for equal weights.
+        values: The critic's values before the update, shape (B,), float32; None if its loss is not clipped.
     """
 
     observations: npt.NDArray[np.float32]
@@ -40,7 +41,7 @@ class UpdateBatch(NamedTuple):
 
 
 def with_weights_of_mean_one(batch: UpdateBatch) -> UpdateBatch:
-    """Return a minibatch whose weights have mean 1, so that the means of its pieces add up; zeros stay zeros."""
+    """Return a minibatch with its weights scaled to mean 1, so that means over its pieces add up; zeros stay zeros."""
     if batch.weights is None:
         return batch
     smallest = tf.constant(np.finfo(np.float32).tiny)
@@ -48,24 +49,24 @@ def with_weights_of_mean_one(batch: UpdateBatch) -> UpdateBatch:
 
 
 def of_each(function: Callable[[tf.Tensor], tf.Tensor], batch: UpdateBatch) -> UpdateBatch:
-    """Return a batch of what a function makes of each array."""
+    """Return a batch with a function applied to each array."""
     return UpdateBatch._make(None if array is None else function(array) for array in batch)
 
 
 def mean_over_pieces(
     function: Callable[[UpdateBatch], list[tf.Tensor]], batch: UpdateBatch, shapes: Sequence[tuple[int, ...]]
 ) -> list[tf.Tensor]:
-    """Return ``function(batch)`` for a function whose results are means over transitions, computed piece by piece.
+    """Return ``function(batch)``, computed piece by piece, for a function that returns means over transitions.
 
-    The activations of a large minibatch would not fit the second-level cache; those of a piece do.
+    The activations of a piece fit the L2 cache; those of a large minibatch would not.
 
     Args:
-        function: Takes some transitions, returns means over them.
-        batch: B transitions, B static.
-        shapes: Shapes of its results.
+        function: Maps transitions to a list of means over them.
+        batch: B transitions; B must be static.
+        shapes: Shapes of the results of ``function``.
 
     Returns:
-        The means over all of them.
+        The means over all transitions.
     """
     pieces = number_of_pieces(batch.observations.shape[0])
     if pieces == 1:
@@ -84,7 +85,7 @@ def mean_over_pieces(
 
 
 def number_of_pieces(size: int) -> int:
-    """Return into how many equal pieces of at most 1,024, and at least 512, to divide a minibatch; 1 if into none."""
+    """Return the number of equal pieces, of 512 to 1,024 transitions, of a minibatch; 1 if it cannot be divided so."""
     for pieces in range(-(-size // _LARGEST_PIECE), size // _SMALLEST_PIECE + 1):
         if size % pieces == 0:
             return pieces
@@ -92,18 +93,18 @@ def number_of_pieces(size: int) -> int:
 
 
 def minibatch_indices(generator: np.random.Generator, config: PPOConfig) -> npt.NDArray[np.int32]:
-    """Return which transitions make up each minibatch of an update.
+    """Return the indices of the transitions in each minibatch of an update.
 
-    Actor and critic take the same rows, each as many as it has iterations.
+    Actor and critic use the same rows, each as many as it has gradient steps.
 
     Args:
-        generator: Moved on by one number, from which the orders of all passes are made, unless the whole rollout is one
+        generator: Provides one number that determines the order of all passes; not used if the whole rollout is one
             batch.
-        config: Sizes of rollout and minibatch, and passes.
+        config: Provides the sizes of rollout and minibatch and the number of passes.
 
     Returns:
-        Indices into the rollout, shape (iterations, gradient_batch_size), int32; within a pass no transition stands
-        twice. Where the whole rollout is one batch, a row holds no indices: shape (iterations, 0).
+        Indices into the rollout, shape (iterations, gradient_batch_size), int32. Within a pass, every index is unique.
+        If the whole rollout is one batch, rows are empty: shape (iterations, 0).
     """
     size, count = config.gradient_batch_size, config.num_minibatches
     passes = max(config.policy_update_epochs, config.value_update_epochs)

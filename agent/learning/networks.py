@@ -12,9 +12,9 @@ from ..config import Activation, Exploration, Initializer
 from ..kernels.acting import LEAST_VARIANCE
 from ..process.backend import keras, tf
 
-# The layer whose bias holds the logarithms of standard deviations.
+# The layer whose bias holds the log standard deviations.
 _LOG_STD = "log_std"
-# Up to so many outputs, gradients of the last layer are computed column by column.
+# Up to this number of outputs, gradients of a layer are computed column by column.
 _FEW_OUTPUTS = 2
 _ACTIVATIONS: dict[Activation, Callable[[tf.Tensor], tf.Tensor]] = {
     "tanh": tf.tanh,
@@ -32,15 +32,15 @@ def build_actor(
     initializer: Initializer = "glorot_uniform",
     activation: Activation = "tanh",
 ) -> keras.Model:
-    """Return the policy network: observations (B, D), float32, to logits (B, A).
+    """Return a policy network that maps observations, shape (B, D), float32, to logits, shape (B, A).
 
     Args:
         observation_size: D.
         num_outputs: A.
-        hidden_sizes: Units of the hidden layers.
-        seed: Fixes the initial weights.
-        initializer: How they are drawn; see ``agent.config.PPOConfig``.
-        activation: Of the hidden layers.
+        hidden_sizes: Units of each hidden layer.
+        seed: Seed of the initial weights.
+        initializer: Kernel initializer; see ``PPOConfig``.
+        activation: Activation function of the hidden layers.
     """
     sizes = (observation_size, *hidden_sizes, num_outputs)
     return _build_mlp("actor", sizes, seed, initializer, activation, output_gain=0.01)
@@ -53,14 +53,14 @@ def build_critic(
     initializer: Initializer = "glorot_uniform",
     activation: Activation = "tanh",
 ) -> keras.Model:
-    """Return the value network: observations (B, D), float32, to values (B, 1).
+    """Return a value network that maps observations, shape (B, D), float32, to values, shape (B, 1).
 
     Args:
         observation_size: D.
-        hidden_sizes: Units of the hidden layers.
-        seed: Fixes the initial weights.
-        initializer: How they are drawn; see ``agent.config.PPOConfig``.
-        activation: Of the hidden layers.
+        hidden_sizes: Units of each hidden layer.
+        seed: Seed of the initial weights.
+        initializer: Kernel initializer; see ``PPOConfig``.
+        activation: Activation function of the hidden layers.
     """
     sizes = (observation_size, *hidden_sizes, 1)
     return _build_mlp("critic", sizes, seed, initializer, activation, output_gain=1.0)
@@ -77,23 +77,23 @@ def build_gaussian_actor(
     initial_log_std: float = 0.0,
     exploration: Exploration = "independent",
 ) -> keras.Model:
-    """Return the policy network of continuous actions, made of plain layers.
+    """Return a policy network for continuous actions that consists only of Keras layers.
 
-    It maps observations (B, D), float32, to a dictionary of ``"mean"`` and ``"log_std"``, (B, K) each: means and
-    logarithms of standard deviations. The latter are trainable numbers of their own, whatever the observation: the bias
-    of a layer that is given zeros. With state-dependent exploration that bias holds F x K of them, for F features of
-    the last hidden layer, and an action's variance is the sum of squared features times squared deviations (Raffin et
-    al. 2021, equation 6).
+    It maps observations, shape (B, D), float32, to a dictionary of ``"mean"`` and ``"log_std"``, each of shape (B, K).
+    The log standard deviations are trainable parameters that do not depend on the observation: the bias of a layer
+    whose input is zero. With state-dependent exploration, that bias holds F x K values, for the F features of the last
+    hidden layer; the variance of an action is then the sum over the features of their squares times the squared
+    standard deviations (Raffin et al. 2021, equation 6).
 
     Args:
         observation_size: D.
-        num_entries: Entries K of an action.
-        hidden_sizes: Units of the hidden layers.
-        seed: Fixes the initial weights.
-        initializer: How they are drawn; see ``agent.config.PPOConfig``.
-        activation: Of the hidden layers.
-        initial_log_std: What the logarithms begin with.
-        exploration: How actions vary; see ``agent.config.PPOConfig``.
+        num_entries: Number of entries K of an action.
+        hidden_sizes: Units of each hidden layer.
+        seed: Seed of the initial weights.
+        initializer: Kernel initializer; see ``PPOConfig``.
+        activation: Activation function of the hidden layers.
+        initial_log_std: Initial value of the log standard deviations.
+        exploration: Kind of noise; see ``PPOConfig``.
     """
     sizes = (observation_size, *hidden_sizes, num_entries)
     inputs, features, means = _mlp_layers(sizes, seed, initializer, activation, output_gain=0.01, output_name="mean")
@@ -121,7 +121,7 @@ def _build_mlp(
     activation: Activation,
     output_gain: float,
 ) -> keras.Model:
-    """Return an MLP with so many inputs, units of hidden layers, and outputs."""
+    """Return an MLP; ``sizes`` lists its inputs, the units of its hidden layers, and its outputs."""
     inputs, _, outputs = _mlp_layers(sizes, seed, initializer, activation, output_gain, output_name="outputs")
     return keras.Model(inputs, outputs, name=name)
 
@@ -134,9 +134,9 @@ def _mlp_layers(
     output_gain: float,
     output_name: str,
 ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
-    """Return inputs, last hidden layer and outputs of an MLP of such sizes, from the inputs to the outputs."""
+    """Return the inputs, the last hidden layer and the outputs of an MLP; for ``sizes`` see ``_build_mlp``."""
     observation_size, *hidden_sizes, num_outputs = sizes
-    # One derived seed for each layer; neighbouring seeds give unrelated ones.
+    # SeedSequence derives unrelated layer seeds even from consecutive seeds.
     layer_seeds = np.random.SeedSequence(seed).generate_state(len(hidden_sizes) + 1).tolist()
     inputs = keras.Input((observation_size,), dtype="float32", name="observations")
     hidden = inputs
@@ -164,12 +164,12 @@ def _initializer(name: Initializer, gain: float, seed: int) -> keras.initializer
 
 
 class Network(Protocol):
-    """A Keras model as the update sees it.
+    """A Keras model with the interface that the update needs.
 
     Attributes:
         model: The model.
-        variables: What is trained of it, in the order in which weights are given.
-        input_shape: Of one observation as the model takes it.
+        variables: Its trainable variables, in the order of ``weights`` in ``outputs``.
+        input_shape: Shape of one observation as the model takes it.
     """
 
     model: keras.Model
@@ -177,31 +177,32 @@ class Network(Protocol):
     input_shape: tuple[int, ...]
 
     def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
-        """Return the outputs with other weights than the model's, to be differentiated, shape (B, P), float32.
+        """Return the differentiable outputs with the given weights, shape (B, P), float32.
 
         Args:
-            weights: In the place of the variables.
+            weights: Weights to use instead of the model's variables.
             observations: Shape (B, D), float32.
         """
 
 
 class MLP:
-    """A model that was built here: dense layers, which the kernels know, and logarithms of standard deviations.
+    """A model that was built here: dense layers, which the kernels can evaluate, and log standard deviations.
 
     Attributes:
         model: The model.
-        variables: Kernels and biases of its layers, alternating, and what stands for the logarithms.
-        input_shape: Of one observation as the model takes it, a vector.
-        log_std_shape: Their shape: (K,), or (F, K) with state-dependent exploration; None where there are none.
+        variables: Kernels and biases of its layers, alternating, followed by the log standard deviations, if any.
+        input_shape: Shape of one observation, (D,).
+        log_std_shape: Shape of the log standard deviations: (K,), or (F, K) with state-dependent exploration; None if
+            there are none.
     """
 
     def __init__(self, model: keras.Model, activation: Activation = "tanh", exploration: Exploration = "independent"):
-        """Look at the layers.
+        """Collect the variables of a model.
 
         Args:
-            model: Of one of the functions of this module.
-            activation: Of its hidden layers.
-            exploration: As it was built with.
+            model: A model returned by a function of this module.
+            activation: Activation function of its hidden layers.
+            exploration: The kind of noise that it was built with.
         """
         self.model = model
         self.input_shape: tuple[int, ...] = model.input_shape[1:]
@@ -217,14 +218,14 @@ class MLP:
             self.log_std_shape = (num_features, num_entries) if self._is_state_dependent else (num_entries,)
 
     def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
-        """Return the outputs with other weights than the model's; see ``Network``."""
+        """Return the differentiable outputs with the given weights; see ``Network``."""
         if self.log_std_shape is None:
             return differentiable_outputs(weights, observations, self._activation)
         *weights, kernel, bias, log_std = weights
         features = _hidden(weights, observations, self._activation)
         means = _dense(features, kernel, bias)
         if self._is_state_dependent:
-            # The mean alone shapes the features, as in Stable-Baselines3.
+            # Only the mean trains the features, as in Stable-Baselines3.
             squares = tf.square(tf.stop_gradient(features))
             variances = tf.matmul(squares, tf.exp(2.0 * tf.reshape(log_std, self.log_std_shape)))
             log_stds = 0.5 * tf.math.log(variances + LEAST_VARIANCE)
@@ -235,10 +236,10 @@ class MLP:
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _repeated(row: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Return so many times a row, shape (count, K), and the function that turns its gradient into the row's."""
+    """Return a row repeated ``count`` times, shape (count, K), and its gradient function."""
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
-        # A sum over rows as a product: XLA's sums over rows are slow.
+        # A matrix product, because XLA's sums over rows are slow.
         return tf.matmul(tf.ones((1, tf.shape(upstream)[0])), upstream)[0], None
 
     return tf.tile(row[None], [count, 1]), gradients
@@ -247,15 +248,15 @@ def _repeated(row: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, Callable[...
 def differentiable_outputs(
     weights: Sequence[tf.Tensor], observations: tf.Tensor, activation: Activation = "tanh"
 ) -> tf.Tensor:
-    """Return the outputs of a network of this module with gradients that XLA compiles to faster code.
+    """Return the outputs of a network of this module, with gradients that XLA compiles to faster code.
 
-    Automatic differentiation leaves XLA with a product that has thousands of rows and one or two columns, and with sums
-    over thousands of rows; on a CPU they take a third of the time. ``_dense`` writes the same gradients otherwise.
+    Automatic differentiation produces matrix products with thousands of rows and one or two columns, and sums over
+    thousands of rows, which take a third of the time on a CPU. ``_dense`` computes the same gradients differently.
 
     Args:
         weights: Kernels, shape (inputs, outputs), and biases, shape (outputs,), alternating, layer by layer.
         observations: Shape (B, D), float32.
-        activation: Of the hidden layers.
+        activation: Activation function of the hidden layers.
 
     Returns:
         The outputs, shape (B, outputs), float32.
@@ -264,7 +265,7 @@ def differentiable_outputs(
 
 
 def _hidden(weights: Sequence[tf.Tensor], observations: tf.Tensor, activation: Activation) -> tf.Tensor:
-    """Return what the last hidden layer makes of observations, shape (B, F)."""
+    """Return the features of the last hidden layer, shape (B, F)."""
     hidden = observations
     for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
         hidden = _ACTIVATIONS[activation](_dense(hidden, kernel, bias))
@@ -273,11 +274,11 @@ def _hidden(weights: Sequence[tf.Tensor], observations: tf.Tensor, activation: A
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Return ``inputs @ kernel + bias``, shape (B, O), and the function that turns its gradient into theirs."""
+    """Return ``inputs @ kernel + bias``, shape (B, O), and its gradient function."""
 
     def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if kernel.shape[1] <= _FEW_OUTPUTS:
-            # Column by column of the output: the first products fuse with what follows, the second read rows in order.
+            # Column by column, the first product fuses with the next operation and the second reads rows in order.
             columns = [(upstream[:, o : o + 1], kernel[:, o]) for o in range(kernel.shape[1])]
             input_gradient = tf.add_n([column * weights for column, weights in columns])
             kernel_gradient = tf.stack(
@@ -286,7 +287,7 @@ def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Te
         else:
             input_gradient = tf.matmul(upstream, kernel, transpose_b=True)
             kernel_gradient = tf.matmul(inputs, upstream, transpose_a=True)
-        # A sum over rows as a product: XLA's sums over rows are slow.
+        # A matrix product, because XLA's sums over rows are slow.
         bias_gradient = tf.matmul(tf.ones((1, tf.shape(upstream)[0])), upstream)[0]
         return input_gradient, kernel_gradient, bias_gradient
 

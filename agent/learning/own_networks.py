@@ -1,4 +1,4 @@
-"""Keras models of the user's as networks that are trained here."""
+"""The user's own Keras models as networks to train."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..process.backend import computing_on, keras, tf
 
 
 class OwnNetwork:
-    """A model of the user's, whatever its layers.
+    """A custom Keras model with any layers.
 
     Attributes:
         model: The model.
-        variables: What is trained of it.
-        input_shape: Of one observation as the model takes it.
+        variables: Its trainable variables.
+        input_shape: Shape of one observation as the model takes it.
     """
 
     def __init__(
@@ -28,15 +28,15 @@ class OwnNetwork:
         """Check the model.
 
         Args:
-            name: What the user calls it: ``actor`` or ``critic``.
-            model: Observations, as vectors or in their own shape, to outputs.
-            spec: Of the environment.
-            output_names: Of its outputs, where it is to give a dictionary; none for a single array.
-            size: How many numbers it gives for each observation, all outputs together.
+            name: ``actor`` or ``critic``, for messages.
+            model: Maps observations, flat or in their own shape, to outputs.
+            spec: Spec of the environment.
+            output_names: Required keys of the output dictionary; empty if the output is a single array.
+            size: Required number of outputs per observation, summed over all arrays.
 
         Raises:
-            TypeError: If it is no Keras model.
-            ValueError: If it takes or gives arrays of other shapes, or holds what cannot be trained.
+            TypeError: If it is not a Keras model.
+            ValueError: If its inputs or outputs have the wrong shape, or it cannot be trained.
         """
         if not isinstance(model, keras.Model):
             raise TypeError(f"{name} must be a Keras model, got {model!r}.")
@@ -47,13 +47,13 @@ class OwnNetwork:
         _check_variables(name, model, self.input_shape, self._names)
 
     def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
-        """Return the outputs with other weights than the model's; see ``agent.learning.networks.Network``."""
+        """Return the differentiable outputs with the given weights; see ``agent.learning.networks.Network``."""
         with keras.StatelessScope(state_mapping=list(zip(self.variables, weights, strict=True))):
             outputs = self.model(as_rows(observations, self.input_shape), training=True)
         return outputs_as_rows(outputs, self._names)
 
     def __call__(self, observations: tf.Tensor) -> tf.Tensor:
-        """Return what the model gives now, shape (B, P), float32, for observations of shape (B, D)."""
+        """Return the current outputs of the model, shape (B, P), float32, for observations of shape (B, D)."""
         return outputs_as_rows(self.model(as_rows(observations, self.input_shape), training=False), self._names)
 
 
@@ -61,7 +61,7 @@ def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...]
     """Check that a model can be trained from a compiled graph.
 
     Raises:
-        ValueError: If there is nothing to train, or a layer has variables or losses that would be lost.
+        ValueError: If the model has no trainable variables, or has state or losses that would be ignored.
     """
     if not model.trainable_variables:
         raise ValueError(f"{name} must have trainable variables, got a model without any.")
@@ -91,18 +91,18 @@ def _with_losses(model: keras.Model) -> str:
 
 
 def _changed_by_training(model: keras.Model, rows: npt.NDArray[np.float32]) -> list[str]:
-    """Return the paths of the variables that a call changes while a model is trained."""
+    """Return the paths of the variables that a call in training mode changes."""
     variables = model.non_trainable_variables
     if not variables:
         return []
-    # What is assigned within comes to the scope, and not to the variables.
+    # In this scope, assignments do not change the variables themselves.
     with computing_on("cpu"), keras.StatelessScope() as scope:
         model(rows, training=True)
     return [variable.path for variable in variables if _is_other(scope.get_current_value(variable), variable)]
 
 
 def _without_gradient(model: keras.Model, rows: npt.NDArray[np.float32], names: Sequence[str]) -> list[str]:
-    """Return the paths of the trained variables that the outputs asked for do not depend on."""
+    """Return the paths of the trainable variables that do not affect the required outputs."""
     with computing_on("cpu"), tf.GradientTape() as tape:
         total = tf.reduce_sum(outputs_as_rows(model(rows, training=True), names))
     variables = model.trainable_variables
@@ -115,12 +115,12 @@ def _is_other(value: Any, variable: keras.Variable) -> bool:
 
 
 def assert_nothing_is_shared(actor: keras.Model, critic: keras.Model) -> None:
-    """Check that two models have no trained variables in common: they are trained side by side.
+    """Check that two models share no trainable variables, because they are trained in parallel.
 
     Raises:
-        ValueError: If they have.
+        ValueError: If they do.
     """
-    ours = {id(variable) for variable in actor.trainable_variables}
-    shared = [variable.path for variable in critic.trainable_variables if id(variable) in ours]
+    of_actor = {id(variable) for variable in actor.trainable_variables}
+    shared = [variable.path for variable in critic.trainable_variables if id(variable) in of_actor]
     if shared:
         raise ValueError(f"actor and critic must share no trained variables, got {', '.join(shared)} in both.")

@@ -1,4 +1,4 @@
-"""Many arrays as two vectors, one of each type: TensorFlow takes as long for a small tensor as for a large one."""
+"""Many arrays packed into two vectors, one per dtype, because each tensor passed to TensorFlow has a fixed cost."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def layout_of(arrays: Sequence[npt.NDArray[Any]]) -> Layout:
 
 
 class Packing:
-    """Arrays of one layout on their way into a compiled function: packed outside, unpacked inside.
+    """Passes arrays of one layout into a compiled function: packs them outside and unpacks them inside.
 
     Attributes:
-        vectors: What TensorFlow must know of the two vectors.
+        vectors: TensorFlow specs of the two vectors.
     """
 
     def __init__(self, layout: Layout) -> None:
-        """Make the buffers, once for all calls.
+        """Allocate the buffers that all calls share.
 
         Args:
-            layout: Of the arrays.
+            layout: Layout of the arrays.
 
         Raises:
-            TypeError: If one is neither float32 nor int32.
+            TypeError: If an array is neither float32 nor int32.
         """
         for _, dtype in layout:
             if dtype not in _TYPES:
-                raise TypeError(f"what an update learns from must be arrays of float32 or int32, got {dtype}.")
+                raise TypeError(f"the batch of an update must be arrays of float32 or int32, got {dtype}.")
         self._layout = layout
         self._sizes = [[math.prod(shape) for shape, dtype in layout if dtype == kind] for kind in _TYPES]
         self.vectors = [tf.TensorSpec((sum(sizes),), kind) for sizes, kind in zip(self._sizes, _TYPES, strict=True)]
@@ -51,13 +51,13 @@ class Packing:
         self._views = self._in_order(parts)
 
     def pack(self, arrays: Sequence[npt.NDArray[Any]]) -> list[tf.Tensor]:
-        """Return the vectors for arrays of this layout; they do not share the arrays' memory."""
+        """Copy arrays of this layout into vectors and return these."""
         for view, array in zip(self._views, arrays, strict=True):
             np.copyto(view, array.reshape(-1))
         return [tf.constant(buffer) for buffer in self._buffers]
 
     def unpack(self, numbers: tf.Tensor, integers: tf.Tensor) -> list[tf.Tensor]:
-        """Return the arrays that were packed into the vectors, in their order."""
+        """Return the arrays that were packed into the vectors, in their original order."""
         parts = (
             tf.split(vector, sizes) if sizes else []
             for vector, sizes in zip((numbers, integers), self._sizes, strict=True)

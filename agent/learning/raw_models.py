@@ -1,4 +1,4 @@
-"""Networks with normalization around them: models that take and give the environment's own numbers."""
+"""Networks wrapped in normalization layers: models of the environment's raw observations and rewards."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .networks import Network
 
 
 class RawModel:
-    """A model of a normalization layer, a clip, a network and, for a critic, the scale of rewards: plain layers.
+    """A Keras model of a normalization layer, a clip, a network and, for a critic, the reward scale.
 
-    The network is the same object as the one that is trained. The layers around it are brought up to date where the
-    model is asked for, as statistics change with every rollout.
+    The network is the object that is trained. The layers around it are updated whenever the model is accessed, because
+    the statistics change with every rollout.
     """
 
     def __init__(self, network: Network, *, is_normalized: bool, is_scaled: bool) -> None:
-        """Put layers around a network where there is something to normalize.
+        """Wrap a network in layers if anything is normalized.
 
         Args:
-            network: Observations as they are learned from, to outputs.
-            is_normalized: Whether observations are normalized.
-            is_scaled: Whether outputs are values of scaled rewards.
+            network: Maps observations, normalized or not, to outputs.
+            is_normalized: Whether the network takes normalized observations.
+            is_scaled: Whether the outputs are values of scaled rewards.
         """
         self._normalization = self._rescaling = None
         self._model = network.model
@@ -32,7 +32,7 @@ class RawModel:
         with computing_on("cpu"), in_single_precision():
             inputs = hidden = keras.Input(shape, dtype="float32", name="observations")
             if is_normalized:
-                # Over vectors, whatever shape the network takes.
+                # The statistics are those of flat observations, whatever shape the network takes.
                 flat = hidden if len(shape) == 1 else keras.layers.Flatten(dtype="float32", name="flattened")(hidden)
                 self._normalization = keras.layers.Normalization(dtype="float32", name="normalization")
                 hidden = keras.ops.clip(self._normalization(flat), -float(LIMIT), float(LIMIT))
@@ -45,11 +45,11 @@ class RawModel:
             self._model = keras.Model(inputs, outputs, name=f"raw_{network.model.name}")
 
     def up_to_date(self, observations: Moments | None, reward_deviation: float) -> keras.Model:
-        """Return the model with statistics as they are now.
+        """Return the model with updated statistics.
 
         Args:
-            observations: Moments of observations; None where they are not normalized.
-            reward_deviation: By which rewards are divided.
+            observations: Moments of the observations; None if they are not normalized.
+            reward_deviation: The standard deviation by which rewards are divided.
         """
         if self._rescaling is not None:
             self._rescaling.scale = reward_deviation
@@ -59,6 +59,6 @@ class RawModel:
             layer.adapt_variance.assign(observations.variances)
             layer.finalize_state()
         if self._model.predict_function is not None:
-            # What Keras has traced holds the statistics of its time.
+            # The traced function contains the old statistics.
             self._model.predict_function = None
         return self._model

@@ -1,4 +1,4 @@
-"""The running statistics of a training, by which observations and rewards are normalized."""
+"""Running statistics for the normalization of observations and rewards."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Array = npt.NDArray[np.float32]
 
 
 class RunningStatistics:
-    """Moments of observations and of discounted returns, where a configuration asks for them.
+    """Moments of observations and of discounted returns, if the configuration normalizes them.
 
-    They stay as they are while a rollout is played and learned from. Its rewards, which are known before the update,
-    are included before it, so that the first ones have a scale; its observations, after it.
+    The rewards of a rollout are included before the update, so that even the first rewards have a scale. Its
+    observations are included after the update, so that collection and update use the same statistics.
 
     Attributes:
-        observations: Moments of the observations; None where they are not normalized.
-        returns: Moments of the discounted sums of rewards; None where rewards are not scaled.
+        observations: Moments of the observations; None if they are not normalized.
+        returns: Moments of the discounted sums of rewards; None if rewards are not scaled.
     """
 
     def __init__(self, config: PPOConfig, observation_size: int) -> None:
-        """Nothing has been seen.
+        """Start with empty statistics.
 
         Args:
-            config: What is normalized, the discount factor, and the number of environments.
-            observation_size: Entries of an observation.
+            config: Provides what to normalize, the discount factor and the number of environments.
+            observation_size: Number of entries of an observation.
         """
         self.observations = Moments.of_nothing(observation_size) if config.normalize_observations else None
         self.returns = Moments.of_nothing(1) if config.normalize_rewards else None
@@ -40,35 +40,35 @@ class RunningStatistics:
 
     @property
     def normalization(self) -> tuple[Array, Array] | None:
-        """Means and standard deviations of observations, shape (D,) each, float32; None where there are none."""
+        """Means and standard deviations of observations, each of shape (D,), float32; None without normalization."""
         if self.observations is None:
             return None
         return self.observations.means.astype(np.float32), self.observations.deviations
 
     @property
     def reward_deviation(self) -> float:
-        """What rewards are divided by: 1 where they are not scaled."""
+        """The standard deviation by which rewards are divided; 1 if they are not scaled."""
         if self.returns is None:
             return 1.0
         return float(max(self.returns.deviations[0], LEAST_DEVIATION))
 
     def normalized(self, rows: Array) -> Array:
-        """Return observations as networks see them, shape (B, D); the same array where they are not normalized."""
+        """Return normalized observations, shape (B, D), or the same array if observations are not normalized."""
         normalization = self.normalization
         return rows if normalization is None else normalized_rows(rows, *normalization)
 
     def scaled(self, rewards: Array) -> Array:
-        """Return rewards as they are learned from, same shape; the same array where they are not scaled."""
+        """Return scaled rewards of the same shape, or the same array if rewards are not scaled."""
         if self.returns is None:
             return rewards
         scaled = rewards.astype(np.float64) / self.reward_deviation
         return np.clip(scaled, -LIMIT, LIMIT).astype(np.float32)
 
     def include_rewards(self, rollout: Rollout) -> None:
-        """Include the rewards of a rollout, before it is learned from.
+        """Include the rewards of a rollout, before the update.
 
         Raises:
-            DivergenceError: If their statistics are infinite or not a number then.
+            DivergenceError: If the statistics become infinite or NaN.
         """
         if self.returns is not None:
             ended = rollout.terminated | rollout.truncated
@@ -77,10 +77,10 @@ class RunningStatistics:
             _assert_finite("discounted returns", self.returns)
 
     def include_observations(self, rollout: Rollout) -> None:
-        """Include the observations of a rollout, after it has been learned from.
+        """Include the observations of a rollout, after the update.
 
         Raises:
-            DivergenceError: If their statistics are infinite or not a number then.
+            DivergenceError: If the statistics become infinite or NaN.
         """
         if self.observations is not None:
             rows = rollout.observations.reshape(-1, rollout.observations.shape[-1])
@@ -88,11 +88,11 @@ class RunningStatistics:
             _assert_finite("observations", self.observations)
 
     def begin_new_episodes(self) -> None:
-        """Let the discounted sums of rewards begin anew."""
+        """Reset the discounted sums of rewards to 0."""
         self._running[:] = 0.0
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of all that changes, for ``set_state``; nothing where nothing is normalized."""
+        """Return copies of everything that changes, for ``set_state``; empty if nothing is normalized."""
         state = {
             f"{name}/{field}": np.array(array)
             for name, moments in (("observations", self.observations), ("returns", self.returns))
@@ -102,7 +102,7 @@ class RunningStatistics:
         return state if self.returns is None else {**state, "returns/running": self._running.copy()}
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what ``get_state`` returned."""
+        """Restore what ``get_state`` returned."""
 
         def restored(name: str) -> Moments:
             return Moments(*(np.array(state[f"{name}/{field}"]) for field in Moments._fields))

@@ -1,4 +1,4 @@
-"""The PPO update: all iterations of actor and critic in one TensorFlow graph call."""
+"""The PPO update: all gradient steps of actor and critic in one call of a TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from .packing import Layout, Packing, layout_of
 
 
 class UpdateMetrics(NamedTuple):
-    """What one update reports.
+    """The metrics of one update.
 
-    The figures of the policy are those of the updated one, over the minibatch after the last step's, or the last one.
+    Metrics of the policy are measured after its last gradient step, on the minibatch that follows that step's, or on
+    the last minibatch if none follows.
 
     Attributes:
-        kl: Estimated KL divergence between the policy that acted and the updated one: the mean of the log-probability
-            ratios.
+        kl: Estimated KL divergence between the policy that collected the rollout and the updated policy: the mean
+            log-probability ratio.
         policy_loss: Negative clipped objective, without the entropy bonus.
         entropy: Mean entropy of the policy in nats.
-        clip_fraction: Share of the transitions whose probability ratio is outside the clip range.
-        policy_iterations: Gradient steps the actor took.
-        value_loss: Mean squared error of the critic before its last step, over that step's minibatch.
+        clip_fraction: Fraction of the transitions whose probability ratio is outside the clip range.
+        policy_iterations: Gradient steps of the actor.
+        value_loss: Mean squared error of the critic before its last gradient step, on the minibatch of that step.
     """
 
     kl: float
@@ -47,16 +48,16 @@ class UpdateMetrics(NamedTuple):
 
 
 class Hyperparameters(NamedTuple):
-    """The numbers of a configuration that the compiled graphs are given: numbers outside of them, tensors inside.
+    """The numbers of a configuration that are passed to the compiled graphs; tensors inside the graphs.
 
-    As constants they would be compiled into the graphs, and another configuration would compile them again.
+    As constants, they would be compiled into the graphs, and another configuration would have to compile again.
 
     Attributes:
         clip_ratio: Epsilon of the clipped objective.
-        kl_threshold: KL divergence beyond which the actor is not updated further; infinite for none.
-        max_gradient_norm: Norm to which gradients are scaled down; infinite for none.
+        kl_threshold: KL divergence at which updates of the actor stop; infinite for no limit.
+        max_gradient_norm: Maximum norm of gradients; infinite for no clipping.
         entropy_coefficient: Weight of the entropy in the actor's objective.
-        value_clip_range: How far a value may be from the old one before its loss is clipped, where it is.
+        value_clip_range: Maximum distance of a clipped value from the old value; infinite if values are not clipped.
         policy_learning_rate: Adam's learning rate for the actor.
         value_learning_rate: Adam's learning rate for the critic.
         adam_epsilon: Adam's epsilon.
@@ -73,11 +74,11 @@ class Hyperparameters(NamedTuple):
 
     @classmethod
     def of(cls, config: PPOConfig, remaining: float) -> Hyperparameters:
-        """Return those of a configuration.
+        """Return the hyperparameters of a configuration.
 
         Args:
             config: The configuration.
-            remaining: Which share of the training is left, from 1 to 0, for those that fall with it.
+            remaining: Remaining fraction of training, from 1 to 0, for linear schedules.
         """
         clip_range = None if isinstance(config.value_clip_range, str) else config.value_clip_range
         rate = remaining if config.learning_rate_schedule == "linear" else 1.0
@@ -97,24 +98,24 @@ class Hyperparameters(NamedTuple):
 class PPOUpdate:
     """Updates an actor by PPO-clip and a critic by regression, each with its own Adam optimizer.
 
-    The two networks share nothing, so their loops are two compiled graphs called side by side. The loops run over rows
-    of minibatch indices; with full batches the indices are not used. Shapes are compiled into the graphs; the numbers
-    of a configuration are not.
+    The two networks share nothing, so their loops are two compiled graphs that run in parallel. Each loop runs over the
+    rows of the minibatch indices, which are not used if the whole rollout is one batch. Shapes are compiled into the
+    graphs; the numbers of a configuration are not.
 
     Attributes:
-        remaining: Which share of the training is left, from 1 to 0: some numbers fall with it.
+        remaining: Remaining fraction of training, from 1 to 0, for linear schedules.
     """
 
     def __init__(
         self, actor: Network, critic: Network, head: ActionHead, config: PPOConfig, observation_size: int
     ) -> None:
-        """Make the optimizers; nothing is traced before the first call.
+        """Create the optimizers; nothing is traced before the first call.
 
         Args:
-            actor: Observations (B, D) to outputs (B, P).
-            critic: Observations (B, D) to values (B, 1).
-            head: What the actor's outputs mean.
-            config: Batch sizes, iterations and hyperparameters.
+            actor: Maps observations, shape (B, D), to outputs, shape (B, P).
+            critic: Maps observations, shape (B, D), to values, shape (B, 1).
+            head: The action head, which defines the actor's outputs.
+            config: Provides batch sizes, numbers of gradient steps and hyperparameters.
             observation_size: D.
         """
         self._head = head
@@ -125,34 +126,34 @@ class PPOUpdate:
         self._config = config
         self._observation_size = observation_size
         self.remaining = 1.0
-        # A variable, for each update to assign; Adam computes with it as with a number.
+        # Epsilon is a variable, so that each update can set it; Adam accepts it like a number.
         self.policy_optimizer, self.value_optimizer = (
             keras.optimizers.Adam(rate, epsilon=tf.Variable(config.adam_epsilon, trainable=False, dtype=tf.float32))
             for rate in (config.policy_learning_rate, config.value_learning_rate)
         )
         self.policy_optimizer.build([self._actor_weights.vector])
         self.value_optimizer.build([self._critic_weights.vector])
-        # By what they are given: with weights and old values, or without.
+        # One graph per set of arrays: with or without weights and old values.
         self._compiled: dict[tuple[tuple[str, ...], Layout], tuple[Packing, Any]] = {}
 
     def __call__(self, batch: UpdateBatch, generator: np.random.Generator) -> UpdateMetrics:
-        """Run one whole update.
+        """Run one update.
 
         Args:
-            batch: B transitions; B is the configuration's ``rollout_size``.
-            generator: Source of the minibatch order, moved on.
+            batch: B transitions, where B is the configuration's ``rollout_size``.
+            generator: Random number generator for the minibatches.
 
         Returns:
-            KL divergence and number of policy iterations.
+            The metrics of the update.
         """
         indices = minibatch_indices(generator, self._config)
         return self._run(batch, indices, self._config.policy_iterations, self._config.value_iterations)
 
     def restart(self, config: PPOConfig) -> None:
-        """Put the optimizers where they were at first, with the hyperparameters of another configuration.
+        """Reset the optimizers and use the hyperparameters of another configuration.
 
         Args:
-            config: Agrees with the last one in ``compiled_settings``.
+            config: The configuration, with the same ``compiled_settings`` as the last one.
         """
         self._config = config
         self.remaining = 1.0
@@ -165,10 +166,10 @@ class PPOUpdate:
             optimizer.learning_rate = rate
 
     def compile(self, *, is_weighted: bool = False) -> None:
-        """Trace and compile the graphs, without changing any weight.
+        """Trace and compile the graphs without changing any weights.
 
         Args:
-            is_weighted: Whether batches will come with weights.
+            is_weighted: Whether batches will have weights.
         """
         size = self._config.rollout_size
         zeros = np.zeros(size, dtype=np.float32)
@@ -202,7 +203,7 @@ class PPOUpdate:
         return UpdateMetrics(kl, policy_loss, entropy, clip_fraction, int(iterations), float(value_loss))
 
     def _both_loops(self, packing: Packing, names: Sequence[str]) -> Any:
-        """Return a graph that runs both loops side by side on the vectors of a packing, whose batch has these parts."""
+        """Return a graph that runs both loops in parallel on packed vectors; ``names`` are the fields of the batch."""
 
         def compiled(loop: Callable[..., Any]) -> Any:
             def unpacking_loop(numbers: tf.Tensor, integers: tf.Tensor) -> Any:
@@ -214,20 +215,20 @@ class PPOUpdate:
 
         policy_loop, value_loop = compiled(self._policy_loop), compiled(self._value_loop)
 
-        # Written with TensorFlow's own control flow: AutoGraph would leave a temporary file for every function.
+        # The loops use TensorFlow's control flow: AutoGraph would leave a temporary file for every function.
         def both_loops(numbers: tf.Tensor, integers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return *policy_loop(numbers, integers), value_loop(numbers, integers)
 
-        # The concrete one: a function of many would look it up by the types of its arguments at each call.
+        # The concrete function, which skips the lookup by argument types at each call.
         return tf.function(both_loops, autograph=False).get_concrete_function(*packing.vectors)
 
     def _policy_loop(
         self, batch: UpdateBatch, indices: tf.Tensor, limits: tf.Tensor, given: Hyperparameters
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Step the actor until the KL divergence after a step exceeds the threshold, or as often as the limits say.
+        """Update the actor until the KL divergence exceeds the threshold or the number of gradient steps is reached.
 
-        The gradient of the next step and the KL divergence after the last one come from one forward pass: both are
-        taken at the same weights.
+        One forward pass gives both the KL divergence after the last step and the gradient of the next step, since both
+        use the same weights.
         """
         weights, optimizer = self._actor_weights, self.policy_optimizer
         num_iterations, _, check_interval = tf.unstack(limits)
@@ -241,24 +242,24 @@ class PPOUpdate:
             minibatch = with_weights_of_mean_one(self._minibatch(batch, indices, tf.minimum(iteration, last_row)))
             minibatch = minibatch._replace(advantages=self._advantages(minibatch))
             figures, gradient = mean_over_pieces(gradient_of, minibatch, [(4,), weights.vector.shape])
-            # A KL divergence that is not a number compares false and ends the loop too, where it is looked at.
+            # A NaN compares false, so it ends the loop, too, whenever the KL divergence is checked.
             is_close = (figures[0] <= given.kl_threshold) | (iteration % check_interval != 0)
-            goes_on = (iteration < num_iterations) & is_close
+            continues = (iteration < num_iterations) & is_close
 
             def take_step() -> tf.Tensor:
                 optimizer.apply([clipped_to_norm(gradient, given.max_gradient_norm)], [weights.vector])
                 return iteration + 1
 
-            return tf.cond(goes_on, take_step, lambda: iteration), figures, goes_on
+            return tf.cond(continues, take_step, lambda: iteration), figures, continues
 
         iterations, figures, _ = tf.while_loop(
-            lambda _, __, goes_on: goes_on, step, (tf.constant(0), tf.zeros(4), tf.constant(True))
+            lambda _, __, continues: continues, step, (tf.constant(0), tf.zeros(4), tf.constant(True))
         )
         weights.write()
         return figures, iterations
 
     def _policy_gradient(self, batch: UpdateBatch, given: Hyperparameters) -> list[tf.Tensor]:
-        """Return four figures of the policy, in the order of UpdateMetrics, and the flat gradient of its loss."""
+        """Return the first four metrics of ``UpdateMetrics`` and the flat gradient of the policy's loss."""
         weights, clip_ratio = self._actor_weights.split(), given.clip_ratio
         with tf.GradientTape() as tape:
             tape.watch(weights)
@@ -276,7 +277,7 @@ class PPOUpdate:
     def _advantages(self, batch: UpdateBatch) -> tf.Tensor:
         if self._config.advantage_normalization != "minibatch":
             return batch.advantages
-        # As the kernels' normalized: in single precision, equal advantages would leave rounding errors to divide.
+        # In double precision, like the kernels: otherwise, the rounding errors of equal advantages would be scaled up.
         advantages = tf.cast(batch.advantages, tf.float64)
         centred = advantages - mean(advantages, batch.weights)
         deviation = tf.sqrt(mean(tf.square(centred), batch.weights))
@@ -286,7 +287,7 @@ class PPOUpdate:
     def _value_loop(
         self, batch: UpdateBatch, indices: tf.Tensor, limits: tf.Tensor, given: Hyperparameters
     ) -> tf.Tensor:
-        """Step the critic on the mean squared error, as often as the limits say; return the last error."""
+        """Update the critic on the mean squared error; return the loss before the last gradient step."""
         weights, optimizer = self._critic_weights, self.value_optimizer
         _, num_iterations, _ = tf.unstack(limits)
         weights.read()

@@ -1,1 +1,1 @@
-"""What the process is set to: TensorFlow, its standard streams, its environment, its signals."""
+"""Settings of the process: TensorFlow, standard streams, environment variables and signals."""

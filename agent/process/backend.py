@@ -14,9 +14,9 @@ from .graphs import keep_graphs_on_disk
 from .quiet import standard_error_held_back
 from .surroundings import hidden_from_imports, imported_quickly, is_command, matplotlib_backend_left_out
 
-# Keras takes an empty name for none.
+# Keras treats an empty name as unset.
 os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
-# TensorFlow's remarks on the machine (no GPU found, and the like) would spoil the display; failures raise exceptions.
+# TensorFlow's log messages about the machine, such as a missing GPU, would spoil the display; failures still raise.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
 
 
@@ -30,7 +30,7 @@ def _assert_tensorflow(backend: str) -> None:
 
 _assert_tensorflow(os.environ["KERAS_BACKEND"])
 
-# Keras imports matplotlib where it finds it, which takes half a second; no command draws with Keras.
+# Keras imports matplotlib if it is installed, which takes half a second; no command plots with Keras.
 _around_matplotlib = partial(hidden_from_imports, "matplotlib") if is_command() else matplotlib_backend_left_out
 if is_command():
     keep_graphs_on_disk()
@@ -42,7 +42,7 @@ try:
 except ImportError:
     raise
 except Exception as error:
-    # Keras raises exceptions of several kinds where it cannot take its configuration.
+    # Keras raises exceptions of several types if its configuration is invalid.
     raise ImportError(
         f"Keras and TensorFlow cannot be imported: {type(error).__name__}: {error} Keras' configuration is read from "
         "keras.json, in the folder that KERAS_HOME names or in ~/.keras."
@@ -64,13 +64,13 @@ __all__ = [
 _DEVICES = {"cpu": "/device:CPU:0", "gpu": "/device:GPU:0"}
 
 
-# Keras' precision is one of the whole process.
+# Keras' precision is a setting of the whole process.
 _PRECISION = threading.RLock()
 
 
 @contextmanager
 def in_single_precision() -> Iterator[None]:
-    """Let Keras make variables of single precision within, whatever the program or its file ``keras.json`` asks for."""
+    """Let Keras create variables in single precision, whatever the program or ``keras.json`` has set."""
     with _PRECISION:
         precision = keras.config.floatx()
         keras.config.set_floatx("float32")
@@ -82,10 +82,10 @@ def in_single_precision() -> Iterator[None]:
 
 @contextmanager
 def computing_on(device: str) -> Iterator[None]:
-    """Place what is computed or created within on a device; the process's own settings stay as they are.
+    """Place operations and variables on a device; settings of the process do not change.
 
     Args:
-        device: ``"cpu"`` or ``"gpu"``: the first that TensorFlow sees.
+        device: ``"cpu"`` or ``"gpu"``, which is the first GPU that TensorFlow sees.
 
     Raises:
         DeviceError: If there is no such device.
@@ -99,19 +99,19 @@ def computing_on(device: str) -> Iterator[None]:
 
 
 def remarks_of_xla_held_back() -> AbstractContextManager[None]:
-    """Hold back what XLA says of its first compilation within; since TensorFlow 2.21 it says nothing.
+    """Hold back XLA's log messages about its first compilation, which TensorFlow 2.21 and later do not write.
 
-    Only there: what aborts the process while standard error is held back dies without a word.
+    Newer versions do not hold back standard error, because the message of an abort would be lost.
     """
     major, minor = map(int, tf.__version__.split(".")[:2])
     return standard_error_held_back() if (major, minor) < (2, 21) else nullcontext()
 
 
 def assert_not_forked() -> None:
-    """Check that this process can compute: TensorFlow's threads do not survive a fork.
+    """Check that this process can compute, because TensorFlow's threads do not survive a fork.
 
     Raises:
-        RuntimeError: If the process was forked from one that has computed something here.
+        RuntimeError: If the process was forked from one that has computed with this package.
     """
     if _HAS_LOST_ITS_THREADS:
         raise RuntimeError(
@@ -134,23 +134,23 @@ if hasattr(os, "register_at_fork"):
 
 
 def hide_gpus() -> None:
-    """Keep TensorFlow from taking the memory of the machine's GPUs, which it does with its first operation.
+    """Keep TensorFlow from reserving the memory of GPUs, which it does in its first operation.
 
-    A setting of the whole process: for processes of this project's own, the command line and a sweep's workers. Where
-    TensorFlow has been used before, nothing changes.
+    This is a setting of the whole process, for the command line and the workers of sweeps only. It has no effect if
+    TensorFlow has been used before.
     """
     try:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
-        # The GPUs have been initialized: their memory is taken.
+        # The GPUs have been initialized, and their memory is reserved.
         return
 
 
 def use_one_thread_per_network() -> None:
-    """Give each graph one thread, so that actor and critic are updated side by side instead of sharing their threads.
+    """Give each graph one thread, so that actor and critic are updated in parallel instead of sharing threads.
 
-    It also makes sums independent of the number of cores. It is a setting of the whole process, which TensorFlow takes
-    only before its first operation: afterwards a warning says that results may differ in their last digits.
+    This also makes sums independent of the number of cores. It is a setting of the whole process, which TensorFlow
+    accepts only before its first operation; afterwards, a warning says that results may differ in their last digits.
     """
     if tf.config.threading.get_intra_op_parallelism_threads() == 1:
         return
@@ -159,8 +159,8 @@ def use_one_thread_per_network() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(2)
     except RuntimeError:
         warnings.warn(
-            "TensorFlow was in use before the first PPO was made and keeps its threads: updates are slower, and a seed "
-            "fixes the results only up to rounding.",
+            "TensorFlow was in use before the first PPO was created and keeps its threads: updates are slower, and a "
+            "seed determines the results only up to rounding.",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -1,9 +1,9 @@
-"""What XLA has compiled, kept on disk for the next process: a training's graphs take seconds otherwise.
+"""A disk cache of the graphs that XLA compiles, because compiling those of a training takes seconds.
 
-TensorFlow can do this by itself (its flag ``tf_xla_persistent_cache_directory``), but a file that was cut off ends the
-training, and it looks at neither versions nor processor. So it is given a directory of this process alone. While a
-training compiles, the files are there that are whole and were made by the same versions for the same processor; what
-it adds goes to them.
+TensorFlow has such a cache (the flag ``tf_xla_persistent_cache_directory``), but a truncated file ends the training,
+and versions and processor are not checked. TensorFlow is therefore given a directory of this process alone. While a
+training compiles, the directory contains the intact files from the same versions and processor; new files are added to
+the cache.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from pathlib import Path
 from fastcartpole.kernels import compiled_code_directory
 
 _FLAGS = "TF_XLA_FLAGS"
-# Builds of TensorFlow go by several names.
+# TensorFlow is distributed under several names.
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "tf-nightly", "keras")
 _PREFIX = "graphs-"
 _FILES = "*-*.pb"
-# Those of other versions and processors: a home folder may be that of several machines.
-_MOST_STORES = 4
+# Stores for other versions and processors are kept, because several machines may share a home folder.
+_MAX_STORES = 4
 # A training's graphs take less than one MiB.
 _MOST_BYTES = 16 * 2**20
-_LEAST_FREE_BYTES = 64 * 2**20
+_MIN_FREE_BYTES = 64 * 2**20
 _DIGITS = 16
 
 
 class GraphStore:
-    """The compiled graphs on disk, and the directory where TensorFlow looks for them and writes others."""
+    """The compiled graphs on disk, and the directory where TensorFlow reads and writes them."""
 
     def __init__(self, store: Path, directory: Path) -> None:
-        """Look at nothing yet.
+        """Create the store, without reading the disk.
 
         Args:
-            store: Where graphs of the same versions and processor are kept; it exists.
-            directory: Of this process alone, empty.
+            store: Existing directory with graphs from the same versions and processor.
+            directory: Empty directory of this process alone.
         """
         self._store, self._directory = store, directory
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has been kept."""
+        """Whether the store contains no graphs."""
         return not any(self._store.glob(_FILES))
 
     def lay_out(self) -> None:
-        """Copy the graphs to where TensorFlow finds them; remove those that are damaged, or too many."""
+        """Copy the graphs to where TensorFlow finds them; remove damaged graphs and those beyond the size limit."""
         size = 0
         with suppress(OSError):
             for path in _newest_first(self._store):
@@ -67,7 +67,7 @@ class GraphStore:
                     self._write(self._directory / name, content)
 
     def take_back(self) -> None:
-        """Keep what has been added, and leave the directory empty."""
+        """Store the graphs that TensorFlow has added, and empty the directory."""
         with suppress(OSError):
             for path in self._directory.iterdir():
                 content = path.read_bytes()
@@ -79,7 +79,7 @@ class GraphStore:
                 path.unlink()
 
     def _write(self, path: Path, content: bytes) -> None:
-        """Write a file that is found under its name only when it is whole."""
+        """Write a file atomically, so that it never appears under its name incomplete."""
         half = path.with_name(f"{os.getpid()}.part")
         try:
             half.write_bytes(content)
@@ -93,14 +93,14 @@ _STORE: GraphStore | None = None
 
 
 def keep_graphs_on_disk() -> None:
-    """Let TensorFlow, which has not been imported yet, find the graphs that were compiled before.
+    """Let TensorFlow find graphs that were compiled before; call this before TensorFlow is imported.
 
-    A setting of the whole process: for processes of this project's own. Nothing happens where the user has set
-    TensorFlow's flags for XLA, and where no directory can be written.
+    This is a setting of the whole process, for the command line only. It has no effect if the user has set TensorFlow's
+    flags for XLA, or if no directory can be written.
     """
     global _STORE
     is_too_late = _STORE is not None or "tensorflow" in sys.modules
-    # Elsewhere it has not been tried.
+    # Other systems are untested.
     if is_too_late or _FLAGS in os.environ or not sys.platform.startswith("linux"):
         return
     with suppress(OSError, RuntimeError):
@@ -109,9 +109,9 @@ def keep_graphs_on_disk() -> None:
         _remove_oldest(store)
         directory = Path(tempfile.mkdtemp(prefix="fastppo-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
-        # TensorFlow takes what follows a space for another flag.
+        # TensorFlow would read the text after a space as another flag.
         is_one_word = not re.search(r"[\s'\"]", str(directory))
-        if is_one_word and shutil.disk_usage(directory).free >= _LEAST_FREE_BYTES:
+        if is_one_word and shutil.disk_usage(directory).free >= _MIN_FREE_BYTES:
             _STORE = GraphStore(store, directory)
             os.environ[_FLAGS] = f"--tf_xla_persistent_cache_directory={directory}"
 
@@ -123,7 +123,7 @@ def some_are_on_disk() -> bool:
 
 @contextmanager
 def graphs_at_hand() -> Iterator[None]:
-    """Compile within: what was compiled before is found, and what is new is kept, if ``keep_graphs_on_disk``."""
+    """Let compilations use and extend the graphs on disk, if ``keep_graphs_on_disk`` has been called."""
     if _STORE is None:
         yield
         return
@@ -131,13 +131,13 @@ def graphs_at_hand() -> Iterator[None]:
     try:
         yield
     finally:
-        # TensorFlow has read it by now; processes that are started from here have nothing to do with it.
+        # TensorFlow has read the flags by now, and child processes must not inherit them.
         os.environ.pop(_FLAGS, None)
         _STORE.take_back()
 
 
 def _digest_of_surroundings() -> str:
-    """Return a digest of what machine code depends on beside its graph: versions, processor and flags."""
+    """Return a digest of everything but the graph that machine code depends on: versions, processor and flags."""
     from llvmlite import binding
 
     processor = (platform.machine(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
@@ -160,7 +160,7 @@ def _newest_first(directory: Path, pattern: str = _FILES) -> list[Path]:
 
 
 def _remove_oldest(current: Path) -> None:
-    """Remove the stores that were used first, but for the last few."""
+    """Remove all but the most recently used stores."""
     os.utime(current)
-    for store in _newest_first(current.parent, f"{_PREFIX}*")[_MOST_STORES:]:
+    for store in _newest_first(current.parent, f"{_PREFIX}*")[_MAX_STORES:]:
         shutil.rmtree(store, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What Ctrl-C does while a command runs."""
+"""Handling of Ctrl-C while a command runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def interrupt_not_lost() -> Iterator[None]:
-    """Raise KeyboardInterrupt where Ctrl-C came but its exception got lost.
+    """Raise ``KeyboardInterrupt`` if Ctrl-C was pressed but its exception was lost.
 
-    Extension modules that are just being loaded turn it into an ImportError, or drop it.
+    Extension modules may turn the exception into an ``ImportError``, or drop it, while they are being imported.
     """
     interrupted = False
 
@@ -38,10 +38,10 @@ def interrupt_not_lost() -> Iterator[None]:
 
 
 class Interrupt:
-    """Tells whether Ctrl-C has been pressed.
+    """Records whether Ctrl-C has been pressed.
 
     Attributes:
-        has_come: Whether it has.
+        has_come: Whether Ctrl-C has been pressed.
     """
 
     has_come = False
@@ -49,7 +49,11 @@ class Interrupt:
 
 @contextmanager
 def interrupt_stops(ppo: PPO) -> Iterator[Interrupt]:
-    """Let Ctrl-C end the training after the current epoch, and a second Ctrl-C at once; yield whether it has come."""
+    """Let Ctrl-C end the training after the current epoch, and a second Ctrl-C immediately.
+
+    Yields:
+        The record of whether Ctrl-C has been pressed.
+    """
     interrupt = Interrupt()
 
     def stop(*_: object) -> None:
@@ -66,9 +70,9 @@ def interrupt_stops(ppo: PPO) -> Iterator[Interrupt]:
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of what is done within, and not reach the processes that are started there.
+    """Delay Ctrl-C until the end of the context, and block it in processes that are started inside.
 
-    A terminal sends it to all processes: the one that trains decides what becomes of the others.
+    A terminal sends Ctrl-C to all processes; the training process decides what happens to the others.
     """
     has_come = False
 
@@ -91,12 +95,12 @@ def interrupts_held_back() -> Iterator[None]:
 
 
 def ignore_interrupts() -> None:
-    """Let Ctrl-C do nothing until the surrounding ``interrupt_stops`` or ``interrupt_not_lost`` is left."""
+    """Ignore Ctrl-C until the surrounding ``interrupt_stops`` or ``interrupt_not_lost`` ends."""
     _set(signal.SIG_IGN)
 
 
 def _install(handler: Callable[..., None]) -> Any:
-    """Install a handler of Ctrl-C and return the last one; where a shell has it ignored, it stays ignored."""
+    """Install a handler for Ctrl-C and return the previous one; if the shell ignores Ctrl-C, it stays ignored."""
     previous = signal.getsignal(signal.SIGINT)
     if previous is not signal.SIG_IGN:
         _set(handler)
@@ -104,6 +108,6 @@ def _install(handler: Callable[..., None]) -> Any:
 
 
 def _set(handler: Any) -> None:
-    """Set what Ctrl-C does; outside of the main thread it is left to the program whose thread this is."""
+    """Set the handler for Ctrl-C; outside the main thread, do nothing, because Python does not allow it."""
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)

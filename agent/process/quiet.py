@@ -1,4 +1,4 @@
-"""Keep the start-up remarks of TensorFlow and of drawing libraries off the terminal."""
+"""Keep the start-up messages of TensorFlow and of graphics libraries off the terminal."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple
 
-# What is said each time and means nothing to the user; everything else that is written is shown.
+# Messages that appear every time and do not matter to the user; everything else is shown.
 _CHATTER = re.compile(
     rb"[IWEF]\d{4} \d\d:\d\d:[\d.]+ +\d+ \S+:\d+\] "  # TensorFlow's C++ log
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:[\d.]+: [IWEF] \S+:\d+\] "  # and its older form
     rb"|WARNING: All log messages before absl::InitializeLog"
     rb"|To enable the following instructions: "
-    rb"|ALSA lib "  # SDL, where there is no sound
-    rb"|(error: )?XDG_RUNTIME_DIR "  # and no screen
+    rb"|ALSA lib "  # SDL without a sound device
+    rb"|(error: )?XDG_RUNTIME_DIR "  # SDL without a display
 )
 
 
 @contextmanager
 def standard_error_held_back(*, for_good: bool = False) -> Iterator[None]:
-    """Hold back what is written to standard error, native libraries included, and show it afterwards without chatter.
+    """Hold back standard error, including native libraries, and show it afterwards without known chatter.
 
     TensorFlow logs from C++ before its log level can be set, so that only the file descriptor itself can be silenced.
     If an exception escapes, everything is shown.
 
     Args:
-        for_good: Whether nothing is shown afterwards, where what runs is none of the user's business.
+        for_good: Whether to show nothing afterwards, if the output does not concern the user.
     """
     hold = _begin()
     has_failed = False
@@ -45,21 +45,21 @@ def standard_error_held_back(*, for_good: bool = False) -> Iterator[None]:
 
 
 class _Hold(NamedTuple):
-    """Where standard error goes meanwhile, and where it went before."""
+    """The temporary file for standard error, and a copy of its original file descriptor."""
 
     held_back: IO[bytes]
     saved: int
 
 
-# Threads share standard error: only the first that holds it back takes it away, and it is put back where it was.
+# Threads share standard error: only the first thread that holds it back redirects and restores it.
 _LOCK = threading.Lock()
 _IS_HELD = False
 
 
 def _begin() -> _Hold | None:
-    """Take standard error away; None where another thread has, there is none, or no place to hold it.
+    """Redirect standard error; return None if it is already redirected, is closed, or cannot be stored.
 
-    Windows' consoles are not files: what is written to them cannot be held back.
+    On Windows, consoles are not files, and output to them cannot be held back.
     """
     global _IS_HELD
     with _LOCK:
@@ -76,7 +76,7 @@ def _begin() -> _Hold | None:
 
 
 def _end(hold: _Hold, is_dropped: Callable[[bytes], bool]) -> None:
-    """Put standard error back, and show what was held back but for the lines that are dropped."""
+    """Restore standard error, and show what was held back except for dropped lines."""
     global _IS_HELD
     with _LOCK:
         _flush()
@@ -95,7 +95,7 @@ def _flush() -> None:
 
 
 def _write(content: bytes) -> None:
-    """Write to standard error itself, whatever has replaced ``sys.stderr``."""
+    """Write to the file descriptor of standard error, even if ``sys.stderr`` has been replaced."""
     with suppress(OSError):
         while content:
             content = content[os.write(2, content) :]

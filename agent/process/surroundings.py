@@ -1,4 +1,4 @@
-"""What a command's process makes of its surroundings: nothing in them may turn its work into a traceback.
+"""Protection of a command's process from its surroundings, which must never turn its work into a traceback.
 
 Imports the standard library only.
 """
@@ -15,30 +15,30 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-# What tells Python not to look for modules in the current folder, or beside a script.
+# Tells Python not to search for modules in the current folder or next to a script.
 _SAFE_PATH = "PYTHONSAFEPATH"
 _NUMBER_OF_THREADS = "NUMBA_NUM_THREADS"
 _BACKEND = "MPLBACKEND"
-# Whether this process does nothing but a command.
+# Whether this process only runs a command.
 _IS_COMMAND = False
 
 
 def prepare_process() -> None:
     """Make the process of a command safe, before anything else is imported.
 
-    Standard streams that are closed lead nowhere, and those that cannot encode a character write its number instead.
-    Warnings are no errors. Processes that this one starts import nothing from the current folder. Ctrl-C prints no
-    traceback where Python cannot raise its exception.
+    Closed standard streams are redirected to the null device, and streams that cannot encode a character write its
+    escape sequence instead. Warnings are not errors. Child processes import nothing from the current folder. Ctrl-C
+    prints no traceback if Python cannot raise its exception.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         _open_if_closed(descriptor, name)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    _leave_warnings_warnings()
+    _undo_warnings_as_errors()
     _drop_wrong_number_of_threads()
     sys.unraisablehook = _report_unraisable
-    # A command draws with settings of its own; those of a user, or a notebook, may not even be readable.
+    # A command plots with its own settings; those of the user, or of a notebook, may not even be readable.
     global _IS_COMMAND
     _IS_COMMAND = True
     os.environ.pop(_BACKEND, None)
@@ -47,31 +47,31 @@ def prepare_process() -> None:
 
 
 def is_command() -> bool:
-    """Return whether this process does nothing but a command of this project's."""
+    """Return whether this process only runs a command of this project."""
     return _IS_COMMAND
 
 
 def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     """Report an exception that cannot be raised, unless Ctrl-C caused it.
 
-    Python runs the handler of Ctrl-C between any two instructions, also within callbacks of weak references, as imports
-    use them, and finalizers: ``interrupt_not_lost`` raises that exception later.
+    Python may run the handler of Ctrl-C between any two instructions, including in finalizers and in the callbacks of
+    weak references that imports use. ``interrupt_not_lost`` raises that exception later.
     """
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
 
 
-def _leave_warnings_warnings() -> None:
-    """Undo what ``PYTHONWARNINGS=error`` asks for: the warnings are those of libraries, and would lose a training."""
+def _undo_warnings_as_errors() -> None:
+    """Undo ``PYTHONWARNINGS=error``: warnings come from libraries, and as errors they would end a training."""
     warnings.filters[:] = [entry for entry in warnings.filters if entry[0] != "error"]  # type: ignore[index]
-    # What is appended changes nothing; but only now Python looks at the list again.
+    # The appended filter changes nothing, but it makes Python read the list again.
     warnings.simplefilter("default", append=True)
     actions = os.environ.get("PYTHONWARNINGS", "").split(",")
     os.environ["PYTHONWARNINGS"] = ",".join(action for action in actions if not action.strip().startswith("e"))
 
 
 def _drop_wrong_number_of_threads() -> None:
-    """Remove a number of threads that keeps Numba from being imported."""
+    """Remove an invalid number of threads, with which Numba cannot be imported."""
     number = os.environ.get(_NUMBER_OF_THREADS)
     if number and not (number.isascii() and number.isdecimal() and int(number) > 0):
         del os.environ[_NUMBER_OF_THREADS]
@@ -81,14 +81,14 @@ def _drop_wrong_number_of_threads() -> None:
 
 
 def show_warning(sentence: str) -> None:
-    """Show a warning on standard error; that it cannot be shown is no reason to end what it warns of."""
+    """Show a warning on standard error; a failure to write it is ignored."""
     with suppress(OSError):
         print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def environment_variable(name: str, value: str | None) -> Iterator[None]:
-    """Set a variable of the environment, or with None remove it, and put it back afterwards."""
+    """Set an environment variable, or remove it if the value is None, and restore it afterwards."""
     previous = os.environ.get(name)
     _set_variable(name, value)
     try:
@@ -105,12 +105,12 @@ def _set_variable(name: str, value: str | None) -> None:
 
 
 def children_with_safe_path() -> AbstractContextManager[None]:
-    """Let Python processes that are started within import nothing from the current folder."""
+    """Let Python processes started in this context import nothing from the current folder."""
     return environment_variable(_SAFE_PATH, "1")
 
 
 def _open_if_closed(descriptor: int, name: str) -> None:
-    """Let a standard stream that is closed lead nowhere: else the next file that is opened would take its place."""
+    """Redirect a closed standard stream to the null device; otherwise the next file opened would take its place."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -121,10 +121,10 @@ def _open_if_closed(descriptor: int, name: str) -> None:
 
 @contextmanager
 def matplotlib_backend_left_out() -> Iterator[None]:
-    """Import matplotlib, or what imports it, without the backend that the environment names.
+    """Let matplotlib be imported without the backend that the environment variable names.
 
-    A notebook's children inherit one that they may not have, and matplotlib cannot be imported then. Where it has been
-    imported within, it is told of the backend afterwards, as it would have told itself.
+    Child processes of a notebook inherit a backend that may be missing, with which matplotlib cannot be imported. If
+    matplotlib has been imported in this context, its backend is set afterwards, if possible.
     """
     backend = os.environ.get(_BACKEND)
     is_new = "matplotlib" not in sys.modules
@@ -137,9 +137,9 @@ def matplotlib_backend_left_out() -> Iterator[None]:
 
 @contextmanager
 def imported_quickly() -> Iterator[None]:
-    """Import many modules, which live as long as the process, without looking for garbage among them again and again.
+    """Disable garbage collection while many modules are imported, which live as long as the process.
 
-    What a command imports is not looked at later either.
+    In a command, the imported objects are excluded from later collections, too.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -154,7 +154,7 @@ def imported_quickly() -> Iterator[None]:
 
 @contextmanager
 def hidden_from_imports(module: str) -> Iterator[None]:
-    """Let a module be missing within, for libraries that import it only where they find it."""
+    """Hide a module from libraries that import it only if it is installed."""
     if module in sys.modules:
         yield
         return
@@ -167,7 +167,7 @@ def hidden_from_imports(module: str) -> Iterator[None]:
 
 @contextmanager
 def _away_from_configuration_files() -> Iterator[None]:
-    """Leave the current folder, whose ``matplotlibrc`` comes first, where the process is a command's own."""
+    """In a command, leave the current folder meanwhile, because its ``matplotlibrc`` takes precedence."""
     try:
         here = Path.cwd() if is_command() else None
     except OSError:
@@ -183,18 +183,18 @@ def _away_from_configuration_files() -> Iterator[None]:
 
 
 def end_process(status: int) -> NoReturn:
-    """End the process, quickly where TensorFlow is loaded: the interpreter's own clean-up takes a second then.
+    """End the process, quickly if TensorFlow is loaded, because the interpreter's clean-up then takes a second.
 
-    What libraries have registered to be done at the end, such as removing their temporary files, is done.
+    Exit handlers of libraries, such as those that remove temporary files, are run.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
-            # What is left is nobody's to read; the interpreter's clean-up would try again.
+            # Nobody can read the remaining output, but the interpreter's clean-up would try to write it again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         except OSError:
-            # A full disk: as it may be, the message about it has been written.
+            # Output could not be written, for instance because the disk is full.
             status = status or 1
     if "tensorflow" not in sys.modules:
         raise SystemExit(status)

@@ -1,1 +1,1 @@
-"""Who plays: CartPole on its kernel, any other vector environment, and evaluations."""
+"""Rollouts and evaluations, in CartPole's fused kernel or in any vector environment."""

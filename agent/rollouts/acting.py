@@ -1,4 +1,4 @@
-"""How the policies of rollouts and evaluations act in vector environments."""
+"""How policies choose actions in vector environments, for rollouts and evaluations."""
 
 from __future__ import annotations
 
@@ -25,32 +25,33 @@ class Act(Protocol):
     def __call__(
         self, observations: Row, action_streams: Streams, is_greedy: bool, actions: npt.NDArray[Any], log_probs: Row, /
     ) -> None:
-        """Write an action for each row, and the logarithm of its probability or density.
+        """Write an action for each row, and its log-probability or log-density.
 
         Args:
             observations: Shape (N, D), float32.
-            action_streams: The streams that actions are drawn with, shape (4, N), uint64; left alone if ``is_greedy``.
-            is_greedy: Whether the most probable action is taken instead.
-            actions: Shape (N, K), of the head's ``acting_dtype``, overwritten.
+            action_streams: Random streams of the actions, shape (4, N), uint64; unused if ``is_greedy``.
+            is_greedy: Whether to take the most probable action instead of sampling.
+            actions: Shape (N, K), with the head's ``acting_dtype``, overwritten.
             log_probs: Shape (N,), float32, overwritten.
         """
 
 
 def acting(policy: PolicySnapshot, head: ActionHead, noise_interval: int | None = None) -> Act:
-    """Return how a policy acts, from now to the end of a rollout.
+    """Return the function that chooses a policy's actions during one rollout.
 
     Args:
         policy: The policy.
-        head: What its outputs mean.
-        noise_interval: Steps after which state-dependent exploration draws other noise; None for each rollout.
+        head: Action head that interprets the actor's outputs.
+        noise_interval: Number of steps after which state-dependent exploration draws new noise; None draws it once per
+            rollout.
     """
     if isinstance(head, CategoricalHead):
         sizes = np.array(head.sizes, dtype=np.int64)
         if policy.weights is None:
-            return _asking(policy, partial(choose_options, sizes))
+            return _acting_on_outputs(policy, partial(choose_options, sizes))
         return partial(act, policy.weights, sizes)
     if policy.weights is None or policy.log_std is None:
-        return _asking(policy, choose_normal)
+        return _acting_on_outputs(policy, choose_normal)
     if policy.log_std.ndim == 1:
         return partial(act_in_box, policy.weights, policy.log_std)
     return _HeldNoise(policy.weights, policy.log_std, noise_interval)
@@ -63,8 +64,8 @@ def choosing(
 
     Args:
         policy: The policy.
-        head: What its outputs mean.
-        generator: Source of the random numbers that actions are drawn with; None takes the most probable.
+        head: Action head that interprets the actor's outputs.
+        generator: Source of the random numbers for sampling; None takes the most probable actions.
     """
     act = acting(policy, head)
 
@@ -81,21 +82,21 @@ def choosing(
     return actions_for
 
 
-def _asking(policy: PolicySnapshot, choose: Callable[..., None]) -> Act:
-    """Return how a policy acts that is asked for its outputs, by which something chooses."""
+def _acting_on_outputs(policy: PolicySnapshot, choose: Callable[..., None]) -> Act:
+    """Return a function that computes the policy's outputs and chooses actions from them."""
     outputs = policy.outputs
     assert outputs is not None
 
-    def ask(
+    def act_on_outputs(
         observations: Row, action_streams: Streams, is_greedy: bool, actions: npt.NDArray[Any], log_probs: Row, /
     ) -> None:
         choose(outputs(observations), action_streams, is_greedy, actions, log_probs)
 
-    return ask
+    return act_on_outputs
 
 
 class _HeldNoise:
-    """State-dependent exploration: noise that is drawn with the first step, and anew after so many."""
+    """State-dependent exploration: noise is drawn in the first step and again after every ``interval`` steps."""
 
     def __init__(self, weights: MLPWeights, log_std: Row, interval: int | None) -> None:
         self._weights = weights

@@ -1,4 +1,4 @@
-"""How many steps evaluations may take while an agent is trained: counted, so that a seed fixes everything."""
+"""Budget of environment steps for evaluations during training, counted in steps so that results are reproducible."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 SHARE = 0.025
-"""Of the training's steps so far, beside CartPole: for finding out whether the target is reached, and as much again for
-choosing the best policy."""
+"""Share of the training's steps that evaluations may use to find out whether the target return is reached, and again
+to choose the best policy. Evaluations on CartPole's kernel are not limited."""
 
 EVALUATION_ENVS = 10
-"""How many environments play an evaluation beside CartPole, where they are made here."""
+"""Maximum number of environments created for an evaluation, except for CartPole."""
 
 LONGEST_EPISODE = 10_000
-"""Steps after which an evaluation cuts off an episode where the environment has no limit of its own."""
+"""Number of steps after which an evaluation cuts off an episode if the environment has no time limit."""
 
-_MOST_EPISODES = 100
-# A policy does better or worse than it did lately: room for episodes of twice the greatest length.
+_MAX_EPISODES = 100
+# Policies change: leave room for episodes twice as long as the longest recent one.
 _MARGIN = 2
 
 
 class Allowance(NamedTuple):
-    """What one evaluation may take.
+    """Limits of one evaluation.
 
     Attributes:
-        episodes: Its number of episodes.
-        max_episode_steps: Length at which each is cut off.
+        episodes: Number of episodes.
+        max_episode_steps: Number of steps after which each episode is cut off.
     """
 
     episodes: int
@@ -33,14 +33,14 @@ class Allowance(NamedTuple):
 
 
 class EvaluationBudget:
-    """Counts the steps of evaluations against those of the training.
+    """Limits the steps of evaluations in proportion to those of the training.
 
     Attributes:
-        used: Steps of evaluations so far.
+        used: Number of steps that evaluations have taken so far.
     """
 
     def __init__(self) -> None:
-        """Nothing has been used."""
+        """Create a budget of which nothing has been used."""
         self.used = 0
 
     def allowance(
@@ -53,22 +53,22 @@ class EvaluationBudget:
         parts: int = 1,
         ignored: int = 0,
     ) -> Allowance | None:
-        """Return what an evaluation may take now; None where it has to wait.
+        """Return the limits of an evaluation now, or None if it has to wait.
 
         Args:
-            env_steps: Steps of the training so far.
-            batch: How many environments play; each plays as many episodes.
-            episode_limit: Length at which the environment truncates episodes; None for no limit.
-            recent_lengths: Of the training's last episodes.
-            parts: Evaluations to be paid from it.
-            ignored: Steps between two episodes of an environment whose actions are ignored: 1 with an autoreset in the
-                next step, else 0.
+            env_steps: Number of steps of the training so far.
+            batch: Number of evaluation environments; each plays the same number of episodes.
+            episode_limit: Number of steps after which the environment truncates episodes; None for no limit.
+            recent_lengths: Lengths of the last episodes of the training.
+            parts: Number of evaluations that share the rest of the budget.
+            ignored: Number of steps between two episodes in which an environment ignores the action: 1 with next-step
+                autoreset, otherwise 0.
         """
         left = int(SHARE * env_steps - self.used) // parts
         longest = episode_limit or LONGEST_EPISODE
         if recent_lengths:
             longest = min(longest, _MARGIN * max(recent_lengths))
-        rounds = min(left // (batch * (longest + ignored)), max(1, _MOST_EPISODES // batch))
+        rounds = min(left // (batch * (longest + ignored)), max(1, _MAX_EPISODES // batch))
         if rounds < 1:
             return None
         return Allowance(rounds * batch, min(episode_limit or LONGEST_EPISODE, left // (rounds * batch) - ignored))

@@ -1,4 +1,4 @@
-"""CartPole on its fused kernel: policy forward pass, sampling and physics in one."""
+"""CartPole in one fused kernel: the actor's forward pass, sampling of actions, and physics."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .collector import Episodes, one_seed_each
 
 OBSERVATION_SIZE = 4
 
-# Steps after which an evaluation looks which episodes have ended.
+# Number of steps after which an evaluation checks which episodes have ended.
 _EVALUATION_STEPS = 100
 
 _ENTRY_POINTS = frozenset({"gymnasium.envs.classic_control.cartpole:CartPoleEnv", "fastcartpole.env:CartPoleEnv"})
@@ -58,9 +58,9 @@ def _collect(
     rules: StepRules,
     rollout: Rollout,
 ) -> None:
-    """Play T steps in the environments of the chunks ``first`` to ``stop - 1``, chunk after chunk.
+    """Play T steps in the environments of the chunks ``first`` to ``stop - 1``, one chunk after the other.
 
-    An episode that ends is started anew within the step.
+    An environment whose episode ends is reset within the step.
     """
     num_steps, num_envs = rollout.actions.shape
     scratch = new_scratch()
@@ -75,7 +75,7 @@ def _collect(
             logits = chunk_outputs(start, end, weights, rollout.observations[t], inputs, scratch_activations)
             for i in range(start, end):
                 logit_0, logit_1 = logits[0, i - start], logits[1, i - start]
-                # Below any probability of action 0, or above: the number alone decides.
+                # Below or above any probability of action 0, so that the choice is greedy.
                 uniform = 0.0 if logit_0 >= logit_1 else 1.0
                 if not is_greedy:
                     uniform = next_double(action_streams, i)
@@ -84,7 +84,7 @@ def _collect(
             advance_range(start, end, actions, state, constants, rules, terminated, truncated, scratch)
             for i in range(start, end):
                 if terminated[i] or truncated[i]:
-                    # Every step is rewarded with 1.
+                    # Every step has reward 1.
                     rollout.episode_lengths[t, i] = state.elapsed_steps[i]
                     rollout.episode_returns[t, i] = state.elapsed_steps[i]
                     if not terminated[i]:
@@ -95,7 +95,7 @@ def _collect(
 
 
 def compile_step() -> None:
-    """Compile what takes environments on by one step, which is a part of the kernel, by itself."""
+    """Compile the part of the rollout kernel that steps the environments."""
     rollout, state = new_rollout(1, 1, OBSERVATION_SIZE, 1), new_batch_state(1, 1)
     rollout.actions.fill(0)
     ends = rollout.terminated[0], rollout.truncated[0]
@@ -104,12 +104,12 @@ def compile_step() -> None:
 
 
 def rollout_kernel_is_on_disk() -> bool:
-    """Return whether the kernel need not be compiled, or cannot be kept on disk."""
+    """Return whether the rollout kernel is in the disk cache, or cannot be cached on disk."""
     return is_on_disk(_collect)
 
 
 def can_play(source: EnvironmentSource) -> bool:
-    """Return whether the kernel plays what a source makes: CartPole of Gymnasium's or of this project, unchanged.
+    """Return whether the kernel can play a source's environment: an unmodified CartPole of Gymnasium or fastcartpole.
 
     Raises:
         UnknownEnvironmentError: If the source's environment is not registered.
@@ -123,11 +123,11 @@ def can_play(source: EnvironmentSource) -> bool:
 
 
 class CartPoleCollector:
-    """A batch of training environments and the random streams of their policy.
+    """A batch of training environments and the random streams of the policy's actions.
 
-    The environments follow ``fastcartpole``'s physics and streams; an episode that ends is started anew within the same
-    step, so that every recorded transition is one the policy acted in. ``agent.rollouts.collector.Collector``
-    describes attributes and methods.
+    The environments use ``fastcartpole``'s physics and random streams. An environment whose episode ends is reset
+    within the same step, so that every recorded transition follows from an action of the policy.
+    ``agent.rollouts.collector.Collector`` describes attributes and methods.
     """
 
     is_exact = True
@@ -144,16 +144,16 @@ class CartPoleCollector:
         num_threads: int | None = None,
         chunk_size: int = CHUNK,
     ) -> None:
-        """Make and reset the environments.
+        """Create and reset the environments.
 
         Args:
             num_envs: Number of environments N.
-            num_steps: Steps T of each environment in one rollout.
-            max_episode_steps: Length at which episodes are truncated; None for no limit.
+            num_steps: Number of steps T of each environment in one rollout.
+            max_episode_steps: Number of steps after which episodes are truncated; None for no limit.
             environment_seeds: Seeds of the resets, shape (N,), uint64.
-            action_seeds: Seeds of the action sampling, shape (N,), uint64.
-            num_threads: Threads that share a rollout; None for what pays off.
-            chunk_size: How many environments a thread plays side by side.
+            action_seeds: Seeds of action sampling, shape (N,), uint64.
+            num_threads: Number of threads that share a rollout; None chooses by the number of environments.
+            chunk_size: Number of environments that a thread plays together.
         """
         self.num_threads = usable_threads(None, num_envs, chunk_size) if num_threads is None else num_threads
         self._chunk_size = chunk_size
@@ -172,12 +172,12 @@ class CartPoleCollector:
 
     @property
     def running_lengths(self) -> npt.NDArray[np.int64]:
-        """Steps so far of the episodes that have not ended, shape (N,)."""
+        """Lengths so far of the running episodes, shape (N,), int64."""
         return np.asarray(self.state.elapsed_steps, dtype=np.int64)
 
     @property
     def running_returns(self) -> npt.NDArray[np.float64]:
-        """Their rewards so far: every step is rewarded with 1."""
+        """Returns so far of the running episodes, shape (N,), float64; every step has reward 1."""
         return self.running_lengths.astype(np.float64)
 
     def reset(self, seed: np.random.SeedSequence | None = None) -> None:
@@ -189,11 +189,11 @@ class CartPoleCollector:
         reset_batch(everywhere, False, self.state, RESET_LOW, RESET_HIGH, observations)
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of all that changes: environments, their streams and those of the actions."""
+        """Return copies of all mutable state: the environments, their random streams and those of the actions."""
         return {"action_streams": self.action_streams.copy(), **copy_batch_state(self.state)._asdict()}
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what ``get_state`` returned, here or in a collector of as many environments."""
+        """Resume from the result of ``get_state`` of a collector with as many environments."""
         self.action_streams = state["action_streams"].copy()
         self.state = copy_batch_state(BatchState(*(state[name] for name in BatchState._fields)))
 
@@ -201,18 +201,18 @@ class CartPoleCollector:
         """Play T steps in every environment with the given policy.
 
         Args:
-            policy: The policy, whose layers the kernel knows.
-            is_greedy: Whether to take the more probable action each time instead of a sampled one.
+            policy: The policy, with layers that the kernel supports.
+            is_greedy: Whether to take the more probable action instead of sampling.
 
         Returns:
-            The rollout, in fresh arrays.
+            The rollout, in new arrays.
         """
-        # The first truncation can come at once, each later one takes a whole episode.
+        # The first truncation may happen at once; each later one takes a whole episode.
         most_truncations = 1 + (self.num_steps - 1) // self._rules.max_episode_steps
         rollout = new_rollout(self.num_steps, self.num_envs, OBSERVATION_SIZE, most_truncations)
         assert policy.weights is not None
         played = (policy.weights, self.state, self.action_streams, is_greedy, self._constants, self._rules, rollout)
-        # Each environment's steps are the same in chunks of any size.
+        # An environment's steps do not depend on the size of the chunks.
         chunks = -(-self.num_envs // self._chunk_size)
         in_ranges(self.num_threads, chunks, _collect, self._chunk_size, *played)
         return rollout
@@ -225,13 +225,13 @@ class CartPoleCollector:
         max_episode_steps: int,
         least_mean: float = -math.inf,
     ) -> Episodes:
-        """Play whole episodes in environments of their own, always taking the more probable action."""
+        """Play whole episodes in separate environments, always taking the more probable action."""
         lengths = greedy_episode_lengths(policy, one_seed_each(seed, episodes), max_episode_steps, least_mean)
         cut_off = np.zeros(episodes, dtype=np.bool_)
         return Episodes(lengths.astype(np.float64), lengths.astype(np.int64), cut_off, int(lengths.sum()))
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 def greedy_episode_lengths(
@@ -244,19 +244,18 @@ def greedy_episode_lengths(
     """Play one episode for each seed, always taking the more probable action.
 
     Args:
-        policy: The policy, whose layers the kernel knows.
+        policy: The policy, with layers that the kernel supports.
         environment_seeds: Seeds of the initial states, shape (E,), uint64.
-        max_episode_steps: Length at which episodes are truncated.
-        least_mean: Mean length that is asked for: once it is out of reach, no episode is played to its end.
-        num_threads: Threads that share the episodes; None for what pays off.
+        max_episode_steps: Number of steps after which episodes are truncated.
+        least_mean: Required mean length; as soon as it cannot be reached any more, playing stops.
+        num_threads: Number of threads that share the episodes; None chooses by the number of episodes.
 
     Returns:
-        The lengths of the episodes, shape (E,), int32; ``max_episode_steps`` for those that were not played to their
-        end.
+        The lengths of the episodes, shape (E,), int32; ``max_episode_steps`` for episodes that were not finished.
     """
     episodes = environment_seeds.size
     threads = usable_threads(None, episodes, TILE_WIDTH) if num_threads is None else num_threads
-    # Each thread its share, in whole tiles.
+    # Each thread gets an equal share, in whole tiles.
     chunk_size = min(CHUNK, -(-episodes // (threads * TILE_WIDTH)) * TILE_WIDTH)
     collector = CartPoleCollector(
         episodes,

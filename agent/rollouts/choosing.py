@@ -1,4 +1,4 @@
-"""Who plays what: CartPole's kernel where it can, a vector environment everywhere else."""
+"""Choice of the collector: CartPole's kernel if it supports the environment, otherwise a vector environment."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Vector = VectorEnv[Any, Any, Any]
 
 @dataclass(frozen=True)
 class Played:
-    """What an agent plays.
+    """The environments of an agent.
 
     Attributes:
-        source: Makes environments, where they are not handed in as objects.
-        environments: The training environments that were handed in; None where they are to be made.
-        evaluation_environments: Those of evaluations, likewise.
-        autoreset_mode: How vector environments begin new episodes that do not say so themselves; None for unknown.
+        source: Creates environments that were not passed as objects.
+        environments: Training environments passed by the user; None to create them.
+        evaluation_environments: Evaluation environments passed by the user; None to create them.
+        autoreset_mode: Autoreset mode of vector environments that do not declare one; None if unknown.
     """
 
     source: EnvironmentSource
@@ -41,14 +41,15 @@ class Played:
 
     @property
     def is_handed_in(self) -> bool:
-        """Whether objects were handed in, which cannot be copied."""
+        """Whether environments were passed as objects, which cannot be copied."""
         return self.environments is not None or self.evaluation_environments is not None
 
     def describe(self) -> EnvironmentSpec:
-        """Return what the agent must know of an environment.
+        """Return the properties of an environment that the agent needs.
 
         Raises:
-            EnvironmentUseError: If one cannot be made or played, or those of evaluations have other spaces.
+            EnvironmentUseError: If an environment cannot be created or used, or if evaluation environments have other
+                spaces.
         """
         spec = self.source.describe() if self.environments is None else spec_of(self.environments)
         if self.evaluation_environments is not None:
@@ -60,7 +61,7 @@ class Played:
 
     @property
     def handed_over(self) -> tuple[str, ...]:
-        """Names of what was handed in that makes or is an environment."""
+        """Names of the arguments with which the user passed environments, or a function that creates them."""
         given = {
             "environments": self.environments,
             "make_env": self.source.make_env,
@@ -70,27 +71,27 @@ class Played:
 
     @property
     def is_named(self) -> bool:
-        """Whether the configuration names the environment, and nothing was handed in in its place."""
+        """Whether the environment is that of the configuration, and not one passed by the user."""
         return self.source.env_id is not None and self.environments is None
 
     def adapted(self, config: PPOConfig) -> PPOConfig:
-        """Return a configuration that names no environment, where another one is played than it could name."""
+        """Return the configuration, without ``env_id`` if the user passed the environment."""
         return config if self.is_named else config.replace(env_id=None)
 
     def with_config(self, config: PPOConfig) -> Played:
-        """Return what is played with another configuration: what was handed in stays.
+        """Return the environments with another configuration; those passed by the user stay the same.
 
         Raises:
-            ValueError: If the configuration does not fit what was handed in, or names no environment.
+            ValueError: If the configuration does not fit the environments that were passed, or names no environment.
         """
         make_env = None if self.is_named else self.source.make_env
         return played_by(config, self.environments, make_env, self.evaluation_environments, self.autoreset_mode)
 
 
 def _assert_same_spaces(spec: EnvironmentSpec, of_evaluations: EnvironmentSpec) -> None:
-    ours, theirs = ((other.observation_space, other.action_space) for other in (spec, of_evaluations))
+    trained, evaluated = ((other.observation_space, other.action_space) for other in (spec, of_evaluations))
     if (spec.observation_size, spec.action_head) != (of_evaluations.observation_size, of_evaluations.action_head):
-        raise EnvironmentUseError(f"evaluations must have the spaces of the training, {ours}, got {theirs}.")
+        raise EnvironmentUseError(f"evaluations must have the spaces of the training, {trained}, got {evaluated}.")
 
 
 def played_by(
@@ -100,10 +101,10 @@ def played_by(
     evaluation_environments: Vector | None = None,
     autoreset_mode: AutoresetMode | str | None = None,
 ) -> Played:
-    """Return what an agent is to play: what is handed to it, else what its configuration names.
+    """Return the environments of an agent: those passed to it, otherwise those of its configuration.
 
     Raises:
-        TypeError: If an argument is no vector environment or no function.
+        TypeError: If an argument is not a vector environment, or not a function.
         ValueError: If the arguments do not fit together.
     """
     for name, given in (("environments", environments), ("evaluation_environments", evaluation_environments)):
@@ -113,7 +114,7 @@ def played_by(
         raise TypeError(f"make_env must be a function that returns an environment, got {make_env!r}.")
     is_handed_in = environments is not None or make_env is not None
     if is_handed_in and config.env_kwargs:
-        raise ValueError(f"env_kwargs are those of env_id, which is not played, got {config.env_kwargs!r}.")
+        raise ValueError(f"env_kwargs apply to env_id only, which is not used here, got {config.env_kwargs!r}.")
     if not is_handed_in and config.env_id is None:
         raise ValueError("env_id is None: environments or make_env must be given.")
     if environments is not None:
@@ -130,32 +131,32 @@ def _check_handed_in(
     make_env: Callable[[], gymnasium.Env[Any, Any]] | None,
     evaluation_environments: Vector | None,
 ) -> None:
-    """Check what goes with environments that were handed in.
+    """Check that the other arguments fit environments passed by the user.
 
     Raises:
-        ValueError: If something does not fit.
+        ValueError: If they do not.
     """
     if environments.num_envs != config.num_envs:
         raise ValueError(f"num_envs must be that of environments, {environments.num_envs}, got {config.num_envs}.")
     for name, neutral in (("max_episode_steps", REGISTERED), ("vectorization", "auto")):
         if getattr(config, name) != neutral:
             raise ValueError(
-                f"{name} must be {neutral!r} with environments, which are taken as they are, got "
+                f"{name} must be {neutral!r} with environments, which are used unchanged, got "
                 f"{getattr(config, name)!r}."
             )
     if evaluation_environments is environments:
-        raise ValueError("evaluation_environments must be others than environments: evaluations would disturb these.")
+        raise ValueError("evaluation_environments must differ from environments, which evaluations would disturb.")
     if make_env is None and evaluation_environments is None:
-        raise ValueError("environments needs evaluation_environments or make_env beside it, for evaluations.")
+        raise ValueError("environments needs evaluation_environments or make_env, for evaluations.")
 
 
 def plays_on_the_kernel(config: PPOConfig, played: Played, *, knows_networks: bool = True) -> bool:
-    """Return whether CartPole's kernel plays.
+    """Return whether CartPole's kernel plays the rollouts.
 
     Args:
-        config: Of the training.
-        played: What is played.
-        knows_networks: Whether the kernels know the layers of the actor.
+        config: Configuration of the training.
+        played: Environments of the agent.
+        knows_networks: Whether the kernels support the layers of the actor.
     """
     return knows_networks and config.vectorization == "auto" and not played.is_handed_in and can_play(played.source)
 
@@ -169,18 +170,18 @@ def new_collector(
     *,
     knows_networks: bool = True,
 ) -> Collector:
-    """Make the training environments, or take those handed in, and reset them.
+    """Create the training environments, or take those passed by the user, and reset them.
 
     Args:
-        config: Of the training.
-        spec: Of an environment.
-        played: What is played.
-        environment_seed: Of the environments' streams.
-        action_seed: Of the action sampling.
-        knows_networks: Whether the kernels know the layers of the actor.
+        config: Configuration of the training.
+        spec: Properties of an environment.
+        played: Environments of the agent.
+        environment_seed: Seed of the environments.
+        action_seed: Seed of action sampling.
+        knows_networks: Whether the kernels support the layers of the actor.
 
     Raises:
-        EnvironmentUseError: If they cannot be made, or do not say how they begin new episodes.
+        EnvironmentUseError: If the environments cannot be created, or their autoreset mode is unknown.
     """
     action_seeds = one_seed_each(action_seed, config.num_envs)
     if plays_on_the_kernel(config, played, knows_networks=knows_networks):

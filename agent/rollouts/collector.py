@@ -1,4 +1,4 @@
-"""What the training loop asks of whoever plays."""
+"""The interface between the training loop and the environments."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Episodes(NamedTuple):
     """E episodes of an evaluation.
 
     Attributes:
-        returns: Their undiscounted returns, shape (E,), float64.
-        lengths: Their lengths in steps, shape (E,), int64.
-        cut_off: Whether they were ended by the evaluation and not by the environment, shape (E,), bool.
-        env_steps: Steps that all environments have taken, those that had played their share meanwhile included.
+        returns: Undiscounted returns of the episodes, shape (E,), float64.
+        lengths: Lengths of the episodes in steps, shape (E,), int64.
+        cut_off: Whether an episode was ended by the evaluation instead of the environment, shape (E,), bool.
+        env_steps: Number of steps of all environments, including those that had already played their share.
     """
 
     returns: npt.NDArray[np.float64]
@@ -29,40 +29,40 @@ class Episodes(NamedTuple):
 
 
 class Collector(Protocol):
-    """Plays rollouts in N training environments, and evaluations in others."""
+    """Plays rollouts in N training environments, and evaluations in separate environments."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether its state is the whole truth, so that what goes on from it goes on bit for bit."""
+        """Whether ``get_state`` is complete, so that a training resumed from it continues bit for bit."""
 
     @property
     def ignores_actions(self) -> bool:
-        """Whether its rollouts may hold steps that are not valid."""
+        """Whether rollouts may contain invalid steps, in which environments ignore the action."""
 
     @property
     def evaluation_batch(self) -> int | None:
-        """How many environments play evaluations, so that their episodes are a multiple; None where they cost nothing.
+        """Number of evaluation environments, of which the number of episodes is a multiple; None if episodes are free.
 
-        Steps of those that cost something are counted, and limited (``agent.rollouts.budget``).
+        If they are not, the steps of evaluations are counted and limited (``agent.rollouts.budget``).
         """
 
     @property
     def num_threads(self) -> int:
-        """Threads that the networks' forward passes in Numba may use."""
+        """Number of threads that the networks' forward passes in Numba may use."""
 
     @property
     def running_returns(self) -> npt.NDArray[np.float64]:
-        """Rewards so far of the episodes that have not ended, shape (N,), float64."""
+        """Returns so far of the running episodes, shape (N,), float64."""
 
     @property
     def running_lengths(self) -> npt.NDArray[np.int64]:
-        """Their steps so far, shape (N,), int64; 0 where a new one is about to begin."""
+        """Lengths so far of the running episodes, shape (N,), int64; 0 if an episode is about to begin."""
 
     def reset(self, seed: np.random.SeedSequence | None = None) -> None:
-        """Start a new episode in every training environment; their streams begin anew where a seed is given."""
+        """Start a new episode in every training environment; a seed also restarts their random streams."""
 
     def collect(self, policy: PolicySnapshot) -> Rollout:
-        """Play one rollout with the given policy, from where the environments are, in fresh arrays."""
+        """Play one rollout with the given policy from the current states, in new arrays."""
 
     def play_episodes(
         self,
@@ -72,32 +72,32 @@ class Collector(Protocol):
         max_episode_steps: int,
         least_mean: float = -math.inf,
     ) -> Episodes:
-        """Play whole episodes with the greedy policy, in environments of their own.
+        """Play whole episodes with the greedy policy, in separate environments.
 
         Args:
             policy: The policy.
-            seed: Fixes the episodes.
-            episodes: How many.
-            max_episode_steps: Length at which they are cut off, if the environments have not ended them.
-            least_mean: Mean return that is asked for. Where it is known that they cannot reach it any more, they need
-                not be played to their end: the figures of those that have not ended are the most they could be.
+            seed: Seed of the episodes.
+            episodes: Number of episodes.
+            max_episode_steps: Number of steps after which episodes are cut off.
+            least_mean: Required mean return. If it is known to be out of reach, episodes need not be finished; the
+                results of unfinished episodes are then upper bounds.
         """
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of all that changes and can be kept."""
+        """Return copies of all mutable state that can be saved."""
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what ``get_state`` returned, here or in a collector of as many environments."""
+        """Resume from the result of ``get_state`` of a collector with as many environments."""
 
     def close(self) -> None:
-        """Close the environments that were made here."""
+        """Close the environments that the collector created."""
 
 
 def one_seed_each(seed: np.random.SeedSequence, count: int) -> npt.NDArray[np.uint64]:
-    """Return a 64-bit seed for each of so many environments, shape (count,)."""
+    """Return ``count`` 64-bit seeds, one per environment, shape (count,), uint64."""
     return seed.generate_state(count, np.uint64).astype(np.uint64)
 
 
 def as_integer(seed: np.random.SeedSequence) -> int:
-    """Return a seed for a library that takes small integers only."""
+    """Return a seed for a library that accepts small integers only."""
     return int(seed.generate_state(1, np.uint32)[0]) >> 1

@@ -18,24 +18,24 @@ Act = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 def play(
     stepper: Stepper, act: Act, seed: np.random.SeedSequence | int, episodes: int, max_episode_steps: int
 ) -> Episodes:
-    """Play so many episodes, each environment its share of them.
+    """Play whole episodes, of which each environment plays a fixed share.
 
-    The shares are fixed beforehand, so that short episodes do not count more often. Those of an environment begin one
-    after the other.
+    The shares are fixed beforehand, so that short episodes are not overrepresented. An environment plays its episodes
+    one after the other.
 
     Args:
-        stepper: N environments, reset here.
-        act: Returns the actions, options chosen or continuous, shape (N, K), for the observations, shape (N, D).
-        seed: Of the environments' streams.
-        episodes: How many.
-        max_episode_steps: Length at which they are cut off, if the environments have not ended them.
+        stepper: N environments, which are reset first.
+        act: Function from observations, shape (N, D), to actions, discrete or continuous, shape (N, K).
+        seed: Seed of the environments.
+        episodes: Number of episodes.
+        max_episode_steps: Number of steps after which episodes are cut off.
 
     Returns:
-        The episodes, those of each environment together.
+        The episodes, grouped by environment.
 
     Raises:
         InvalidTransitionError: If an observation or a reward is infinite or not a number.
-        DivergenceError: If a continuous action is.
+        DivergenceError: If a continuous action is infinite or not a number.
     """
     num_envs = stepper.environments.num_envs
     shares = np.diff(np.arange(num_envs + 1) * episodes // num_envs)
@@ -56,7 +56,7 @@ def play(
         for n in np.flatnonzero(counts & (ended | is_cut_off)).tolist():
             results[n].append((returns[n], lengths[n], bool(is_cut_off[n])))
             returns[n], lengths[n] = 0.0, 0
-            # An episode that was cut off goes on: what comes of it is nobody's.
+            # An episode that was cut off continues in the environment, but does not count any more.
             is_playing[n] = len(results[n]) < shares[n] and not is_cut_off[n]
     columns = zip(*(result for of_one in results for result in of_one), strict=True)
     all_returns, all_lengths, cut_off = (np.array(column) for column in columns)
@@ -66,7 +66,7 @@ def play(
 
 
 def _check_observations(observations: npt.NDArray[np.float32]) -> None:
-    """Raise an InvalidTransitionError that names the first environment whose observation is not finite."""
+    """Raise an ``InvalidTransitionError`` for the first environment whose observation is not finite."""
     if np.isfinite(observations).all():
         return
     index = int(np.flatnonzero(~np.isfinite(observations).all(axis=1))[0])

@@ -1,4 +1,4 @@
-"""Evaluation of any Keras model that is an actor, in Gymnasium's environments."""
+"""Evaluation of actors, which may be any suitable Keras models, in Gymnasium environments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Environment = Literal["gymnasium", "fast"]
 
 
 class NotCartPoleError(ValueError):
-    """Raised where ``fastcartpole`` is to be another environment."""
+    """Raised if ``fastcartpole`` is requested for an environment other than CartPole."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EvaluationResult:
 
     Attributes:
         returns: The return of each episode.
-        lengths: The length of each in steps.
+        lengths: The length of each episode in steps.
     """
 
     returns: tuple[float, ...]
@@ -75,7 +75,7 @@ class EvaluationResult:
         return max(self.returns)
 
     def as_dict(self) -> dict[str, float]:
-        """Return number of episodes, figures of the returns (mean, spread and quartiles), and the mean length."""
+        """Return the number of episodes, statistics of the returns (mean, spread, quartiles), and the mean length."""
         lower, median, upper = np.quantile(self.returns, [0.25, 0.5, 0.75]).tolist()
         return {
             "episodes": self.episodes,
@@ -102,48 +102,51 @@ def evaluate(
     vectorization: Vectorization = "auto",
     make_env: Callable[[], gymnasium.Env[Any, Any]] | None = None,
 ) -> EvaluationResult:
-    """Play episodes of an environment, as it is registered.
+    """Evaluate an actor in an environment, with the time limit that is registered for it.
 
-    Episodes are played to their end, and how many each environment plays is fixed beforehand, so short episodes are not
-    favoured. Those of an environment without a limit are cut off after 10,000 steps.
+    Episodes are played to their end, and the number of episodes per environment is fixed beforehand, so that short
+    episodes are not overrepresented. Episodes without a time limit are cut off after 10,000 steps.
 
     Args:
-        actor: Observations (B, D) as vectors, float32, or in their own shape, to logits (B, A) or, where actions are
-            continuous, to a dictionary of ``"mean"`` and ``"log_std"``, (B, K) each.
+        actor: Keras model from observations, float32, as vectors of shape (B, D) or in their own shape, to logits of
+            shape (B, A) or, for continuous actions, to a dictionary of ``"mean"`` and ``"log_std"``, each of shape
+            (B, K).
         episodes: Number of episodes, at least 1.
-        seed: Fixes the episodes of an environment that honours seeds, and the actions that are drawn.
-        greedy: Whether to take the most probable action, or to draw actions with the policy's probabilities, each
-            independent of the last.
-        environment: Whose CartPole: ``"gymnasium"`` for Gymnasium's own batch, ``"fast"`` for ours: the same returns.
+        seed: Seed of the environments and of sampled actions.
+        greedy: Whether to take the most probable actions; otherwise actions are sampled from the policy, independently
+            in each step.
+        environment: Implementation of CartPole: ``"gymnasium"`` for Gymnasium's, ``"fast"`` for fastcartpole's. Both
+            give the same returns.
         env_id: Id in Gymnasium's registry; ``module:id`` imports the module first.
         env_kwargs: Keyword arguments of the environment.
         vectorization: How environments are batched, as in ``agent.PPOConfig``.
-        make_env: Makes the environment instead.
+        make_env: Function that creates the environment, instead of ``env_id``.
 
     Returns:
-        Returns and lengths, and their statistics.
+        The returns and lengths of the episodes, and their statistics.
 
     Raises:
-        TypeError: If ``episodes`` or ``seed`` is not an integer, or the actor is no model.
-        ValueError: If one is too small, the environment cannot be played, or the actor does not fit it.
+        TypeError: If ``episodes`` or ``seed`` is not an integer, or the actor is not a model.
+        ValueError: If ``episodes`` or ``seed`` is too small, the environment cannot be used, or the actor does not fit
+            it.
         InvalidTransitionError: If an observation or a reward is infinite or not a number.
-        DivergenceError: If a continuous action is.
-        MemoryError: If so many environments cannot fit this machine's memory.
+        DivergenceError: If a continuous action is infinite or not a number.
+        MemoryError: If so many environments do not fit into this machine's memory.
     """
     episodes = checked_integer("episodes", episodes, minimum=1)
     seed = checked_integer("seed", seed, minimum=0, maximum=None)
     if not callable(actor):
-        hint = ": ppo.actor is one, and ppo.evaluate() evaluates the agent" if hasattr(actor, "actor") else ""
+        hint = ": pass ppo.actor, or call ppo.evaluate()" if hasattr(actor, "actor") else ""
         raise TypeError(f"actor must be a Keras model, got {actor!r}{hint}.")
     if environment not in get_args(Environment):
         raise ValueError(f"environment must be one of {', '.join(get_args(Environment))}, got {environment!r}.")
     if make_env is not None and env_kwargs:
-        raise ValueError(f"env_kwargs are those of env_id, not of make_env, got {env_kwargs!r}.")
+        raise ValueError(f"env_kwargs apply to env_id only, not to make_env, got {env_kwargs!r}.")
     source = EnvironmentSource(None if make_env else env_id, dict(env_kwargs or {}), vectorization, make_env)
     spec = source.describe()
     environments = _new_environments(source, environment, episodes)
     outputs = outputs_of(actor, spec)
-    # Away from the initial states' stream, which starts from the same seed.
+    # A spawned seed keeps the actions independent of the initial states, which use the same seed.
     generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
 
     def act(observations: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Evaluations during a training: which episodes they play, and how many of them it can afford."""
+"""Evaluations during training, within a budget of environment steps."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .collector import Collector, Episodes
 from .evaluation import EvaluationResult
 
 _EPISODES = 100
-# Where episodes cost next to nothing: those that tell whether the target is reached.
+# Number of episodes that confirm that the target return is reached, if episodes cost next to nothing.
 _CONFIRMING_EPISODES = 64
-# How sure that is: standard deviations of the difference between their mean return and that of an evaluation. Three
-# would do for normal returns; but a policy that falls in a few episodes only shows too little of that in 64.
+# Confidence of this test, in standard deviations of the difference between the mean returns of these episodes and of an
+# evaluation. Three would suffice for normally distributed returns, but rare falls are underrepresented in 64 episodes.
 _CONFIDENCE = 4.0
-# It is worth asking where the actions that are sampled earn this share of the target from one fall to the next.
+# The test is run only if the sampling policy reaches this share of the target return between terminations.
 _PROMISING = 0.5
 
 
 class Progress(NamedTuple):
-    """Where a training stands.
+    """The progress of a training.
 
     Attributes:
-        env_steps: Its steps so far.
-        recent_lengths: Lengths of its last episodes.
+        env_steps: Number of environment steps so far.
+        recent_lengths: Lengths of the last episodes.
     """
 
     env_steps: int
@@ -38,11 +38,11 @@ class Progress(NamedTuple):
 
 
 class Evaluator:
-    """Plays greedy episodes with a policy: some to evaluate it, others to choose it or to end the training.
+    """Plays episodes with the greedy policy, to evaluate it, to choose the best policy, or to end the training.
 
     Attributes:
-        solving: What has been spent to find out whether the target return is reached.
-        choosing: What has been spent to choose the best policy.
+        solving: Budget for finding out whether the target return is reached.
+        choosing: Budget for choosing the best policy.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class Evaluator:
         evaluation: np.random.SeedSequence,
         validation: np.random.SeedSequence,
     ) -> None:
-        """Nothing has been played.
+        """Create an evaluator with unused budgets.
 
         Args:
-            collector: Plays the episodes.
-            spec: Of its environments.
+            collector: Collector that plays the episodes.
+            spec: Properties of its environments.
             evaluation: Seed of the episodes of evaluations.
-            validation: Seed of those of validations.
+            validation: Seed of the episodes of validations.
         """
         self._collector = collector
         self._limit = spec.max_episode_steps
@@ -67,19 +67,19 @@ class Evaluator:
 
     @property
     def is_free(self) -> bool:
-        """Whether episodes cost next to nothing, as those of CartPole's kernel: then 100 are always allowed."""
+        """Whether episodes cost next to nothing, as in CartPole's kernel, so that 100 are always allowed."""
         return self._collector.evaluation_batch is None
 
     def get_state(self) -> npt.NDArray[np.int64]:
-        """Return the steps that have been spent, shape (2,), int64, to be set again by ``set_state``."""
+        """Return the used steps of both budgets for ``set_state``, shape (2,), int64."""
         return np.array([self.solving.used, self.choosing.used])
 
     def set_state(self, state: npt.NDArray[np.int64]) -> None:
-        """Go on with what ``get_state`` returned."""
+        """Restore the result of ``get_state``."""
         self.solving.used, self.choosing.used = state.tolist()
 
     def play(self, policy: PolicySnapshot, kind: str) -> EvaluationResult:
-        """Play 100 episodes, the same every time.
+        """Play 100 episodes, always with the same seeds.
 
         Args:
             policy: The policy.
@@ -89,28 +89,28 @@ class Evaluator:
         return _result(self._collector.play_episodes(policy, self._seeds[kind], *allowance))
 
     def is_promising(self, rollout: Rollout, target: float) -> bool:
-        """Return whether the greedy policy may reach a target, by what the sampled one has just done.
+        """Return whether the greedy policy may reach a target, judging by the last rollout of the sampling policy.
 
         Args:
-            rollout: T steps of N environments, of the last epoch.
+            rollout: Rollout of the last epoch.
             target: Mean return to reach.
         """
         return float(rollout.rewards.sum()) >= _PROMISING * target * max(1, int(rollout.terminated.sum()))
 
     def confirms(self, policy: PolicySnapshot, target: float, epoch: int) -> bool:
-        """Return whether the greedy policy reaches a target, where its episodes cost next to nothing.
+        """Return whether the greedy policy reaches a target, if episodes cost next to nothing.
 
-        They are used for nothing else, and each epoch has its own. Their mean return must exceed the target so far that
-        fewer than one evaluation in a thousand would miss it. An attempt that cannot reach the target any more is cut
-        short.
+        The episodes are used for nothing else, and differ from epoch to epoch. Their mean return must exceed the target
+        by so much that fewer than one evaluation in a thousand would miss it. Playing stops early if the target is out
+        of reach.
 
         Args:
             policy: The policy.
             target: Mean return to reach.
-            epoch: After which this is.
+            epoch: Number of the epoch that has ended.
         """
-        ours = self._seeds["validation"]
-        seed = np.random.SeedSequence(ours.entropy, spawn_key=(*ours.spawn_key, epoch))
+        parent = self._seeds["validation"]
+        seed = np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, epoch))
         limit = self._limit or LONGEST_EPISODE
         returns = self._collector.play_episodes(policy, seed, _CONFIRMING_EPISODES, limit, least_mean=target).returns
         standard_deviation = returns.std() * np.sqrt(1.0 / _CONFIRMING_EPISODES + 1.0 / _EPISODES)
@@ -119,17 +119,17 @@ class Evaluator:
     def play_within(
         self, budget: EvaluationBudget, policy: PolicySnapshot, kind: str, progress: Progress, *, parts: int = 1
     ) -> EvaluationResult | None:
-        """Play as many of these episodes as a budget allows.
+        """Play as many of the episodes of ``play`` as a budget allows.
 
         Args:
-            budget: One of the two.
+            budget: ``solving`` or ``choosing``.
             policy: The policy.
             kind: ``"evaluation"`` or ``"validation"``.
-            progress: Of the training.
-            parts: Evaluations that are to be paid from what is left.
+            progress: Progress of the training.
+            parts: Number of evaluations that share the rest of the budget.
 
         Returns:
-            The result; None where there are none to be played, or one was longer than allowed.
+            The result; None if the budget allows no episodes, or if an episode was longer than it allows.
         """
         batch = self._collector.evaluation_batch
         assert batch is not None
@@ -145,7 +145,7 @@ class Evaluator:
             return None
         episodes = self._collector.play_episodes(policy, self._seeds[kind], *allowance)
         budget.used += episodes.env_steps
-        # What an evaluation without a limit cuts off after very many steps counts as it is.
+        # Episodes without a time limit that were cut off at LONGEST_EPISODE count as they are.
         is_short = allowance.max_episode_steps < (self._limit or LONGEST_EPISODE)
         return None if is_short and episodes.cut_off.any() else _result(episodes)
 

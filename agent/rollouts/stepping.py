@@ -1,4 +1,4 @@
-"""Vector environments of any kind behind one face: what follows a step does not depend on the mode of autoreset."""
+"""A uniform interface to vector environments, which hides their autoreset modes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from ..errors import EnvironmentUseError, of_the_environment
 Vector = VectorEnv[Any, Any, Any]
 Flags = npt.NDArray[np.bool_]
 
-# Seeds of environments: some simulators take signed integers of 32 bits.
+# Size of the environments' seeds: some simulators accept signed 32-bit integers only.
 _SEED_BITS = 31
 
 
 class AutoresetModeError(EnvironmentUseError):
-    """Raised where it is not known how a vector environment begins new episodes."""
+    """Raised if the autoreset mode of a vector environment is unknown or contradictory."""
 
 
 class Step(NamedTuple):
-    """What one step of N environments came to.
+    """Results of one step of N environments.
 
     Attributes:
-        rewards: Shape (N,), float64; 0 where the action was ignored.
+        rewards: Shape (N,), float64; 0 if the action was ignored.
         terminated: Shape (N,), bool.
         truncated: Shape (N,), bool.
-        final_observations: By index, the last observations of the episodes that were truncated and did not terminate.
+        final_observations: Last observations of episodes that were truncated but did not terminate, by index of the
+            environment.
     """
 
     rewards: npt.NDArray[np.float64]
@@ -40,25 +41,24 @@ class Step(NamedTuple):
 
 
 class Stepper:
-    """Steps a vector environment and begins new episodes where one has ended.
+    """Steps a vector environment and resets environments whose episode has ended.
 
     Attributes:
         environments: The vector environment.
-        observations: What the policy sees next, as vectors, shape (N, D), float32.
-        ignored: Where the next action will be ignored, because the environment begins a new episode instead, shape
-            (N,), bool.
-        ignores_actions: Whether that may happen.
+        observations: Current observations as vectors, shape (N, D), float32.
+        ignored: Whether an environment will ignore its next action and start a new episode instead, shape (N,), bool.
+        ignores_actions: Whether environments may ignore actions, as with next-step autoreset.
     """
 
     def __init__(self, environments: Vector, autoreset_mode: AutoresetMode | str | None = None) -> None:
-        """Look at the environments; they are not reset yet.
+        """Wrap a vector environment, without resetting it.
 
         Args:
             environments: The vector environment.
-            autoreset_mode: How it begins new episodes; None for what it says itself.
+            autoreset_mode: Its autoreset mode; None uses the mode that it declares.
 
         Raises:
-            AutoresetModeError: If it is not known.
+            AutoresetModeError: If the autoreset mode is unknown or contradictory.
         """
         self.environments = environments
         self._mode = checked_mode(environments, autoreset_mode)
@@ -72,10 +72,10 @@ class Stepper:
         self.ignored = self._nowhere
 
     def reset(self, seed: np.random.SeedSequence | int | None = None) -> None:
-        """Begin a new episode everywhere.
+        """Start a new episode in every environment.
 
         Args:
-            seed: Of the environments' streams: an integer is handed on as it is; None goes on with those there are.
+            seed: Seed of the environments; an integer is passed on unchanged. None continues their random streams.
         """
         with of_the_environment():
             observations, _ = self.environments.reset(seed=self._seeds(seed))
@@ -85,21 +85,21 @@ class Stepper:
     def _seeds(self, seed: np.random.SeedSequence | int | None) -> Any:
         if not isinstance(seed, np.random.SeedSequence):
             return seed
-        # Vector environments of other kinds need only accept a single integer.
+        # Other vector environments may accept only a single integer.
         is_known = isinstance(self.environments.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
         count = self.environments.num_envs if is_known else 1
         seeds = [int(word) >> (32 - _SEED_BITS) for word in seed.generate_state(count, np.uint32)]
         return seeds if count > 1 else seeds[0]
 
     def step(self, actions: npt.NDArray[Any]) -> Step:
-        """Take one step everywhere.
+        """Take one step in every environment.
 
         Args:
-            actions: Options numbered from 0 of K choices, or K continuous entries, shape (N, K).
+            actions: Options of K choices, numbered from 0, or K continuous entries, shape (N, K).
         """
-        ours = self._head.in_environment(actions).astype(self._action_dtype)
+        converted = self._head.in_environment(actions).astype(self._action_dtype)
         with of_the_environment():
-            batch, rewards, terminated, truncated, infos = self.environments.step(ours)
+            batch, rewards, terminated, truncated, infos = self.environments.step(converted)
         ignored = self.ignored
         terminated, truncated = np.array(terminated, dtype=np.bool_), np.array(truncated, dtype=np.bool_)
         rewards = np.array(rewards, dtype=np.float64)
@@ -114,7 +114,7 @@ class Stepper:
             else:
                 final_observations = {n: observations[n].copy() for n in truncations}
             if self._mode == AutoresetMode.DISABLED:
-                observations = self._begun_anew(ended)
+                observations = self._reset_ended(ended)
         if self.ignores_actions:
             if ignored.any():
                 rewards[ignored] = 0.0
@@ -122,21 +122,21 @@ class Stepper:
         self.observations = observations
         return Step(rewards, terminated, truncated, final_observations)
 
-    def _begun_anew(self, ended: Flags) -> npt.NDArray[np.float32]:
+    def _reset_ended(self, ended: Flags) -> npt.NDArray[np.float32]:
         with of_the_environment():
             observations, _ = self.environments.reset(options={"reset_mask": ended})
         return self._flatten(observations)
 
 
 def checked_mode(environments: Vector, autoreset_mode: AutoresetMode | str | None) -> AutoresetMode:
-    """Return how a vector environment begins new episodes.
+    """Return the autoreset mode of a vector environment.
 
     Args:
         environments: The vector environment.
-        autoreset_mode: What the user says of it, where it does not say so itself.
+        autoreset_mode: Mode given by the user, for environments that do not declare one.
 
     Raises:
-        AutoresetModeError: If nobody says, or both do and differ.
+        AutoresetModeError: If neither is known, or if they differ.
     """
     declared = (environments.metadata or {}).get("autoreset_mode")
     modes = ", ".join(str(mode.value) for mode in AutoresetMode)
@@ -150,7 +150,7 @@ def checked_mode(environments: Vector, autoreset_mode: AutoresetMode | str | Non
         if given is None:
             raise AutoresetModeError(
                 f"autoreset_mode must be one of {modes} for {environments}, which does not say how it begins new "
-                "episodes; with the vectorization 'sync' or 'async' it is known."
+                "episodes; with the vectorization 'sync' or 'async', the mode is known."
             ) from None
         return given
     if given not in (None, mode):

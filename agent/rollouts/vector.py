@@ -1,4 +1,4 @@
-"""Any vector environment: the policy acts in one Numba kernel, the environments step as they do."""
+"""Rollouts in any vector environment: the policy acts in one Numba kernel, the environments step unchanged."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Row = npt.NDArray[np.float32]
 
 
 class VectorCollector:
-    """A vector environment and the random streams of the policy in it.
+    """A vector environment and the random streams of the policy's actions.
 
-    What the environments are in the midst of cannot be kept: after ``set_state``, or in a copy, they begin new
-    episodes. ``agent.rollouts.collector.Collector`` describes attributes and methods.
+    The states of the environments cannot be saved: in a copy, or after resuming, environments start new episodes.
+    ``agent.rollouts.collector.Collector`` describes attributes and methods.
     """
 
     is_exact = False
@@ -53,18 +53,19 @@ class VectorCollector:
 
         Args:
             environments: N environments.
-            spec: Of one of them.
-            num_steps: Steps T of each environment in one rollout.
-            environment_seed: Of the environments' streams.
-            action_seeds: Seeds of the action sampling, shape (N,), uint64.
-            is_ours: Whether they are to be closed with the collector.
-            evaluation_environments: The vector environment that evaluations play, or a function that makes one.
-            evaluation_batch: How many environments it holds.
-            autoreset_mode: How environments begin new episodes that do not say so themselves.
-            noise_interval: Steps after which state-dependent exploration draws other noise; None for each rollout.
+            spec: Properties of one environment.
+            num_steps: Number of steps T of each environment in one rollout.
+            environment_seed: Seed of the environments.
+            action_seeds: Seeds of action sampling, shape (N,), uint64.
+            is_ours: Whether to close the environments together with the collector.
+            evaluation_environments: Vector environment for evaluations, or a function that creates it.
+            evaluation_batch: Number of its environments.
+            autoreset_mode: Autoreset mode of environments that do not declare one.
+            noise_interval: Number of steps after which state-dependent exploration draws new noise; None draws it once
+                per rollout.
 
         Raises:
-            AutoresetModeError: If it is not known how they begin new episodes.
+            AutoresetModeError: If the autoreset mode is unknown or contradictory.
         """
         self._noise_interval = noise_interval
         self._stepper = Stepper(environments, autoreset_mode)
@@ -89,20 +90,20 @@ class VectorCollector:
         self.running_lengths = np.zeros(num_envs, dtype=np.int64)
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return copies of the streams of the actions."""
+        """Return copies of the random streams of the actions, and the number of steps taken."""
         return {"action_streams": self.action_streams.copy(), "steps_taken": np.array(self._steps_taken)}
 
     def set_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on with the streams that ``get_state`` returned; the environments stay where they are."""
+        """Restore the result of ``get_state``; the environments keep their current states."""
         self.action_streams = state["action_streams"].copy()
         self._steps_taken = int(state["steps_taken"])
 
     def collect(self, policy: PolicySnapshot) -> Rollout:
-        """Play T steps in every environment with the given policy, in fresh arrays.
+        """Play T steps in every environment with the given policy, in new arrays.
 
         Raises:
             InvalidTransitionError: If an observation or a reward is infinite or not a number.
-            DivergenceError: If an action is.
+            DivergenceError: If an action is infinite or not a number.
         """
         stepper, head = self._stepper, self._spec.action_head
         num_envs = len(stepper.observations)
@@ -130,11 +131,11 @@ class VectorCollector:
         return rollout
 
     def _check_actions(self, t: int, log_probs: Row, observations: Row) -> None:
-        """Raise an exception that names the first environment whose action is infinite or not a number.
+        """Raise an exception for the first environment whose action is infinite or not a number.
 
-        The environment is not asked what it makes of that: the physics of some ends the process.
+        Such actions are not passed on, because some physics engines crash the process.
         """
-        # The density of such an action is none.
+        # The log-density of such an action is not finite.
         if np.isfinite(log_probs).all():
             return
         index = int(np.flatnonzero(~np.isfinite(log_probs))[0])
@@ -165,7 +166,7 @@ class VectorCollector:
             self.running_returns[ended] = 0.0
 
     def _check(self, rollout: Rollout) -> None:
-        """Raise an InvalidTransitionError that names the first environment and step with a value that is not finite."""
+        """Raise an ``InvalidTransitionError`` for the first environment and step with a value that is not finite."""
         after = np.concatenate([rollout.observations[1:], rollout.last_observations[None]])
         faults = [
             (*place, what)
@@ -175,7 +176,7 @@ class VectorCollector:
             )
             for place in np.argwhere(~is_finite)[:1].tolist()
         ]
-        # Before the first step, a reset alone can have given it.
+        # A fault before the first step can only come from a reset.
         faults += [
             (-1, n, "an observation") for n in np.flatnonzero(~np.isfinite(rollout.observations[0]).all(axis=-1))
         ]
@@ -187,7 +188,7 @@ class VectorCollector:
             )
 
     def _finals_are_finite(self, rollout: Rollout) -> npt.NDArray[np.bool_]:
-        """Return where no final observation holds a value that is not finite, shape (T, N)."""
+        """Return False where a final observation contains a value that is not finite, shape (T, N), bool."""
         has_final = rollout.truncated & ~rollout.terminated
         are_finite = np.ones_like(has_final)
         for n in range(has_final.shape[1]):
@@ -203,7 +204,7 @@ class VectorCollector:
         max_episode_steps: int,
         least_mean: float = -math.inf,
     ) -> Episodes:
-        """Play whole episodes with the greedy policy, in environments of their own: all, for rewards are not known."""
+        """Play whole episodes with the greedy policy, in separate environments; ``least_mean`` is ignored."""
         if self._evaluation is None:
             given = self._evaluation_environments
             environments = given if isinstance(given, VectorEnv) else given()
@@ -211,7 +212,7 @@ class VectorCollector:
         return play(self._evaluation, choosing(policy, self._spec.action_head), seed, episodes, max_episode_steps)
 
     def close(self) -> None:
-        """Close the environments that were made here."""
+        """Close the environments that the collector owns."""
         if self._is_ours:
             close_quietly(self._stepper.environments)
         if self._evaluation is not None and not isinstance(self._evaluation_environments, VectorEnv):
@@ -219,7 +220,7 @@ class VectorCollector:
 
 
 def _in_order(truncations: list[dict[int, Row]], like: Row) -> npt.NDArray[np.float32]:
-    """Return the final observations of each environment's truncated episodes one after the other, shape (K, N, D)."""
+    """Return the final observations of each environment's truncated episodes in order, shape (K, N, D)."""
     of_each: list[list[Row]] = [[] for _ in like]
     for step in truncations:
         for n, observation in step.items():

@@ -1,4 +1,4 @@
-"""Compilation ahead of time of the Numba kernels of a training. Imports no TensorFlow."""
+"""Ahead-of-time compilation of the Numba kernels of a training. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .choosing import played_by, plays_on_the_kernel
 _COMPILE = """
 import importlib, sys
 _, place, name, function = sys.argv
-# Where this package is: last, for it may be among many others.
+# The directory of this package comes last, because it may contain many other packages.
 sys.path.append(place)
 getattr(importlib.import_module(name), function)()
 """
@@ -33,7 +33,7 @@ _PLACE = Path(__file__).parents[2]
 
 
 def compile_rollout_kernel() -> None:
-    """Compile the kernel of rollouts, or load it from disk, by playing one step."""
+    """Compile the rollout kernel, or load it from disk, by playing one step."""
     seeds = np.zeros(1, dtype=np.uint64)
     CartPoleCollector(1, 1, 1, seeds, seeds).collect(PolicySnapshot(_some_weights(OBSERVATION_SIZE)))
 
@@ -42,8 +42,8 @@ def compile_acting_kernel(policy: PolicySnapshot, spec: EnvironmentSpec) -> None
     """Compile the kernel that acts in a vector environment, or load it from disk, by acting once.
 
     Args:
-        policy: One of the training.
-        spec: Of its environment.
+        policy: A policy of the training.
+        spec: Properties of the environment.
     """
     head = spec.action_head
     streams = np.zeros((4, 1), dtype=np.uint64)
@@ -57,8 +57,8 @@ def compile_kernels_of_updates(spec: EnvironmentSpec, *, is_normalized: bool = F
     """Compile the kernels that prepare a rollout for an update, or load them from disk.
 
     Args:
-        spec: Of the environment.
-        is_normalized: Whether observations are normalized and rewards scaled.
+        spec: Properties of the environment.
+        is_normalized: Whether to include the kernels that normalize observations and scale rewards.
     """
     observation_size, head = spec.observation_size, spec.action_head
     weights = _some_weights(observation_size)
@@ -71,7 +71,7 @@ def compile_kernels_of_updates(spec: EnvironmentSpec, *, is_normalized: bool = F
     )
     advantages, returns = advantages_and_returns(rollout, values, last_values, final_values, 1.0, 1.0)
     normalized(advantages, rollout.valid)
-    # Evaluations choose actions by a kernel of their own.
+    # Evaluations choose actions with a separate kernel.
     head.chosen(np.zeros((1, head.num_outputs), dtype=np.float32), None)
     explained_variance(values.reshape(-1), returns.reshape(-1), rollout.valid.reshape(-1))
     if is_normalized:
@@ -82,27 +82,27 @@ def compile_kernels_of_updates(spec: EnvironmentSpec, *, is_normalized: bool = F
 
 
 class RolloutCompilation:
-    """Other processes that compile the kernel of rollouts, for this one to load it from disk.
+    """Compiles the rollout kernel in other processes, so that this process can load it from disk.
 
-    They take about as long as TensorFlow takes to be imported and to compile the update; threads would wait for each
-    other, for all are mostly Python. Nothing is started where the kernel is on disk already, or cannot be kept there.
+    This takes about as long as importing TensorFlow and compiling the update. Threads would block each other, because
+    compilation runs mostly in Python. No process is started if the kernel is in the disk cache, or cannot be cached.
 
     Attributes:
-        is_needed: Whether there was something to compile.
+        is_needed: Whether the kernel had to be compiled.
     """
 
     def __init__(self, config: PPOConfig) -> None:
-        """Start the processes, if there is something to compile.
+        """Start the processes, if the kernel has to be compiled.
 
         Args:
-            config: Of the training that is to come.
+            config: Configuration of the upcoming training.
         """
         self._processes: list[subprocess.Popen[bytes]] = []
         self.is_needed = plays_on_the_kernel(config, played_by(config)) and not rollout_kernel_is_on_disk()
         if self.is_needed:
-            # The second compiles a part of what the first one needs last, and finds on disk then.
+            # The second process compiles a part that the first one needs last and then finds on disk.
             for function in (compile_rollout_kernel, compile_step):
-                # -P: with -c, Python looks for modules in the current folder first.
+                # With -c, Python would search the current folder first; -P prevents this.
                 command = [sys.executable, "-P", "-c", _COMPILE, str(_PLACE), function.__module__, function.__name__]
                 nowhere = subprocess.DEVNULL
                 self._processes.append(subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere))
@@ -118,12 +118,12 @@ class RolloutCompilation:
             process.wait()
 
     def wait(self) -> None:
-        """Wait for the processes to end; what failed will be compiled where it is called first."""
+        """Wait for the processes to end; a kernel that they failed to compile is compiled when it is first called."""
         for process in self._processes:
             process.wait()
 
 
 def _some_weights(observation_size: int, num_outputs: int = 2) -> MLPWeights:
-    """Return weights of a small network; those of any other have the same types."""
+    """Return the weights of a small network; all networks have the same types."""
     shapes = ((observation_size, 4), (4,), (4, num_outputs), (num_outputs,))
     return padded_weights([np.zeros(shape, dtype=np.float32) for shape in shapes])

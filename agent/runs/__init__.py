@@ -1,1 +1,1 @@
-"""What is kept of a training, and how it is read again."""
+"""The files of a training run: writing and reading them."""

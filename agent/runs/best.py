@@ -15,52 +15,52 @@ if TYPE_CHECKING:
 
 
 class BestPolicy(Callback):
-    """Validates the policy every so many steps and at the end, and keeps the one with the highest mean return.
+    """Validates the policy at regular intervals and at the end, and saves the one with the highest mean return.
 
-    Beside CartPole, whose evaluations cost next to nothing, a validation waits until it is allowed
-    (``PPO.validate_within_budget``), and is one of fewer episodes. Of several policies with the same mean return the
-    first is kept. A resumed run compares with what was kept before. What is reported of the policy that is kept are
-    other episodes than those it was chosen by.
+    Except on CartPole, where evaluations cost next to nothing, a validation waits until the budget allows it, and may
+    have fewer episodes (see ``PPO.validate_within_budget``). If mean returns are equal, the first policy is kept. A
+    resumed run compares with the policy saved before. The saved policy is evaluated on other episodes than those that
+    selected it.
     """
 
     def __init__(self, run: RunDirectory, every: int) -> None:
-        """Look up what has been kept.
+        """Read the mean return of the best policy so far.
 
         Args:
-            run: Where the best actor and its evaluation go.
-            every: Environment steps from one validation to the next, at least 1.
+            run: Run directory for the best actor and its evaluation.
+            every: Environment steps between validations, at least 1.
 
         Raises:
-            OSError: If what is kept cannot be read.
-            ValueError: If it is damaged.
+            OSError: If the saved evaluation cannot be read.
+            ValueError: If the saved evaluation is damaged.
         """
         self._run = run
         self._due = Due(every)
         self._highest = run.read_best_mean()
         self._validated_epoch = 0
-        # The kept policy, where nothing could be reported of it yet.
+        # Epoch and validation mean of the best policy, while its evaluation is still missing.
         self._unreported: tuple[int, float] | None = None
 
     def on_train_begin(self, ppo: PPO) -> None:
-        """Note where the training stands."""
+        """Store the number of steps at which training starts."""
         self._due.begin(ppo.env_steps)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Validate, if it is time and allowed."""
+        """Validate if a validation is due and the budget allows it."""
         if self._due.at(metrics.env_steps) and self._validate(ppo):
             self._due.done(metrics.env_steps)
 
     def on_train_end(self, ppo: PPO) -> None:
-        """Validate the last policy, if it is allowed."""
+        """Validate the last policy if the budget allows it."""
         if ppo.epoch > self._validated_epoch:
             self._validate(ppo)
 
     def complete(self, ppo: PPO, evaluation: EvaluationResult) -> None:
-        """Report an evaluation of the last policy, if that is what is kept, or all there is to keep.
+        """Save the evaluation of the last policy, if that is the best one or the only one.
 
         Args:
             ppo: The agent.
-            evaluation: Other episodes than those of a validation.
+            evaluation: Evaluation on other episodes than those of validations.
         """
         if self._highest == -math.inf:
             self._highest = evaluation.mean
@@ -69,7 +69,7 @@ class BestPolicy(Callback):
             self._write(ppo, self._unreported[1], evaluation)
 
     def _validate(self, ppo: PPO) -> bool:
-        """Return whether the policy could be compared with the best one; keep it if it is better."""
+        """Validate the policy and save it if it is the best; return False if the budget does not allow this."""
         validation = ppo.validate_within_budget()
         if validation is None:
             return False

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a training in one file, without pickles."""
+"""Checkpoints: the whole state of a training run in one file, without pickles."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from ..state import State
 
-# Raised when the entries of a checkpoint change their meaning.
+# Incremented when the entries of a checkpoint change their meaning.
 _FORMAT = 2
-# What NumPy and zipfile raise on bytes that are not what they should be.
+# Exceptions that NumPy and zipfile raise on damaged files.
 _SIGNS_OF_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -32,8 +32,8 @@ def write_checkpoint(path: Path, state: State) -> None:
     """Write a state as an ``.npz`` file.
 
     Args:
-        path: Ends in ``.npz``; overwritten.
-        state: What ``PPO.get_state`` returned.
+        path: File to write, ending in ``.npz``; an existing file is overwritten.
+        state: A state returned by ``PPO.get_state``.
 
     Raises:
         OSError: If the file cannot be written.
@@ -43,23 +43,23 @@ def write_checkpoint(path: Path, state: State) -> None:
 
 
 def read_checkpoint(path: Path) -> State:
-    """Return the state a checkpoint holds, for ``PPO.set_state``.
+    """Return the state in a checkpoint, for ``PPO.set_state``.
 
     Args:
-        path: What ``write_checkpoint`` wrote.
+        path: A file written by ``write_checkpoint``.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is damaged, no checkpoint, or of a newer version.
+        ValueError: If the file is damaged, not a checkpoint, or from a newer version.
     """
-    # The whole file first: what is wrong with places inside it then, no system reports as its own error.
+    # Read the whole file first: seeking to a damaged offset could otherwise raise an OSError.
     content = io.BytesIO(path.read_bytes())
     try:
         with np.load(content, allow_pickle=False) as archive:
             state = {name: archive[name] for name in archive.files}
         version = int(state.pop("format"))
     except _SIGNS_OF_DAMAGE as error:
-        raise ValueError(f"'{path}' is damaged, or no checkpoint: {error}.") from None
+        raise ValueError(f"'{path}' is damaged, or not a checkpoint: {error}.") from None
     if version not in (1, _FORMAT):
         raise ValueError(f"'{path}' has format {version}; this version of fastppo reads 1 and {_FORMAT}.")
     return state

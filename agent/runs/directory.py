@@ -1,4 +1,4 @@
-"""The files of a training run: nothing else knows their names."""
+"""The directory of a training run; only this module knows the names of its files."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ if TYPE_CHECKING:
     from ..state import State
 
 _GIF_NAME = re.compile(r"epoch_\d+\.gif")
-# The packages whose versions a run notes.
+# The packages whose versions are recorded.
 _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
-# What config.json holds besides the configuration.
+# Keys of config.json besides the fields of the configuration.
 _RESUMED = "resumptions"
 _SPACES = "spaces"
 _HANDED_OVER = "handed_over"
 _MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED, _SPACES, _HANDED_OVER})
 MAY_CHANGE = ("epochs", "target_return", "device")
-"""The settings that a resumed training may have others of: how long it takes, and where."""
+"""The settings that may be changed when a run is resumed."""
 
-# The entry of best_evaluation.json that a better policy has to exceed.
+# The key of best_evaluation.json with the mean return that a better policy must exceed.
 _VALIDATION_MEAN = "validation_mean"
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 _INTEGERS = {field.name for field in dataclasses.fields(EpochMetrics) if field.type == "int"}
 
 
 class Resumption(NamedTuple):
-    """Where a run was resumed.
+    """A point at which a run was resumed.
 
     Attributes:
-        after_epoch: The last epoch before.
-        epochs: How many epochs it was to have until then: a linear schedule depends on them.
+        after_epoch: The last epoch before resuming.
+        epochs: The value of ``PPOConfig.epochs`` until then, on which linear schedules depend.
     """
 
     after_epoch: int
@@ -67,15 +67,15 @@ class Resumption(NamedTuple):
 class RunDirectory(Callback):
     """A directory that holds one training run.
 
-    Files that are written whole are written under a temporary name and renamed: a killed run leaves each of them as it
-    was, or complete, never half-written. ``metrics.csv`` grows by one line an epoch, each in a single write.
+    Files are written under a temporary name and then renamed, so that a killed run leaves each of them unchanged or
+    complete, never half-written. ``metrics.csv`` grows by one line per epoch, each in a single write.
     """
 
     def __init__(self, path: Path) -> None:
-        """Name the directory; nothing is made yet.
+        """Set the paths of the files; nothing is created yet.
 
         Args:
-            path: Where it is, or is to be.
+            path: Path of the directory, which need not exist.
         """
         self.path = path
         self.config_path = path / "config.json"
@@ -94,16 +94,16 @@ class RunDirectory(Callback):
         self.last_epoch = 0
 
     def create(self) -> None:
-        """Make the directory for a new run.
+        """Create the directory for a new run.
 
         Raises:
             FileExistsError: If the path is a file, or a directory that is not empty.
-            OSError: If the directory cannot be made, or nothing can be written into it.
+            OSError: If the directory cannot be created or written to.
         """
         self._new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
             raise FileExistsError(errno.EEXIST, "A run directory must be new or empty", str(self.path))
-        # Of two runs that come this far, only one creates the file.
+        # If two runs get this far, only one of them creates the file.
         file = self.metrics_path.open("x", newline="", encoding="utf-8")
         self._is_new = True
         try:
@@ -115,16 +115,16 @@ class RunDirectory(Callback):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in the directory.
+        """Lock the directory against other processes.
 
         Raises:
-            BlockingIOError: If another process does.
+            BlockingIOError: If another process holds the lock.
         """
         with locked_directory(self.path):
             yield
 
     def discard_if_unused(self) -> None:
-        """Remove everything again if the run was made here and ended before its first epoch did."""
+        """Remove everything that was created here if the run ended before completing its first epoch."""
         if self.last_epoch or not self._is_new:
             return
         for path in (self.config_path, self.metrics_path, self.gif_path(0)):
@@ -134,12 +134,15 @@ class RunDirectory(Callback):
                 directory.rmdir()
 
     def reopen(self, epochs: int) -> None:
-        """Prepare to go on after so many epochs.
+        """Prepare to continue after this number of epochs.
 
-        What ``metrics.csv`` says of later ones is removed, and what was being written when the run was killed.
+        Removes later epochs from ``metrics.csv``, and the temporary files that a killed run leaves.
+
+        Args:
+            epochs: Number of epochs to keep.
 
         Raises:
-            OSError: If the file cannot be read or written.
+            OSError: If ``metrics.csv`` cannot be read or written.
         """
         self.last_epoch = epochs
         for path in self.path.iterdir():
@@ -156,12 +159,12 @@ class RunDirectory(Callback):
         resumptions: Iterable[Resumption] = (),
         handed_over: Sequence[str] = (),
     ) -> None:
-        """Write the configuration as JSON, with what the run was made by.
+        """Write the configuration as JSON, with the command line and the versions of packages.
 
         Args:
-            config: With what it left to the environment filled in.
-            spaces: ``EnvironmentSpec.spaces``, where they are known.
-            resumptions: Where the run was resumed.
+            config: The configuration, with environment-dependent values filled in.
+            spaces: ``EnvironmentSpec.spaces``; None if unknown.
+            resumptions: The points at which the run was resumed.
             handed_over: ``PPO.handed_over``.
         """
         made_by = {
@@ -174,11 +177,11 @@ class RunDirectory(Callback):
         write_json(self.config_path, {**config.as_dict(), **made_by, _SPACES: spaces, _RESUMED: resumed})
 
     def read_config(self) -> PPOConfig:
-        """Return what ``write_config`` wrote.
+        """Return the configuration that ``write_config`` wrote.
 
         Raises:
             OSError: If it cannot be read.
-            ValueError: If it is damaged or of another version.
+            ValueError: If it is damaged or from another version.
         """
         content = read_json(self.config_path)
         fields = {name: value for name, value in content.items() if name not in _MADE_BY}
@@ -188,7 +191,7 @@ class RunDirectory(Callback):
             raise ValueError(f"'{self.config_path}' {_origin(content.get('versions'))}: {error}") from None
 
     def read_resumptions(self) -> list[Resumption]:
-        """Return where the run was resumed, in order.
+        """Return the points at which the run was resumed, in order.
 
         Raises:
             OSError: If it cannot be read.
@@ -201,7 +204,7 @@ class RunDirectory(Callback):
             raise ValueError(f"'{self.config_path}' is damaged: {_RESUMED} cannot be {content!r}.") from None
 
     def read_spaces(self) -> dict[str, Any] | None:
-        """Return the spaces that were written with the configuration; None where they were not.
+        """Return the spaces that were written with the configuration; None if there are none.
 
         Raises:
             OSError: If they cannot be read.
@@ -213,7 +216,7 @@ class RunDirectory(Callback):
         return spaces
 
     def read_handed_over(self) -> list[str]:
-        """Return the names of what a program handed to the agent that trained the run; empty where nothing was.
+        """Return the names of the objects that a program passed to the agent that trained the run; see ``PPO``.
 
         Raises:
             OSError: If they cannot be read.
@@ -225,13 +228,13 @@ class RunDirectory(Callback):
         return names
 
     def write_metrics(self, history: Iterable[EpochMetrics]) -> None:
-        """Write the figures of all epochs so far, in place of what is there."""
+        """Write the metrics of all epochs so far, replacing the file."""
         rows = [[getattr(metrics, column) for column in _COLUMNS] for metrics in history]
         write_text(self.metrics_path, csv_text([_COLUMNS, *rows]))
         self.last_epoch = len(rows)
 
     def read_metrics(self) -> list[EpochMetrics]:
-        """Return the figures of all epochs, in order; a last line that is not whole, where a run was killed, is none.
+        """Return the metrics of all epochs, in order, ignoring an incomplete last line left by a killed run.
 
         Raises:
             OSError: If they cannot be read.
@@ -240,30 +243,30 @@ class RunDirectory(Callback):
         try:
             return [_metrics_of(row) for row in read_table(self.metrics_path, _COLUMNS)]
         except (KeyError, TypeError, ValueError, csv.Error):
-            raise ValueError(f"'{self.metrics_path}' is damaged, or of another version.") from None
+            raise ValueError(f"'{self.metrics_path}' is damaged, or from another version.") from None
 
     def write_checkpoint(self, state: State) -> None:
-        """Write the state of the training, in place of the last checkpoint and of the evaluation of that policy."""
+        """Write a checkpoint, replacing the last one, and remove the evaluation of that checkpoint's policy."""
         from .checkpoint import write_checkpoint
 
-        # After a power cut there must be no checkpoint of epochs that are not recorded.
+        # Even after a power failure, every epoch of the checkpoint must be in metrics.csv.
         if self.metrics_path.exists():
             with errors_named(self.metrics_path):
                 write_through(self.metrics_path)
 
         def write(temporary: Path) -> None:
             write_checkpoint(temporary, state)
-            # Before the checkpoint is replaced: where one of the two is missing, the evaluation is made again.
+            # Before replacing the checkpoint: a missing evaluation is repeated, but an old one would be taken for new.
             self.evaluation_path.unlink(missing_ok=True)
 
         write_atomically(self.checkpoint_path, write)
 
     def read_checkpoint(self) -> State | None:
-        """Return the state of the training at the last checkpoint; None if there is none.
+        """Return the state in the last checkpoint; None if there is none.
 
         Raises:
             OSError: If it cannot be read.
-            ValueError: If it is damaged or of another version.
+            ValueError: If it is damaged or from another version.
         """
         from .checkpoint import read_checkpoint
 
@@ -273,7 +276,7 @@ class RunDirectory(Callback):
         return state if "env_steps" in state else self._with_later_entries(state)
 
     def _with_later_entries(self, state: State) -> State:
-        """Return the state of a checkpoint from before there were other environments than CartPole."""
+        """Add missing entries to the state of a checkpoint from a version that supported only CartPole."""
         import numpy as np
 
         if not {"epoch", "recent_lengths"} <= state.keys():
@@ -288,37 +291,37 @@ class RunDirectory(Callback):
         }
 
     def write_evaluation(self, result: dict[str, Any]) -> None:
-        """Write the result of an evaluation as JSON."""
+        """Write the result of the final evaluation as JSON."""
         write_json(self.evaluation_path, result)
 
     def remove_results(self) -> None:
-        """Remove what tells of policies: evaluation, best policy and learning curve."""
+        """Remove the evaluation, the best policy and the learning curve."""
         for path in (self.evaluation_path, self.best_evaluation_path, self.best_actor_path, self.learning_curve_path):
             path.unlink(missing_ok=True)
 
     def move_to(self, other: RunDirectory) -> None:
-        """Rename every file to be one of another run's, in place of the one that may be there.
+        """Move every file to another run directory, replacing the files there.
 
         Raises:
-            OSError: If one cannot be renamed.
+            OSError: If a file cannot be moved.
         """
         for path in sorted(self.path.iterdir()):
             os.replace(path, other.path / path.name)
         other._is_new = False
 
     def write_best(self, actor: keras.Model, validation_mean: float, evaluation: dict[str, Any]) -> None:
-        """Write the best actor so far, and after it its evaluation, in place of the last best one.
+        """Write the best actor so far and its evaluation, replacing the previous ones.
 
         Args:
             actor: The actor.
-            validation_mean: The mean return that it was chosen by.
-            evaluation: What other episodes say of it.
+            validation_mean: The mean return by which it was selected.
+            evaluation: Its evaluation on other episodes.
         """
         write_atomically(self.best_actor_path, actor.save)
         write_json(self.best_evaluation_path, {**evaluation, _VALIDATION_MEAN: validation_mean})
 
     def read_best_mean(self) -> float:
-        """Return the mean return by which the best actor so far was chosen; minus infinity if there is none.
+        """Return the mean return by which the best actor so far was selected; minus infinity if there is none.
 
         Raises:
             OSError: If it cannot be read.
@@ -334,23 +337,23 @@ class RunDirectory(Callback):
         return mean
 
     def write_learning_curve(self, write: Callable[[Path], object]) -> None:
-        """Let ``write`` draw the learning curve at the path it is given."""
+        """Call ``write`` with a path to draw the learning curve."""
         write_atomically(self.learning_curve_path, write)
 
     def gif_path(self, epoch: int) -> Path:
-        """Return where the animation of the policy after an epoch is, or is to be; 0 means before the training."""
+        """Return the path of the animation of the policy after an epoch; 0 means before training."""
         return self.path / f"epoch_{epoch}.gif"
 
     def epochs_gif_path(self, epochs: Iterable[int]) -> Path:
-        """Return where the animation of the policies after several epochs, side by side, is to be."""
+        """Return the path of the animation that shows the policies after several epochs side by side."""
         return self.path / f"epochs_{'_'.join(map(str, epochs))}.gif"
 
     def write_gif(self, epoch: int, write: Callable[[Path], object]) -> None:
-        """Let ``write`` make the animation of the policy after an epoch at the path it is given."""
+        """Call ``write`` with a path to write the animation of the policy after an epoch."""
         write_atomically(self.gif_path(epoch), write)
 
     def save_models(self, ppo: PPO) -> None:
-        """Write actor and critic as ``.keras`` files, which plain Keras loads."""
+        """Write actor and critic as ``.keras`` files, which Keras loads without fastppo."""
         write_atomically(self.actor_path, ppo.actor.save)
         write_atomically(self.critic_path, ppo.critic.save)
 
@@ -365,60 +368,60 @@ class RunDirectory(Callback):
 
 
 class Due:
-    """Tells when something is to be done again that is done every so many environment steps, at the end of an epoch."""
+    """Schedule of an action that is repeated after a number of environment steps, at the end of an epoch."""
 
     def __init__(self, every: int) -> None:
-        """Nothing is due before ``begin``.
+        """Create the schedule; call ``begin`` before ``at``.
 
         Args:
-            every: Steps from one time to the next, at least 1.
+            every: Environment steps between two actions, at least 1.
         """
         self._every = every
         self._times = 0
 
     def begin(self, env_steps: int) -> None:
-        """Begin after so many steps of the training."""
+        """Start the schedule at this number of steps."""
         self._times = env_steps // self._every
 
     def at(self, env_steps: int) -> bool:
-        """Return whether it is due after so many steps."""
+        """Return whether the action is due after this number of steps."""
         return env_steps // self._every > self._times
 
     def done(self, env_steps: int) -> None:
-        """Note that it has been done."""
+        """Record that the action was done after this number of steps."""
         self._times = env_steps // self._every
 
 
 class Checkpoints(Callback):
-    """Writes a checkpoint every so many environment steps."""
+    """Writes checkpoints at regular intervals."""
 
     def __init__(self, run: RunDirectory, every: int) -> None:
-        """Prepare; nothing is written yet.
+        """Store the arguments; nothing is written yet.
 
         Args:
-            run: Where the checkpoints go.
-            every: Steps from one to the next, at least 1.
+            run: Run directory for the checkpoints.
+            every: Environment steps between checkpoints, at least 1.
         """
         self._run = run
         self._due = Due(every)
 
     def on_train_begin(self, ppo: PPO) -> None:
-        """Note where the training stands."""
+        """Store the number of steps at which training starts."""
         self._due.begin(ppo.env_steps)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Write one, if it is time."""
+        """Write a checkpoint if one is due."""
         if self._due.at(metrics.env_steps):
             self._run.write_checkpoint(ppo.get_state())
             self._due.done(metrics.env_steps)
 
 
 def _origin(versions: object) -> str:
-    """Return what can be said of a configuration that cannot be read, by the versions it notes."""
-    theirs, ours = versions.get("fastppo") if isinstance(versions, dict) else None, version("fastppo")
-    if theirs in (None, ours):
+    """Return the likely reason why a configuration cannot be read, given the versions it records."""
+    recorded, installed = versions.get("fastppo") if isinstance(versions, dict) else None, version("fastppo")
+    if recorded in (None, installed):
         return "is damaged"
-    return f"was written by fastppo {theirs}, this is {ours}"
+    return f"was written by fastppo {recorded}, this is {installed}"
 
 
 def _metrics_of(row: dict[str, str]) -> EpochMetrics:

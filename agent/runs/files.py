@@ -1,4 +1,4 @@
-"""Files that are there whole, or not at all."""
+"""Atomic writes and locks: files exist completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _CANNOT_WAIT = frozenset({errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP
 _NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 _LOCK_FILE = ".lock"
 _IN_USE = "Another training or command is working in it"
-# How often and for how long in s a file that another program has open is tried to be replaced, which Windows refuses.
+# Windows refuses to replace a file that another program has open: number of attempts, and seconds between them.
 _ATTEMPTS, _PAUSE_S = 20, 0.05
 
 
 @contextmanager
 def locked_directory(path: Path) -> Iterator[None]:
-    """Keep other processes from locking the directory; a process that is killed leaves no lock behind.
+    """Lock a directory against other processes; a killed process leaves no lock behind.
 
-    Where the system locks no directories (Windows), it is a file within, as long as the lock is held. Directories that
-    are not there, and those of file systems without locks, are not locked.
+    On Windows, which cannot lock directories, a lock file inside the directory is used while the lock is held.
+    Directories that do not exist, and those on file systems without locks, are not locked.
 
     Args:
         path: The directory.
@@ -58,7 +58,7 @@ def locked_directory(path: Path) -> Iterator[None]:
                 raise
         yield
     finally:
-        # Closing alone would not do: processes that were forked meanwhile may hold the descriptor open.
+        # Closing the descriptor is not enough: processes forked in the meantime may hold it open.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
@@ -77,20 +77,20 @@ def _locked_file(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        # Windows refuses this where another process has it by now.
+        # Windows refuses this if another process has opened the file in the meantime.
         with suppress(OSError):
             Path(lock.lock_file).unlink()
 
 
 @contextmanager
 def errors_named(path: Path) -> Iterator[None]:
-    """Let an OSError tell which file could not be written: not every library, and no file that is closed, does.
+    """Add the name of the file to an OSError, which some libraries, and errors on closing a file, omit.
 
     Args:
-        path: The file as the user knows it.
+        path: The path to report to the user.
 
     Raises:
-        OSError: The one that was raised within, with ``filename`` set.
+        OSError: The error raised in this context, with ``filename`` set.
     """
     try:
         yield
@@ -99,28 +99,28 @@ def errors_named(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bool = False) -> _Result:
-    """Let ``write`` fill a temporary file or directory beside ``path``, then rename it.
+    """Write a temporary file or directory next to ``path`` and rename it to ``path``.
 
-    What is renamed is on the disk before: a power cut leaves the old file or the new one, as a kill does.
+    The data is flushed to disk before renaming, so that a kill or a power failure leaves the old file or the new one.
 
     Args:
-        path: Where it goes, in place of the file that may be there. On failure that file stays as it was.
-        write: Is given the temporary path, which has the same suffix.
-        is_new: Whether nothing may be there when it is renamed.
+        path: The path to write; an existing file is replaced, and left unchanged on failure.
+        write: Function that writes to the temporary path it receives, which has the same suffix.
+        is_new: Whether to fail if ``path`` exists.
 
     Returns:
-        What ``write`` returned.
+        The return value of ``write``.
 
     Raises:
-        FileExistsError: If something is there that may not be.
-        OSError: If it cannot be written.
+        FileExistsError: If ``is_new`` is set and ``path`` exists.
+        OSError: If the file cannot be written.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     with errors_named(path):
         try:
             result = write(temporary)
             if is_new and path.exists():
-                raise FileExistsError(errno.EEXIST, "It exists by now")
+                raise FileExistsError(errno.EEXIST, "It exists already")
             write_through(temporary)
             _replace(temporary, path)
             _write_through_one(path.parent)
@@ -132,11 +132,11 @@ def write_atomically(path: Path, write: Callable[[Path], _Result], *, is_new: bo
 
 
 def _replace(new: Path, path: Path) -> None:
-    """Rename a file or a directory to the name of another, which is gone then."""
+    """Rename a file or a directory, replacing an existing one."""
     if not (new.is_dir() and path.is_dir()):
         _replace_file(new, path)
         return
-    # No system replaces a directory that is not empty.
+    # No system can replace a directory that is not empty.
     old = new.with_name(f"{new.name}.old")
     os.replace(path, old)
     try:
@@ -159,23 +159,23 @@ def _replace_file(new: Path, path: Path) -> None:
 
 
 def append_lines(path: Path, text: str) -> None:
-    """Append whole lines to a file, in one write.
+    """Append complete lines to a file in one write.
 
     Raises:
-        OSError: If they cannot be written; it names the file.
+        OSError: If they cannot be written; the error names the file.
     """
     with errors_named(path), path.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
 
 
 def make_directory(path: Path) -> list[Path]:
-    """Make a directory and those it is to be in, and wait until they are on the disk.
+    """Create a directory and its parents, and flush them to disk.
 
     Returns:
-        Those that were new, the innermost first.
+        The directories that were created, innermost first.
 
     Raises:
-        OSError: If they cannot be made.
+        OSError: If a directory cannot be created.
     """
     new = [directory for directory in (path, *path.parents) if not directory.exists()]
     path.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def make_directory(path: Path) -> list[Path]:
 
 
 def write_through(path: Path) -> None:
-    """Wait until a file, or a directory with everything below it, is on the disk.
+    """Flush a file, or a directory with everything in it, to disk.
 
     Raises:
         OSError: If it cannot be written.
@@ -197,16 +197,16 @@ def write_through(path: Path) -> None:
 
 
 def _write_through_one(path: Path) -> None:
-    """Wait until a file, or the names in a directory, are on the disk."""
+    """Flush a file, or the entries of a directory, to disk."""
     is_directory = path.is_dir()
     if is_directory and os.name == "nt":
-        # Windows opens no directories, and writes their entries by itself.
+        # Windows cannot open directories, and flushes their entries itself.
         return
     descriptor = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
     try:
         _flush(descriptor)
     except OSError as error:
-        # Some file systems, of networks above all, cannot do this for directories.
+        # Some file systems, mostly network ones, cannot flush directories.
         if not (is_directory and error.errno in _CANNOT_WAIT):
             raise
     finally:
@@ -215,7 +215,7 @@ def _write_through_one(path: Path) -> None:
 
 def _flush(descriptor: int) -> None:
     if hasattr(fcntl, "F_FULLFSYNC"):
-        # What macOS calls fsync leaves it to the disk when to write; not every file system has more.
+        # On macOS, fsync does not flush the disk's cache; F_FULLFSYNC does, but not every file system supports it.
         with suppress(OSError):
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
@@ -223,6 +223,6 @@ def _flush(descriptor: int) -> None:
 
 
 def name_without_process(name: str) -> str | None:
-    """Return the name of the file that a temporary file of this name was to become; None if it is no such file."""
+    """Return the final name of a temporary file; None if the name is not that of a temporary file."""
     match = re.fullmatch(r"\.(.+)\.\d+(\.\w+)", name)
     return match[1] + match[2] if match else None

@@ -1,4 +1,4 @@
-"""What a training writes into its run directory beside its figures and its networks."""
+"""The optional outputs of a training run, besides its metrics and networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVERY = 50_000
 
 
 def assert_tensorboard() -> None:
-    """Check that event files can be written.
+    """Check that TensorBoard is installed, which writes the event files.
 
     Raises:
         ImportError: If TensorBoard is not installed.
@@ -21,13 +21,13 @@ def assert_tensorboard() -> None:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is kept of a training, and how often.
+    """The outputs to save during training, and how often.
 
     Attributes:
-        checkpoint_every: Environment steps from one checkpoint to the next, at least 1.
-        eval_every: Likewise from one validation to the next.
-        gif_epochs: After which epochs an episode is recorded.
-        tensorboard: Whether TensorBoard's event files are written.
+        checkpoint_every: Environment steps between checkpoints, at least 1.
+        eval_every: Environment steps between validations, at least 1.
+        gif_epochs: Epochs after which to record an episode.
+        tensorboard: Whether to write TensorBoard event files.
     """
 
     checkpoint_every: int = EVERY

@@ -1,4 +1,4 @@
-"""The files of a sweep: nothing else knows their names."""
+"""The directory of a sweep; only this module knows the names of its files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _FORMAT = 2
 
 
 class Plan(NamedTuple):
-    """What a sweep is to train.
+    """The specification of a sweep.
 
     Attributes:
         preset: Name of the preset.
         seeds: The seeds.
-        settings: Values to try, by name.
-        environment: Values of ``env_id``, ``env_kwargs`` and ``vectorization`` that were given.
+        settings: Values to try, by name of the setting.
+        environment: The given values of ``env_id``, ``env_kwargs`` and ``vectorization``.
     """
 
     preset: str
@@ -39,15 +39,15 @@ class Plan(NamedTuple):
 class SweepDirectory:
     """A directory that holds one sweep.
 
-    ``results.csv`` grows by a line for each run that ends, after ``curves.csv`` has grown by its epochs: a run without
-    a line in ``results.csv`` has not ended. The other files are written whole or not at all.
+    When a run ends, its epochs are appended to ``curves.csv``, then one line to ``results.csv``: a run without a line
+    in ``results.csv`` has not ended. All other files are written atomically.
     """
 
     def __init__(self, path: Path) -> None:
-        """Name the directory; nothing is made yet.
+        """Set the paths of the files; nothing is created yet.
 
         Args:
-            path: Where it is, or is to be.
+            path: Path of the directory, which need not exist.
         """
         self.path = path
         self.plan_path = path / "sweep.json"
@@ -58,20 +58,20 @@ class SweepDirectory:
         self.profile_path = path / "performance_profile.png"
 
     def create(self, plan: Plan, fields: Sequence[str]) -> None:
-        """Make the directory for a new sweep.
+        """Create the directory for a new sweep.
 
         Args:
-            plan: What it is to train.
-            fields: The fields it varies, as columns.
+            plan: The specification of the sweep.
+            fields: The fields that it varies, for the columns of the tables.
 
         Raises:
             FileExistsError: If the path is a file, or a directory that is not empty.
-            OSError: If the directory cannot be made, or nothing can be written into it.
+            OSError: If the directory cannot be created or written to.
         """
         new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty")
-        # Of two sweeps that come this far, only one creates the file.
+        # If two sweeps get this far, only one of them creates the file.
         self.results_path.touch(exist_ok=False)
         try:
             self._write_plan(plan)
@@ -86,10 +86,10 @@ class SweepDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from working at the same sweep.
+        """Lock the directory against other processes.
 
         Raises:
-            BlockingIOError: If another process does.
+            BlockingIOError: If another process holds the lock.
         """
         with locked_directory(self.path):
             yield
@@ -106,11 +106,11 @@ class SweepDirectory:
         write_json(self.plan_path, content)
 
     def read_plan(self) -> Plan:
-        """Return what the sweep is to train.
+        """Return the specification of the sweep.
 
         Raises:
             OSError: If it cannot be read.
-            ValueError: If it is damaged or of another version.
+            ValueError: If it is damaged or from another version.
         """
         try:
             content = read_json(self.plan_path)
@@ -123,7 +123,7 @@ class SweepDirectory:
                 raise ValueError(f"'{self.plan_path}' is damaged: it holds {', '.join(unknown)}.")
             return Plan(content["preset"], tuple(content["seeds"]), dict(content["settings"]), environment)
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"'{self.plan_path}' is damaged, or of another version: {error}.") from None
+            raise ValueError(f"'{self.plan_path}' is damaged, or from another version: {error}.") from None
 
     def append(self, run: Run, outcome: Outcome | Failure) -> None:
         """Record a run that has ended.
@@ -133,24 +133,24 @@ class SweepDirectory:
         """
         if isinstance(outcome, Outcome):
             append_lines(self.curves_path, csv_text(_curve_rows(run.key, outcome)))
-            # After a power cut there must be no result without its curve.
+            # Even after a power failure, every result must have its curve.
             write_through(self.curves_path)
         append_lines(self.results_path, csv_text([_result_row(run.key, outcome)]))
 
     def read(self, runs: Sequence[Run]) -> dict[Key, Outcome]:
-        """Return what the runs that have ended without failure came to.
+        """Return the outcomes of the runs that have ended without failure.
 
         Args:
-            runs: Those of the plan.
+            runs: All runs of the sweep.
 
         Raises:
-            OSError: If it cannot be read.
-            ValueError: If it is damaged, or of another sweep.
+            OSError: If a file cannot be read.
+            ValueError: If a file is damaged or belongs to another sweep.
         """
         fields = list(runs[0].settings)
         curves: dict[Key, dict[int, Point]] = {run.key: {} for run in runs}
         try:
-            # First: a run that ends meanwhile has its curve before its result.
+            # Results first: if a run ends in the meantime, its curve is written before its result.
             results = list(read_table(self.results_path, [*fields, *_RESULT_COLUMNS]))
             for row in read_table(self.curves_path, [*fields, *_CURVE_COLUMNS]):
                 point = Point(int(row["env_steps"]), float(row["mean_return"]), float(row["train_s"]))
@@ -159,17 +159,20 @@ class SweepDirectory:
                 _key(row, fields): _outcome_of(row, curves[_key(row, fields)]) for row in results if not row["error"]
             }
         except (KeyError, TypeError, ValueError, csv.Error) as error:
-            raise ValueError(f"the results in '{self.path}' are damaged, or of another sweep: {error}.") from None
+            raise ValueError(f"the results in '{self.path}' are damaged, or from another sweep: {error}.") from None
 
     def reopen(self, runs: Sequence[Run]) -> dict[Key, Outcome]:
-        """Prepare to go on: what is recorded of runs that failed or have not ended is removed.
+        """Prepare to continue the sweep by removing the records of runs that failed or have not ended.
+
+        Args:
+            runs: All runs of the sweep.
 
         Returns:
-            What the others came to.
+            The outcomes of the other runs.
 
         Raises:
             OSError: If a file cannot be read or written.
-            ValueError: If one is damaged, or of another sweep.
+            ValueError: If a file is damaged or belongs to another sweep.
         """
         known = self.read(runs)
         self._rewrite([(run, known[run.key]) for run in runs if run.key in known], list(runs[0].settings))
@@ -189,11 +192,11 @@ class SweepDirectory:
         write_json(self.summary_path, content)
 
     def write_learning_curves(self, write: Callable[[Path], object]) -> None:
-        """Let ``write`` draw the learning curves at the path it is given."""
+        """Call ``write`` with a path to draw the learning curves."""
         write_atomically(self.learning_curves_path, write)
 
     def write_profile(self, write: Callable[[Path], object]) -> None:
-        """Let ``write`` draw the performance profile at the path it is given."""
+        """Call ``write`` with a path to draw the performance profile."""
         write_atomically(self.profile_path, write)
 
 
@@ -225,7 +228,7 @@ def _outcome_of(row: Mapping[str, str], curve: Mapping[int, Point]) -> Outcome:
         points,
     )
     if not points or points[-1].env_steps != outcome.env_steps:
-        raise ValueError(f"the learning curve of seed {row['seed']} is not whole")
+        raise ValueError(f"the learning curve of seed {row['seed']} is incomplete")
     return outcome
 
 

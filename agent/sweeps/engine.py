@@ -1,4 +1,4 @@
-"""Trainings side by side: joblib's processes on this machine, or a cluster of Ray or Dask."""
+"""Parallel training runs: joblib's processes on this machine, or a Ray or Dask cluster."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ Backend = Literal["loky", "ray", "dask"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 _PACKAGES = {"loky": "joblib", "ray": "ray", "dask": "distributed"}
 _LOOPBACK = "127.0.0.1"
-# The libraries themselves try for minutes.
+# Ray and Dask themselves try to connect for minutes.
 _SECONDS_TO_ANSWER = 5.0
-# How often a run may lose its worker: once beside others, by accident as it may be, then alone.
-_MOST_LOSSES = 3
+# How often a run may lose its worker: once while other runs train, which may be the cause, then while it trains alone.
+_MAX_LOSSES = 3
 _LOSSES_BESIDE_OTHERS = 1
 
 
 class Workers(NamedTuple):
-    """Who trains the runs of a sweep.
+    """The workers that train the runs of a sweep.
 
     Attributes:
-        jobs: Trainings side by side, at least 1; -1 for all cores of the machine or the cluster.
-        backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"``.
-        address: Of a cluster; None starts one on this machine.
+        jobs: Number of parallel runs, at least 1; -1 for all cores of the machine or the cluster.
+        backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"`` for a cluster.
+        address: Address of the cluster; None starts one on this machine.
     """
 
     jobs: int = -1
@@ -56,15 +56,16 @@ Ended = tuple[Run, Outcome | Failure]
 
 
 class ClusterError(RuntimeError):
-    """Raised where a cluster cannot be connected to, or started."""
+    """Raised if a cluster cannot be started or connected to."""
 
 
 def check_workers(workers: Workers) -> None:
-    """Check what is to train the runs.
+    """Check the workers of a sweep.
 
     Raises:
-        TypeError: If ``jobs`` is no integer.
-        ValueError: If it is neither -1 nor at least 1, there is no such backend, or nothing answers at the address.
+        TypeError: If ``jobs`` is not an integer.
+        ValueError: If ``jobs`` is neither -1 nor at least 1, the backend does not exist, or nothing answers at the
+            address.
         ImportError: If the backend's package is not installed.
     """
     if workers.jobs != -1:
@@ -73,7 +74,7 @@ def check_workers(workers: Workers) -> None:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {workers.backend!r}.")
     package = _PACKAGES[workers.backend]
     if workers.address is not None and workers.backend == "loky":
-        raise ValueError("address is that of a cluster: it needs the backend 'ray' or 'dask'.")
+        raise ValueError("address is for a cluster: it needs backend 'ray' or 'dask'.")
     if workers.address is not None and not _is_reachable(workers.address):
         raise ValueError(f"address must be that of a cluster; nothing answers at {workers.address!r}.")
     if not find_spec(package):
@@ -81,7 +82,7 @@ def check_workers(workers: Workers) -> None:
 
 
 def _is_reachable(address: str) -> bool:
-    """Return whether something answers, or whether the address, such as ``auto``, is the library's to resolve."""
+    """Return whether the address answers; True for addresses without a port, such as ``auto``, left to the library."""
     match = re.search(r"([^/@]+):(\d+)$", address)
     if match is None:
         return True
@@ -93,14 +94,14 @@ def _is_reachable(address: str) -> bool:
 
 
 def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outcome | Failure]]:
-    """Train all runs; each is yielded as soon as it is known to have ended, in any order.
+    """Train all runs and yield each as soon as it ends, in any order.
 
-    Runs whose worker is lost are trained again by another one: every result is that of a whole training. A run that
-    loses its worker again and again, alone too, is a failure.
+    If a worker is lost, another one trains its runs again from the start. A run that repeatedly loses its worker, even
+    when it trains alone, is a failure.
 
     Args:
-        runs: What to train.
-        workers: Who trains them.
+        runs: The runs to train.
+        workers: The workers that train them.
     """
     remaining = {run.key: run for run in runs}
     losses: Counter[Key] = Counter()
@@ -115,17 +116,17 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
                     del remaining[run.key]
                     yield run, outcome
             except _worker_losses(workers.backend):
-                # Runs begin in order, each when another ends: those that were being trained are the first.
+                # Runs start in order, each when another one ends, so the first unfinished ones were being trained.
                 losses.update([run.key for run in batch if run.key in unfinished][:jobs])
-            for run in [run for run in batch if run.key in remaining and losses[run.key] > _MOST_LOSSES]:
+            for run in [run for run in batch if run.key in remaining and losses[run.key] > _MAX_LOSSES]:
                 del remaining[run.key]
                 yield run, Failure(f"its worker was lost {losses[run.key]} times")
 
 
 def _starting_safely(outcomes: Iterator[Ended]) -> Iterator[Ended]:
-    """Yield outcomes; processes that are started for them import nothing from the current folder.
+    """Yield outcomes; processes that are started for them do not import from the current folder.
 
-    Those that the caller starts, between one outcome and the next, are the caller's.
+    Processes that the caller starts between two outcomes are not affected.
     """
     while True:
         with children_with_safe_path():
@@ -136,10 +137,10 @@ def _starting_safely(outcomes: Iterator[Ended]) -> Iterator[Ended]:
 
 
 def _next_batch(remaining: Sequence[Run], losses: Counter[Key]) -> Sequence[Run]:
-    """Return what to train next: all runs that have lost no worker; then those that lost one; then one alone.
+    """Return the runs to train next: those that have lost no worker; then those that lost one; then one run alone.
 
-    Most workers are lost by accident. A run that ends its worker, for want of memory, would otherwise take others down
-    with it again and again.
+    Most workers are lost by accident. But a run that kills its worker, for example by exhausting the memory, would
+    otherwise kill other runs with it again and again.
     """
     for most in range(_LOSSES_BESIDE_OTHERS + 1):
         if innocent := [run for run in remaining if losses[run.key] <= most]:
@@ -148,7 +149,7 @@ def _next_batch(remaining: Sequence[Run], losses: Counter[Key]) -> Sequence[Run]
 
 
 def _parallel_outcomes(runs: Sequence[Run], backend: Backend, jobs: int) -> Iterator[tuple[Run, Outcome | Failure]]:
-    """Train runs until all have ended or a worker is lost."""
+    """Train runs in parallel until all have ended or a worker is lost."""
     with (
         joblib.parallel_config(backend=backend, n_jobs=jobs),
         joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs") as parallel,
@@ -161,7 +162,7 @@ def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
         if parent_process() is not None:
             _prepare_worker(run)
         return run, train_one(run.config)
-    # A cluster's processes may be others' too: their settings stay as they are.
+    # Processes of a cluster may also serve other programs, so their settings must be restored.
     from fastcartpole.threads import thread_limit
 
     with thread_limit(1):
@@ -169,10 +170,10 @@ def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
 
 
 def _prepare_worker(run: Run) -> None:
-    """Make a process of the sweep's own ready.
+    """Prepare a worker process.
 
-    It ignores Ctrl-C, which a terminal sends to all processes: the sweep's own process ends the workers. And it leaves
-    the memory of GPUs alone, all of which each worker would take to use none of it.
+    It ignores Ctrl-C, which a terminal sends to all processes: the main process ends the workers. It also hides the
+    GPUs from TensorFlow, which would otherwise reserve all their memory in every worker without using it.
     """
     if current_thread() is main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -184,9 +185,9 @@ def _prepare_worker(run: Run) -> None:
 
 @contextmanager
 def quiet_workers(workers: Workers) -> Iterator[None]:
-    """End this machine's workers with the sweep, and keep joblib's remarks about that to itself.
+    """End the worker processes on this machine together with the sweep, and silence joblib's warnings about it.
 
-    For programs whose only work is the sweep; others may have use for the workers, which end by themselves later.
+    For programs that only run the sweep. Other programs may reuse the workers, which end by themselves later.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="joblib")
@@ -198,7 +199,7 @@ def quiet_workers(workers: Workers) -> Iterator[None]:
 
 
 def _worker_losses(backend: Backend) -> tuple[type[Exception], ...]:
-    """Return what is raised where a worker is lost."""
+    """Return the exceptions that are raised when a worker is lost."""
     if backend == "ray":
         from ray.exceptions import RayError
 
@@ -212,7 +213,7 @@ def _worker_losses(backend: Backend) -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _connected(workers: Workers) -> Iterator[None]:
-    """Hold the connection to the cluster; what the libraries raise where there is none becomes a ClusterError."""
+    """Connect to the cluster; raise a ClusterError if that fails."""
     with ExitStack() as stack:
         try:
             with children_with_safe_path():
@@ -223,7 +224,7 @@ def _connected(workers: Workers) -> Iterator[None]:
 
 
 def _connection(workers: Workers) -> AbstractContextManager[object]:
-    """Return a connection to the cluster, or to one started on this machine, to be held while the sweep lasts."""
+    """Return a context manager that connects to the cluster, or to one that it starts on this machine."""
     if workers.backend == "ray":
         return _ray(workers.jobs, workers.address)
     return _dask(workers.jobs, workers.address) if workers.backend == "dask" else nullcontext()
@@ -235,20 +236,20 @@ def _ray(jobs: int, address: str | None) -> Iterator[None]:
     from ray.util.joblib.ray_backend import RayBackend
 
     class StreamingRayBackend(RayBackend):  # type: ignore[misc]
-        # Inherited from joblib's backend for multiprocessing, which cannot; Ray's reports each result as it comes.
+        # Ray reports each result as it arrives, but inherits False from joblib's multiprocessing backend.
         supports_return_generator = True
 
     joblib.register_parallel_backend("ray", StreamingRayBackend)
-    # What the caller has connected already is the caller's to close.
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        # Without an address, Ray would look for a cluster of somebody else's.
+    # A connection that the caller opened is left open.
+    is_own = not ray.is_initialized()
+    if is_own:
+        # Without "local", Ray could connect to another user's cluster.
         options = {} if address else {"num_cpus": _jobs_here(jobs), "include_dashboard": False}
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
     try:
         yield
     finally:
-        if is_ours:
+        if is_own:
             ray.shutdown()
 
 
@@ -271,7 +272,7 @@ def _dask(jobs: int, address: str | None) -> Iterator[None]:
 
 
 def _number_of_jobs(workers: Workers) -> int:
-    """Return how many trainings there are side by side: on a cluster at most as many as it has cores now."""
+    """Return the number of parallel runs; on a cluster, at most its current number of cores."""
     if workers.backend == "loky":
         return _jobs_here(workers.jobs)
     cores = _cores_of_ray() if workers.backend == "ray" else _cores_of_dask()

@@ -1,4 +1,4 @@
-"""Which trainings a sweep consists of. Imports nothing heavy."""
+"""The runs of a sweep. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..config import CHOICES, PPOConfig
 from ..presets import adapted_preset
 from ..validation import plain_number, unknown_name
 
-MOST_RUNS = 1_000_000
-"""Of one sweep: what is kept of each takes memory."""
+MAX_RUNS = 1_000_000
+"""Maximum number of runs in a sweep, since the records of each run take memory."""
 
 _NONE = "none"
 _BOOLEANS = {"true": True, "false": False}
 OF_THE_ENVIRONMENT = ("env_id", "env_kwargs", "vectorization")
-"""The fields that all runs of a sweep share: its runs are compared with each other."""
+"""The fields that all runs of a sweep share, so that the runs can be compared."""
 
 _FIXED = ("preset", "seed", *OF_THE_ENVIRONMENT)
 _FIELDS = [field.name for field in dataclasses.fields(PPOConfig) if field.name not in _FIXED]
 _SIZES = ("hidden_sizes", "critic_hidden_sizes")
-# What users of other libraries write for several fields, or for one.
+# Other common names, and the fields that they set.
 _OTHER_NAMES = {
     "lr": ("policy_learning_rate", "value_learning_rate"),
     "learning_rate": ("policy_learning_rate", "value_learning_rate"),
@@ -38,7 +38,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a sweep.
+    """One training run of a sweep.
 
     Attributes:
         settings: The values of the fields that the sweep varies.
@@ -50,7 +50,7 @@ class Run:
 
     @property
     def key(self) -> Key:
-        """What tells it from the other runs of the sweep: its settings and its seed, as results.csv writes them."""
+        """The settings and the seed as text, as in results.csv; unique within the sweep."""
         return (*map(as_text, self.settings.values()), str(self.config.seed))
 
 
@@ -60,26 +60,27 @@ def runs_of(
     settings: Mapping[str, Sequence[Any]],
     environment: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Run]:
-    """Return every combination of the settings, each with every seed; runs of the same settings stand together.
+    """Return every combination of the settings with every seed; runs with the same settings are consecutive.
 
     Args:
         preset: ``fast``, ``keras`` or ``standard``.
-        seeds: At least one; each counts once.
-        settings: The values to try by field of ``agent.config.PPOConfig``, or by ``lr``, ``learning_rate`` (both
-            networks') or ``envs``.
+        seeds: At least one seed; duplicates are ignored.
+        settings: Values to try, by field of ``PPOConfig``, or by ``lr`` or ``learning_rate`` (of both networks) or
+            ``envs``.
         environment: Values of ``env_id``, ``env_kwargs`` and ``vectorization``.
 
     Raises:
         TypeError: If a seed or a value has the wrong type.
-        ValueError: If there is no seed, no value for a setting, no such field or preset, or a value is out of range.
+        ValueError: If there are no seeds, or no values for a setting, or a field or the preset does not exist, or a
+            value is out of range.
     """
     distinct = distinct_seeds(seeds)
     if not distinct:
         raise ValueError("seeds must hold at least one seed.")
     axes = [[(name, value) for value in plain_values(name, values)] for name, values in settings.items()]
     number = math.prod(map(len, axes)) * len(distinct)
-    if number > MOST_RUNS:
-        raise ValueError(f"seeds and settings make {number:,} runs, at most {MOST_RUNS:,} are possible.")
+    if number > MAX_RUNS:
+        raise ValueError(f"seeds and settings make {number:,} runs, at most {MAX_RUNS:,} are possible.")
     runs = []
     for combination in itertools.product(*axes):
         changes = _changes(combination)
@@ -88,10 +89,10 @@ def runs_of(
 
 
 def distinct_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
-    """Return seeds as Python's numbers, each once.
+    """Return seeds as Python numbers, without duplicates.
 
     Raises:
-        TypeError: If they cannot be listed.
+        TypeError: If the seeds are not iterable.
     """
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds must be a list of seeds, such as range(8), got {seeds!r}.")
@@ -99,17 +100,17 @@ def distinct_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
 
 
 def plain_values(name: str, values: Any) -> list[Any]:
-    """Return the values to try for a setting, each once and as the configuration takes it.
+    """Return the values to try for a setting, without duplicates, in the types of the configuration.
 
-    A list of sizes becomes a tuple, and NumPy's arrays and numbers become Python's.
+    Lists of sizes become tuples, and NumPy arrays and numbers become Python's.
 
     Args:
-        name: The setting, for the message.
-        values: A sequence of values, or an array of them.
+        name: Name of the setting, for the message.
+        values: A sequence or an array of values.
 
     Raises:
-        TypeError: If it is neither.
-        ValueError: If it is empty.
+        TypeError: If ``values`` is neither.
+        ValueError: If ``values`` is empty.
     """
     values = values.tolist() if getattr(values, "ndim", 0) else values
     if isinstance(values, str) or not isinstance(values, Sequence):
@@ -135,10 +136,10 @@ def _changes(combination: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def fields_named(name: str) -> tuple[str, ...]:
-    """Return the fields that a name stands for.
+    """Return the fields that a name sets.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the name is unknown, or its field cannot be varied.
     """
     plain = name.replace("-", "_")
     if plain in _OTHER_NAMES:
@@ -151,7 +152,7 @@ def fields_named(name: str) -> tuple[str, ...]:
 
 
 def label_of(run: Run) -> str:
-    """Return what tells the run's settings from those of the others, such as ``gamma=0.99``; else its preset."""
+    """Return a label of the run's settings, such as ``gamma=0.99``, or its preset if the sweep varies no settings."""
     settings = dict(run.settings)
     rates = [settings.get(name) for name in _OTHER_NAMES["learning_rate"]]
     if rates[0] is not None and rates[0] == rates[1]:
@@ -161,12 +162,12 @@ def label_of(run: Run) -> str:
 
 
 def parsed_seeds(text: str) -> tuple[int, ...]:
-    """Return the seeds of a list such as ``0:32`` (half-open, as Python's ranges) or ``1,5,9``; parts may be mixed.
+    """Return the seeds in a text such as ``0:32`` (half-open, like Python's ranges), ``1,5,9`` or a mix of both.
 
-    A lone number could be a seed or a number of seeds: it is neither.
+    A single number is rejected, because it could be a seed or a number of seeds.
 
     Raises:
-        ValueError: If it is anything else, or holds no seed.
+        ValueError: If the text has another form, or holds no seed.
     """
     if text.strip().isascii() and text.strip().isdecimal():
         number = int(text)
@@ -179,8 +180,8 @@ def parsed_seeds(text: str) -> tuple[int, ...]:
             raise ValueError(f"{text!r} is neither a range such as 0:32 nor a list such as 1,5,9.")
         first, *end = map(int, numbers)
         part_seeds = range(first, end[0]) if end else range(first, first + 1)
-        if part_seeds.stop - part_seeds.start > MOST_RUNS:
-            raise ValueError(f"{text!r} are more than {MOST_RUNS:,} seeds.")
+        if part_seeds.stop - part_seeds.start > MAX_RUNS:
+            raise ValueError(f"{text!r} are more than {MAX_RUNS:,} seeds.")
         seeds += part_seeds
     if not seeds:
         raise ValueError(f"{text!r} holds no seed: the end of a range is not part of it.")
@@ -188,10 +189,10 @@ def parsed_seeds(text: str) -> tuple[int, ...]:
 
 
 def parsed_setting(text: str) -> tuple[str, tuple[Any, ...]]:
-    """Return name and values of a setting such as ``gamma=0.98,0.99`` or ``hidden_sizes=64x64,32``.
+    """Return the name and the values of a setting such as ``gamma=0.98,0.99`` or ``hidden_sizes=64x64,32``.
 
     Raises:
-        ValueError: If it has another form, or there is no such field.
+        ValueError: If the text has another form, or the setting does not exist.
     """
     name, equals, values = text.partition("=")
     if not equals or not name or not values:
@@ -205,7 +206,7 @@ def parsed_setting(text: str) -> tuple[str, tuple[Any, ...]]:
 
 
 def _parsed_value(field: str, text: str) -> Any:
-    """Return a value as the configuration takes it; whether the field allows it is the configuration's to say."""
+    """Return a value in the type of its field; the configuration checks whether it is allowed."""
     if field in CHOICES:
         return text
     if text.lower() == _NONE:
@@ -227,7 +228,7 @@ def _parsed_number(text: str) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a value of a field as ``parsed_setting`` reads it."""
+    """Return a value of a field as text, in the form that ``parsed_setting`` reads."""
     if value is None:
         return _NONE
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Sweeps as images: learning curves and performance profiles, with 95% bootstrap bands."""
+"""Plots of sweeps: learning curves and performance profiles, with 95% bootstrap bands."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Statistic = Callable[..., Any]
 
 @own_settings()
 def plot_learning_curves(groups: Groups, path: Path) -> None:
-    """Draw the interquartile mean of the mean returns over environment steps, a line for each setting.
+    """Plot the interquartile mean of the mean returns over environment steps, with a line for each setting.
 
-    A run that ended before others of its setting counts with its last value from there on.
+    After a run has ended, its last value is used.
 
     Args:
-        groups: The outcomes of each setting and its number of failed runs, by its label. Settings in whose runs no
-            episode has ended are left out, as are failed runs.
-        path: Where to write, in the format that the suffix names.
+        groups: The outcomes and the number of failed runs of each setting, by label. Failed runs, and settings in whose
+            runs no episode has ended, are omitted.
+        path: File to write; its suffix determines the format.
 
     Raises:
         OSError: If it cannot be written.
@@ -51,18 +51,18 @@ def plot_learning_curves(groups: Groups, path: Path) -> None:
 
 @own_settings()
 def plot_profile(groups: Groups, path: Path) -> None:
-    """Draw which share of the runs that ended reaches which final return (Agarwal et al. 2021, section 4.2).
+    """Plot the fraction of runs that reach each final return (Agarwal et al. 2021, section 4.2).
 
     Args:
-        groups: The outcomes of each setting and its number of failed runs, by its label. The legend tells how many
-            failed; settings of which no run ended are left out.
-        path: Where to write, in the format that the suffix names.
+        groups: The outcomes and the number of failed runs of each setting, by label. The legend shows how many runs
+            failed; settings in which all runs failed are omitted.
+        path: File to write; its suffix determines the format.
 
     Raises:
         OSError: If it cannot be written.
     """
     every = final_returns([outcome for outcomes, _ in groups.values() for outcome in outcomes])
-    # Beyond the highest return, so that the fall to 0 is seen where all runs end alike.
+    # Beyond the highest return, so that the drop to 0 is visible even if all runs have the same return.
     margin = _MARGIN * (np.ptp(every) or abs(every[0]) or 1.0) if every.size else 0.0
     thresholds = np.linspace(every.min() - margin, every.max() + margin, _POINTS) if every.size else every
     figure, axes = _figure("final return", "share of runs with at least this return", "Performance profile")
@@ -74,11 +74,11 @@ def plot_profile(groups: Groups, path: Path) -> None:
 
 
 def curves_of_sweep(directory: SweepDirectory, x_axis: XAxis) -> dict[str, list[Curve]]:
-    """Return the learning curves of the runs of each setting that have ended without failure, by its label.
+    """Return the learning curves of the runs that have ended without failure, by the label of their setting.
 
     Raises:
         OSError: If a file of the sweep cannot be read.
-        ValueError: If one is damaged, or no episode has ended in any run.
+        ValueError: If a file is damaged, or no episode has ended in any run.
     """
     try:
         runs = runs_of(*directory.read_plan())
@@ -97,7 +97,7 @@ def curves_of_sweep(directory: SweepDirectory, x_axis: XAxis) -> dict[str, list[
 
 
 def _curve(outcome: Outcome, x_axis: XAxis) -> Curve:
-    """Return x and mean returns of the epochs by whose end an episode has ended."""
+    """Return x and the mean returns, from the first epoch in which an episode has ended."""
     x = [point.env_steps if x_axis == "steps" else point.train_s for point in outcome.curve]
     returns = [point.mean_return for point in outcome.curve]
     points = np.array([x, returns], dtype=np.float64)
@@ -121,7 +121,7 @@ def _draw(
     failed: int,
     statistic: Statistic,
 ) -> None:
-    """Draw a statistic of samples, shape (runs, K), and its band."""
+    """Draw a statistic of samples, shape (runs, K), with its band."""
     value, low, high = band(samples, statistic)
     failures = f", {failed} failed" if failed else ""
     (line,) = axes.plot(x, value, label=f"{label}: {len(samples)} runs{failures}")

@@ -1,8 +1,8 @@
-"""What the runs of a sweep say together, reported as the field asks for.
+"""Statistics over the runs of a sweep.
 
-Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021): interquartile mean, mean,
-median and optimality gap with 95% intervals from a percentile bootstrap, and performance profiles. Their bootstrap is
-stratified by task; a sweep is of one task, so that the strata are the settings: each is resampled by itself.
+They follow Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021): interquartile
+mean, mean, median and optimality gap with 95% intervals from a percentile bootstrap, and performance profiles. Their
+bootstrap is stratified by task. A sweep has a single task, so each setting is simply resampled separately.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CONFIDENCE = 0.95
 _RESAMPLES = 5000
 _RESAMPLES_OF_A_BAND = 1000
 _SEED = 0
-# 8 bytes each.
+# Bootstrap samples in memory at once, of 8 bytes each.
 _NUMBERS_AT_ONCE = 20_000_000
 
 Points = npt.NDArray[np.float64]
@@ -33,9 +33,9 @@ class Estimate:
     """A statistic and its 95% bootstrap interval.
 
     Attributes:
-        value: The statistic of the runs.
-        low: Lower end; not a number where there are fewer than two runs.
-        high: Upper end, likewise.
+        value: The statistic over the runs.
+        low: Lower end of the interval; NaN if there are fewer than two runs.
+        high: Upper end of the interval; NaN if there are fewer than two runs.
     """
 
     value: float
@@ -45,20 +45,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the runs of one setting came to. Statistics are over the runs that ended; None where none did.
+    """Statistics over the runs of one setting that did not fail; None if all failed.
 
     Attributes:
-        runs: How many there are, those that failed included.
-        failed: How many of them failed.
-        failed_share: Share of the runs that failed.
-        ended_early: How many ended because they had reached their target.
+        runs: Number of runs, including failed ones.
+        failed: Number of failed runs.
+        failed_share: Fraction of the runs that failed.
+        ended_early: Number of runs that ended early because they reached their target return.
         interquartile_mean: Mean of the middle half of the final returns.
         mean: Mean final return.
         median: Median final return.
-        optimality_gap: How far runs fall short of their target return on average; None where one has no target.
-        solved: Share of the runs that reached their target return, likewise.
-        steps_to_solve: Median environment steps of those that ended early alone; None if there are none.
-        seconds_to_solve: Their median training time in s; None if there are none.
+        optimality_gap: Mean shortfall of the final returns from the target return; None if a run has no target.
+        solved: Fraction of the runs whose final return reaches the target return; None if a run has no target.
+        steps_to_solve: Median environment steps of the runs that ended early; None if there are none.
+        seconds_to_solve: Median training time in seconds of the runs that ended early; None if there are none.
     """
 
     runs: int
@@ -74,19 +74,19 @@ class Summary:
     seconds_to_solve: Estimate | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values; what is not a number becomes None."""
+        """Return the fields as JSON-serializable values; NaN becomes None."""
         return {name: _without_nan(value) for name, value in asdict(self).items()}
 
 
 def summarize(outcomes: Sequence[Outcome], failed: int = 0) -> Summary:
-    """Return the statistics of the runs of one setting.
+    """Return the statistics over the runs of one setting.
 
-    A run that failed has no return: lost workers and settings that diverge are counted beside the statistics, not in
-    them.
+    Failed runs, whose worker was lost or whose training diverged, have no return: they are counted separately and do
+    not enter the statistics.
 
     Args:
-        outcomes: Of the runs that ended without failure.
-        failed: How many runs failed besides; together at least one.
+        outcomes: Outcomes of the runs that did not fail.
+        failed: Number of failed runs; there must be at least one run in total.
     """
     runs = len(outcomes) + failed
     returns = final_returns(outcomes)
@@ -116,16 +116,16 @@ def final_returns(outcomes: Sequence[Outcome]) -> Points:
 
 
 def interquartile_mean(returns: Points, axis: int = -1) -> Points:
-    """Return the mean of the middle half, where a quarter of the number is rounded down at either end."""
+    """Return the mean without the lowest and the highest quarter, each rounded down to whole runs."""
     return np.asarray(stats.trim_mean(returns, 0.25, axis=axis))
 
 
 def optimality_gap(differences: Points, axis: int = -1) -> Points:
-    """Return how far runs fall short of their target on average.
+    """Return the mean shortfall of runs from their target return.
 
     Args:
-        differences: Return minus target return of each.
-        axis: That of the runs.
+        differences: Final return minus target return of each run.
+        axis: The axis of the runs.
     """
     return np.asarray(np.mean(np.maximum(0.0, -differences), axis=axis))
 
@@ -146,7 +146,7 @@ def _interval(samples: Points, statistic: Callable[..., Any], resamples: int) ->
         statistic,
         axis=0,
         n_resamples=resamples,
-        # All at once would be more than any memory where there are very many runs.
+        # With very many runs, all resamples at once would not fit in memory.
         batch=max(1, _NUMBERS_AT_ONCE // samples.size),
         confidence_level=_CONFIDENCE,
         method="percentile",
@@ -161,14 +161,14 @@ def _estimate_if_any(samples: Points, statistic: Callable[..., Any]) -> Estimate
 
 
 def band(samples: Points, statistic: Callable[..., Any]) -> tuple[Points, Points, Points]:
-    """Return a statistic of n runs at K points and its 95% percentile bootstrap interval, shape (K,) each.
+    """Return a statistic of n runs at K points and its 95% percentile bootstrap interval, each of shape (K,).
 
     Args:
         samples: Shape (n, K).
-        statistic: Takes samples and the axis of the runs.
+        statistic: Function of samples and the axis of the runs.
     """
     value = np.asarray(statistic(samples, axis=0))
-    # Of a single run, there is nothing to be drawn from.
+    # A single run cannot be resampled.
     low, high = _interval(samples, statistic, _RESAMPLES_OF_A_BAND) if len(samples) > 1 else (value, value)
     return value, low, high
 

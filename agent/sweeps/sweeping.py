@@ -1,4 +1,4 @@
-"""The sweep itself: train what is left, record what ends, report what it says together."""
+"""The sweep itself: training the remaining runs, recording each as it ends, and reporting the statistics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .worker import Failure, Outcome
 
 
 class Result(NamedTuple):
-    """One run and what it came to."""
+    """A run and its outcome."""
 
     run: Run
     outcome: Outcome | Failure
@@ -29,10 +29,10 @@ OnResult = Callable[[Result], object]
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to.
+    """Results of a sweep.
 
     Attributes:
-        results: One for each run, in the order of settings and seeds.
+        results: The result of each run, in the order of settings and seeds.
     """
 
     results: tuple[Result, ...]
@@ -42,11 +42,11 @@ class SweepResult:
 
     @property
     def failures(self) -> list[tuple[Run, Failure]]:
-        """The runs that came to nothing, and why."""
+        """The failed runs and the reasons."""
         return [(run, outcome) for run, outcome in self.results if isinstance(outcome, Failure)]
 
     def groups(self) -> dict[str, tuple[list[Outcome], int]]:
-        """Return outcomes and number of failed runs of each setting, by a label such as ``gamma=0.99``."""
+        """Return the outcomes and the number of failed runs of each setting, by a label such as ``gamma=0.99``."""
         groups: dict[str, tuple[list[Outcome], int]] = {}
         for run, outcome in self.results:
             outcomes, failed = groups.setdefault(label_of(run), ([], 0))
@@ -57,7 +57,7 @@ class SweepResult:
         return groups
 
     def summaries(self) -> dict[str, Summary]:
-        """Return the statistics of each setting, by its label."""
+        """Return the statistics of each setting, by the label of ``groups``."""
         return {label: summarize(*members) for label, members in self.groups().items()}
 
 
@@ -75,33 +75,33 @@ def sweep(
     out: str | PathLike[str] | None = None,
     on_result: OnResult | None = None,
 ) -> SweepResult:
-    """Train every combination of settings with every seed, side by side.
+    """Train every combination of settings with every seed, in parallel.
 
-    The results do not depend on the number of jobs or on the backend, but for the times. A run that fails does not end
-    the sweep; a run whose worker is killed is trained again.
+    Except for times, the results do not depend on the number of jobs or the backend. A failed run does not end the
+    sweep; a run whose worker is killed is trained again.
 
     Args:
-        seeds: Such as ``range(32)``.
-        settings: Values to try by field of ``agent.PPOConfig``, such as ``{"gamma": [0.98, 0.99]}``; ``lr``
-            stands for the learning rates of both networks.
+        seeds: The seeds, such as ``range(32)``.
+        settings: Values to try, by field of ``PPOConfig``, such as ``{"gamma": [0.98, 0.99]}``; ``lr`` sets the
+            learning rates of both networks.
         preset: ``fast``, ``keras`` or ``standard``.
-        env_id: Id in Gymnasium's registry; None for CartPole. Its module must be installed where the workers are.
+        env_id: Environment id in Gymnasium's registry; None for CartPole. Its module must be installed on the workers.
         env_kwargs: Keyword arguments of the environment.
-        vectorization: As in ``agent.PPOConfig``.
-        jobs: Trainings side by side; -1 for all cores of the machine or the cluster; 1 trains in this process, where
-            the backend is ``"loky"``.
-        backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"`` for a cluster of theirs.
-        address: Of the cluster; None starts one on this machine.
-        out: Directory for results.csv, curves.csv, summary.json and two plots; new or empty. None writes nothing.
-        on_result: Is told of each run as it ends.
+        vectorization: See ``PPOConfig``.
+        jobs: Number of parallel runs; -1 for all cores of the machine or the cluster. With backend ``"loky"``, 1 trains
+            in this process.
+        backend: ``"loky"`` for processes on this machine, ``"ray"`` or ``"dask"`` for a cluster.
+        address: Address of the cluster; None starts one on this machine.
+        out: Directory, new or empty, for results.csv, curves.csv, summary.json and two plots. None writes nothing.
+        on_result: Function that is called with the ``Result`` of each run as it ends.
 
     Returns:
-        The results.
+        The results of all runs.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If one is out of its range.
-        FileExistsError: If ``out`` is no empty directory.
+        ValueError: If an argument is out of range.
+        FileExistsError: If ``out`` is not a new or empty directory.
         ImportError: If the backend's package is not installed.
     """
     plan = Plan(
@@ -126,7 +126,7 @@ def sweep(
 def given_environment(
     env_id: str | None, env_kwargs: Mapping[str, Any] | None, vectorization: Vectorization | None
 ) -> dict[str, Any]:
-    """Return the fields of a configuration that were given."""
+    """Return the given fields, without those that are None."""
     fields = {"env_id": env_id, "env_kwargs": env_kwargs, "vectorization": vectorization}
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -138,14 +138,14 @@ def train_all(
     workers: Workers,
     on_result: OnResult | None,
 ) -> SweepResult:
-    """Train the runs that are not known yet, and record each as it ends.
+    """Train the runs whose outcomes are not known yet, and record each as it ends.
 
     Args:
         runs: All runs of the sweep.
-        known: What some of them came to before.
-        directory: Where to record; None for nowhere.
-        workers: Who trains.
-        on_result: Is told of each run as it ends.
+        known: The known outcomes, by the key of the run.
+        directory: Directory for the records; None writes nothing.
+        workers: The workers.
+        on_result: Function that is called with the ``Result`` of each run as it ends.
 
     Returns:
         The results of all runs.

@@ -1,4 +1,4 @@
-"""What a worker of a sweep does: one training after the other, with what it has compiled. Imports nothing heavy."""
+"""A worker of a sweep, which trains runs one after the other and reuses compiled code. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..metrics import EpochMetrics
 if TYPE_CHECKING:
     from ..ppo import PPO
 
-# Each holds some compiled graphs.
+# Each agent holds several compiled graphs.
 _MOST_AGENTS = 4
 _AGENTS: OrderedDict[object, PPO] = OrderedDict()
-# A worker of Dask may be a thread beside others.
+# Workers of Dask may be threads of the same process.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -30,8 +30,8 @@ class Point(NamedTuple):
 
     Attributes:
         env_steps: Environment steps so far.
-        mean_return: As ``metrics.csv`` has it.
-        train_s: Training time so far in s.
+        mean_return: Mean return, as in ``metrics.csv``.
+        train_s: Training time so far in seconds.
     """
 
     env_steps: int
@@ -41,17 +41,17 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to.
+    """Results of a training run.
 
     Attributes:
-        final_return: Mean return of 100 greedy episodes of the last policy.
-        env_steps: Environment steps taken.
-        train_s: Training time in s, without compilation.
-        solved: Whether the final return reaches the configuration's target, or Gymnasium's threshold for the
-            environment; None where neither is known.
-        target_return: What it was compared with; None where nothing is known.
-        ended_early: Whether the training ended because it was solved, so that ``env_steps`` and ``train_s`` tell when.
-        curve: Each epoch.
+        final_return: Mean return of the last policy over 100 greedy episodes.
+        env_steps: Number of environment steps.
+        train_s: Training time in seconds, without compilation.
+        solved: Whether the final return reaches ``target_return``; None if there is no target.
+        target_return: The configuration's target return, or Gymnasium's reward threshold; None if neither exists.
+        ended_early: Whether training ended early because the target was reached, so that ``env_steps`` and ``train_s``
+            measure when.
+        curve: The learning curve, with one point per epoch.
     """
 
     final_return: float
@@ -65,10 +65,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a training came to nothing.
+    """The failure of a training run.
 
     Attributes:
-        reason: One line; of an exception its type, where it was raised, and what it says.
+        reason: The reason in one line; for an exception, its type, where it was raised, and its message.
     """
 
     reason: str
@@ -77,13 +77,13 @@ class Failure:
 def train_one(config: PPOConfig) -> Outcome | Failure:
     """Train an agent and evaluate it.
 
-    The result does not depend on what the worker trained before, nor on what else runs.
+    The result does not depend on what the worker trained before, or on what else is running.
 
     Args:
-        config: What to train.
+        config: The configuration of the run.
 
     Returns:
-        What it came to; a failure, whatever it was, instead of an exception.
+        The outcome, or a failure instead of any exception.
     """
     with _ONE_AT_A_TIME:
         try:
@@ -112,10 +112,10 @@ def _outcome(config: PPOConfig) -> Outcome:
 
 
 def _agent(config: PPOConfig) -> PPO:
-    """Return an agent at the beginning of its training: one that has trained before, where its graphs fit."""
+    """Return an untrained agent, reusing an earlier one if its compiled graphs fit."""
     from ..ppo import PPO
 
-    # The sizes of observations and actions are the environment's.
+    # The environment determines the sizes of observations and actions.
     key = (config.env_id, json.dumps(config.env_kwargs, sort_keys=True), config.compiled_settings)
     ppo = _AGENTS.pop(key, None)
     if ppo is None:

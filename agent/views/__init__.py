@@ -1,1 +1,1 @@
-"""What people look at: displays, plots, animations, windows, TensorBoard."""
+"""Displays, plots, animations, windows and TensorBoard event files."""

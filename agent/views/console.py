@@ -1,4 +1,4 @@
-"""What ``fastppo eval`` shows."""
+"""The output of ``fastppo eval``."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def format_evaluation(result: EvaluationResult, name: str, *, greedy: bool = Tru
     """Return the result of an evaluation as one sentence.
 
     Args:
-        result: The returns.
-        name: What was played.
-        greedy: Whether actions were the most probable ones.
+        result: The result.
+        name: Name of the environment.
+        greedy: Whether the policy was greedy; if False, actions were sampled.
     """
     policy = "Greedy" if greedy else "Sampled"
     return (
@@ -50,7 +50,7 @@ def print_evaluation(result: EvaluationResult, name: str, *, greedy: bool) -> No
 
 
 def _edges(returns: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Return the edges of some ten bins of a round width, with a return that stands on an edge in the bin above."""
+    """Return the edges of about ten bins of a round width; a return on an edge belongs to the bin above it."""
     lowest, highest = min(returns), max(returns)
     step = 10.0 ** math.floor(math.log10(max((highest - lowest) / _BINS, np.spacing(abs(highest)), _FINEST)))
     step *= next(factor for factor in (1, 2, 5, 10) if highest - lowest <= _BINS * factor * step)

@@ -1,4 +1,4 @@
-"""What ``fastppo train`` shows while it trains."""
+"""The displays of ``fastppo train``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..ppo import PPO
 
 _HEADER = "epoch  env_steps  mean_return  mean_length       kl  steps_per_second  elapsed_s"
-# The figures of the live table, two in a row, and how they are written.
+# The metrics in the live table, two per row, and their formats.
 _TABLE = (
     (("epoch", "d"), ("mean_return", ".1f")),
     (("env_steps", ",d"), ("mean_length", ".1f")),
@@ -40,9 +40,10 @@ _COLUMNS_WITHOUT_TIME = 3
 
 
 class Display(Callback):
-    """Shows nothing: a quiet run, and what the other displays have in common.
+    """The quiet display, which shows nothing, and the base class of the other displays.
 
-    A display is entered before anything is imported or compiled, and left after the last message.
+    A display is a context manager that is entered before anything is imported or compiled, and left after the last
+    message.
     """
 
     def __enter__(self) -> Display:
@@ -51,32 +52,32 @@ class Display(Callback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
     def waiting_for(self, what: str) -> None:
-        """Show what takes its time before the training begins."""
+        """Show what is being prepared before training starts."""
 
     def message(self, text: str) -> None:
         """Show a line about the run."""
 
 
 class JsonDisplay(Display):
-    """Prints one JSON object per epoch and nothing else; what is not a number is null."""
+    """Prints one JSON object per epoch and nothing else; values that are not finite become null."""
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Print the epoch's object."""
+        """Print the metrics as a JSON object."""
         figures = dataclasses.asdict(metrics)
         click.echo(json.dumps({name: value if math.isfinite(value) else None for name, value in figures.items()}))
 
 
 class LineDisplay(Display):
-    """Prints one line per epoch: for files, pipes and simple terminals."""
+    """Prints one line per epoch, for files, pipes and simple terminals."""
 
     def __init__(self, *, as_in_the_example: bool = False) -> None:
-        """Prepare the display.
+        """Create the display.
 
         Args:
-            as_in_the_example: Whether each line is followed by the one the Keras example prints.
+            as_in_the_example: Whether to also print the line of the Keras example after each epoch.
         """
         self._as_in_the_example = as_in_the_example
 
@@ -89,7 +90,7 @@ class LineDisplay(Display):
         self.message(_HEADER)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Print the epoch's line."""
+        """Print the line of the epoch."""
         self.message(format_epoch(metrics))
         if ppo.is_solved:
             self.message(format_solved(ppo, metrics))
@@ -98,9 +99,9 @@ class LineDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """Shows the progress over the budget of steps, the latest figures and the learning curve, and keeps them current.
+    """Shows a progress bar, the latest metrics and the learning curve, and keeps them up to date.
 
-    The last state stays on the terminal, messages follow below it.
+    The final state stays on the terminal, and messages follow below it.
     """
 
     def __init__(
@@ -111,13 +112,13 @@ class LiveDisplay(Display):
         past_returns: Sequence[float] = (),
         as_in_the_example: bool = False,
     ) -> None:
-        """Prepare the display.
+        """Create the display.
 
         Args:
             console: The terminal.
-            total_steps: Most environment steps of the run.
-            past_returns: Mean returns of the epochs before, where a run is resumed.
-            as_in_the_example: Whether the lines that the Keras example prints appear above.
+            total_steps: Maximum number of environment steps of the run.
+            past_returns: Mean returns of earlier epochs, if a run is resumed.
+            as_in_the_example: Whether to also print the lines of the Keras example above the display.
         """
         self._as_in_the_example = as_in_the_example
         self._progress = Progress(
@@ -138,32 +139,32 @@ class LiveDisplay(Display):
         )
 
     def __enter__(self) -> LiveDisplay:
-        """Begin to show."""
+        """Start the live display."""
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop to show."""
+        """Stop the live display."""
         self._live.stop()
 
     def waiting_for(self, what: str) -> None:
-        """Show a spinner and what it stands for."""
+        """Show a spinner and what is being prepared."""
         if self._waiting is not None:
             self._waiting.update(text=what)
 
     def message(self, text: str) -> None:
-        """Print a line, never wrapped: above what is shown, or below its last state."""
+        """Print a line without wrapping, above the live display or below its final state."""
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def on_train_begin(self, ppo: PPO) -> None:
-        """Everything is compiled: the time left is counted from now."""
+        """Start to estimate the remaining time, now that everything is compiled."""
         self._waiting = None
         self._progress.reset(self._task, completed=ppo.env_steps)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Remember the figures, for whenever the display is refreshed."""
+        """Store the metrics for the next refresh of the display."""
         self._latest = metrics
         self._returns.append(metrics.mean_return)
         self._progress.update(self._task, completed=metrics.env_steps)
@@ -173,9 +174,9 @@ class LiveDisplay(Display):
             self.message(format_epoch_as_in_the_example(metrics))
 
     def on_train_end(self, ppo: PPO) -> None:
-        """Leave the last state on the terminal."""
+        """Leave the final state on the terminal."""
         self._progress.columns = self._progress.columns[:_COLUMNS_WITHOUT_TIME]
-        # What was solved needs no more steps.
+        # A solved run shows a full bar.
         total = ppo.env_steps if ppo.is_solved else None
         self._progress.update(self._task, description="trained", total=total)
         self._live.stop()
@@ -194,13 +195,13 @@ class LiveDisplay(Display):
 def new_display(
     config: PPOConfig, *, quiet: bool = False, as_json: bool = False, past_returns: Sequence[float] = ()
 ) -> Display:
-    """Return the display that the options and the terminal ask for.
+    """Return the display that suits the options and the terminal.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         quiet: Whether to show nothing.
-        as_json: Whether to show nothing but JSON.
-        past_returns: Mean returns of the epochs before, where a run is resumed.
+        as_json: Whether to print only JSON.
+        past_returns: Mean returns of earlier epochs, if a run is resumed.
     """
     if quiet:
         return Display()
@@ -208,14 +209,14 @@ def new_display(
         return JsonDisplay()
     as_in_the_example = config.preset == "keras"
     console = Console()
-    # Not what rich takes for a terminal: FORCE_COLOR alone makes none.
+    # Not console.is_terminal, which is also True if only FORCE_COLOR is set.
     if sys.stdout.isatty() and not console.is_dumb_terminal:
         return LiveDisplay(console, config.total_steps, past_returns=past_returns, as_in_the_example=as_in_the_example)
     return LineDisplay(as_in_the_example=as_in_the_example)
 
 
 def format_epoch(metrics: EpochMetrics) -> str:
-    """Return the figures of an epoch as a line of fixed columns, 80 characters wide."""
+    """Return the metrics of an epoch as a line of fixed-width columns, 80 characters wide."""
     return (
         f"{metrics.epoch:5d}  {metrics.env_steps:9d}  {metrics.mean_return:11.1f}  {metrics.mean_length:11.1f}"
         f"  {metrics.kl:7.4f}  {metrics.steps_per_second:16,.0f}"
@@ -229,11 +230,11 @@ def format_epoch_as_in_the_example(metrics: EpochMetrics) -> str:
 
 
 def format_solved(ppo: PPO, metrics: EpochMetrics) -> str:
-    """Return why the training ended, as one sentence."""
+    """Return a sentence that says how the environment was solved."""
     target = f"{ppo.config.target_return:g}"
     solved = f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s:"
     if ppo.is_exact:
-        return f"{solved} the greedy policy reaches a mean return of {target} in episodes it is not trained on."
+        return f"{solved} the greedy policy reaches a mean return of {target} in episodes not used for training."
     return (
         f"{solved} the last 100 episodes reached a mean return of {ppo.recent_mean_return:.1f} (target {target}), and "
         "a validation confirmed it."
@@ -241,7 +242,7 @@ def format_solved(ppo: PPO, metrics: EpochMetrics) -> str:
 
 
 def _learning_curve(returns: Sequence[float]) -> Table:
-    """Return the curve between its lowest and its highest value."""
+    """Return the learning curve, labelled with its lowest and its highest value."""
     finite = [value for value in returns if math.isfinite(value)]
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True)
@@ -254,7 +255,7 @@ def _learning_curve(returns: Sequence[float]) -> Table:
 
 
 def _figures(metrics: EpochMetrics) -> Table:
-    """Return the latest figures as a table, two in a row."""
+    """Return the latest metrics as a table with two per row."""
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "left", "right"):
         table.add_column(justify=justify, no_wrap=True)

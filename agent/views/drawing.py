@@ -1,4 +1,4 @@
-"""Learning curves drawn by another process, which imports the drawing library meanwhile. Imports nothing heavy."""
+"""Learning curves drawn by another process, which imports matplotlib in the meantime. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..runs.directory import RunDirectory
 
 _DRAW = """
 import importlib, signal, sys
-# A terminal sends Ctrl-C to all processes: the training decides.
+# A terminal sends Ctrl-C to all processes; only the main process handles it.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 _, place, name = sys.argv
-# Where this package is: last, for it may be among many others.
+# The directory of this package goes last, because it may contain many other modules.
 sys.path.append(place)
 importlib.import_module(name).draw_when_told()
 """
@@ -29,20 +29,20 @@ _LONGEST_S = 60.0
 class CurveDrawing:
     """Draws the learning curve of a run when it has ended.
 
-    Importing the drawing library takes as long as many trainings. Another process does that while this one imports and
-    compiles, where there is a processor for it.
+    Importing matplotlib takes as long as many a training run. If a processor is free, another process does this while
+    this one imports and compiles.
     """
 
     def __init__(self, *, beside: bool) -> None:
-        """Start the process, if it is worth it.
+        """Start the other process, if requested and if the machine has more than one processor.
 
         Args:
-            beside: Whether a processor is left for it.
+            beside: Whether to use another process.
         """
         self._process: subprocess.Popen[bytes] | None = None
         if beside and (os.cpu_count() or 1) > 1:
             with suppress(OSError):
-                # -P: with -c, Python looks for modules in the current folder first.
+                # -P, because -c would make Python import from the current folder first.
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-c", _DRAW, str(_PLACE), __name__],
                     stdin=subprocess.PIPE,
@@ -56,13 +56,13 @@ class CurveDrawing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the process, if it still runs."""
+        """Kill the process if it is still running."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
 
     def begin(self, run: RunDirectory) -> None:
-        """Let the process draw the curve of a run as it is now, while this one does something else."""
+        """Make the other process draw the current curve of a run in the background."""
         if self._process is not None and self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.write(os.fsencode(run.path.absolute()))
@@ -70,9 +70,9 @@ class CurveDrawing:
             self._process.stdin = None
 
     def finish(self, run: RunDirectory) -> None:
-        """Wait for the curve; where the other process has not drawn it, this one does.
+        """Wait for the curve; if the other process has not drawn it, draw it here.
 
-        Whatever prevents the drawing library from it is no reason to lose anything else: it is told in one sentence.
+        Any error of matplotlib becomes a one-line warning, so that nothing else is lost.
 
         Raises:
             OSError: If the image cannot be written.
@@ -90,7 +90,7 @@ class CurveDrawing:
 
 
 def draw_when_told() -> None:
-    """Import what draws, then draw the run whose path is all of standard input; nothing where that is empty."""
+    """Import matplotlib, then draw the run whose path is read from standard input; do nothing if it is empty."""
     from ..process.surroundings import prepare_process
 
     prepare_process()

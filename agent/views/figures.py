@@ -1,4 +1,4 @@
-"""matplotlib, whatever the user's settings of it are: ``from agent.views.figures import Axes, Figure``."""
+"""matplotlib, independent of the user's settings: ``from agent.views.figures import Axes, Figure``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ with matplotlib_backend_left_out():
 
 __all__ = ["Axes", "Figure", "add_legend", "own_settings"]
 
-# Characters of a line of the legend, and lines that the figure has place for as it is.
+# Maximum characters per line of the legend, and number of lines that fit without enlarging the figure.
 _LEGEND_WIDTH, _LEGEND_LINES = 90, 4
 _LINE_HEIGHT_IN = 0.2
 
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """Draw with matplotlib's defaults: those of a configuration file may ask for fonts or programs that are not there.
+    """Draw with matplotlib's defaults, since a user's configuration file may require missing fonts or programs.
 
-    The settings of the process are put back afterwards.
+    The previous settings of the process are restored afterwards.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -32,7 +32,7 @@ def own_settings() -> Iterator[None]:
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
-    """Put a legend below the axes, as wide as the figure at most: long labels are wrapped, and the figure grows."""
+    """Add a legend below the axes; wrap long labels to the width of the figure and increase its height if needed."""
     lines, labels = axes.get_legend_handles_labels()
     if not labels:
         return

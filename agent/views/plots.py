@@ -1,4 +1,4 @@
-"""Learning curves of training runs as images."""
+"""Plots of the learning curves of runs."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from .figures import Axes, Figure, add_legend, own_settings
 XAxis = Literal["steps", "seconds"]
 Points = npt.NDArray[np.float64]
 Curve = tuple[Points, Points]
-"""x, ascending, and the mean returns there."""
+"""Ascending x, and the mean returns at these points."""
 
 _FIELDS: dict[XAxis, tuple[str, str]] = {
     "steps": ("env_steps", "environment steps"),
     "seconds": ("elapsed_s", "training time in seconds"),
 }
 _POINTS_OF_A_MEAN = 400
-# Runs that differ in these differ in most settings.
+# Runs that differ in these fields usually differ in most others, too.
 _NAMING = ("env_id", "preset")
 
 
 def has_returns(run: RunDirectory) -> bool:
-    """Return whether an episode has ended in the run, so that there is a curve to draw."""
+    """Return whether an episode has ended in the run, so that it has a learning curve."""
     return len(_curve(run, "steps")[0]) > 0
 
 
 def plot_learning_curves(runs: Sequence[RunDirectory], path: Path, x_axis: XAxis = "steps") -> None:
-    """Draw the mean returns of runs: one line for each setting, the mean over its seeds, with a band around it.
+    """Plot the mean returns of runs: one line per setting, the mean over its seeds, with a band around it.
 
     Args:
-        runs: At least one; those that differ in nothing but the seed share a line. An episode has ended in each.
-        path: Where to write, in the format that the suffix names.
-        x_axis: Whether returns are drawn over environment steps or over seconds of training.
+        runs: At least one run; runs that differ only in the seed share a line. In each, an episode must have ended.
+        path: File to write; its suffix determines the format.
+        x_axis: Whether to plot over environment steps or over seconds of training.
 
     Raises:
         OSError: If a run cannot be read or the image cannot be written.
-        ValueError: If a file of a run is damaged, or the format unknown.
+        ValueError: If a file of a run is damaged or the format is unknown.
     """
     plot_curves(curves_of_runs(runs, x_axis), path, x_axis)
 
 
 def curves_of_runs(runs: Sequence[RunDirectory], x_axis: XAxis) -> dict[str, list[Curve]]:
-    """Return the curves of the runs of each setting, under a label that tells it from the others.
+    """Return the learning curves of runs, by a label that is unique for each setting.
 
     Raises:
         OSError: If a run cannot be read.
@@ -59,15 +59,15 @@ def curves_of_runs(runs: Sequence[RunDirectory], x_axis: XAxis) -> dict[str, lis
 
 @own_settings()
 def plot_curves(curves: Mapping[str, Sequence[Curve]], path: Path, x_axis: XAxis) -> None:
-    """Draw learning curves: one line for each setting, the mean over its seeds, with a band around it.
+    """Plot learning curves: one line per setting, the mean over its seeds, with a band around it.
 
-    The band is one standard deviation to either side. A run that ended before the others of its setting counts with its
-    last value from there on: most ended because they had reached their target.
+    The band is one standard deviation to either side. After a run has ended, its last value is used, since most runs
+    end because they have reached their target.
 
     Args:
-        curves: Those of each setting, at least one, by its label.
-        path: Where to write, in the format that the suffix names.
-        x_axis: What x is.
+        curves: The curves of each setting, at least one, by label.
+        path: File to write; its suffix determines the format.
+        x_axis: The unit of x.
 
     Raises:
         OSError: If the image cannot be written.
@@ -87,14 +87,14 @@ def plot_curves(curves: Mapping[str, Sequence[Curve]], path: Path, x_axis: XAxis
 
 
 def _curve(run: RunDirectory, x_axis: XAxis) -> Curve:
-    """Return x and the mean return of the epochs by whose end an episode has ended, shape (epochs,)."""
+    """Return x and the mean returns, from the first epoch in which an episode has ended, each of shape (epochs,)."""
     points = [(getattr(row, _FIELDS[x_axis][0]), row.mean_return) for row in run.read_metrics()]
     x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
     return x[np.isfinite(y)], y[np.isfinite(y)]
 
 
 def _by_setting(runs: Sequence[RunDirectory]) -> dict[str, list[RunDirectory]]:
-    """Return the runs of each setting, under a label that tells it from the others."""
+    """Return the runs of each setting, by a label that is unique for each setting."""
     settings = [{k: v for k, v in run.read_config().as_dict().items() if k != "seed"} for run in runs]
     labels = [_label(setting, settings) for setting in settings]
     groups: dict[str, list[RunDirectory]] = {}
@@ -104,7 +104,7 @@ def _by_setting(runs: Sequence[RunDirectory]) -> dict[str, list[RunDirectory]]:
 
 
 def _label(setting: dict[str, object], others: Sequence[dict[str, object]]) -> str:
-    """Return environment, where there are several, preset, and the fields in which runs that agree in both differ."""
+    """Return a label of the environment, if there are several, the preset, and the fields in which runs differ."""
     alike = [other for other in others if all(other[name] == setting[name] for name in _NAMING)]
     differing = [name for name in setting if any(other[name] != setting[name] for other in alike)]
     environments = {other["env_id"] for other in others}
@@ -113,17 +113,22 @@ def _label(setting: dict[str, object], others: Sequence[dict[str, object]]) -> s
 
 
 def start_at_zero(axes: Axes) -> None:
-    """Let the axis of returns begin with 0, where none is below."""
+    """Start the axis of returns at 0 unless a return is negative."""
     if axes.dataLim.ymin >= 0.0:
         axes.set_ylim(bottom=0.0)
 
 
 def on_common_grid(curves: Sequence[Curve], num_points: int) -> Curve:
-    """Return points x that all curves have reached, shape (K,), and the curves there, shape (curves, K).
+    """Interpolate curves on a common grid.
+
+    The grid starts where all curves have started. After the end of a curve, its last value is used.
 
     Args:
-        curves: Points x and y of each, ascending in x; one that ends before others goes on with its last value.
+        curves: Points x and y of each curve, ascending in x.
         num_points: K.
+
+    Returns:
+        The grid, shape (K,), and the curves on it, shape (curves, K).
     """
     start, end = max(x[0] for x, _ in curves), max(x[-1] for x, _ in curves)
     grid = np.linspace(start, end, num_points)
@@ -131,7 +136,7 @@ def on_common_grid(curves: Sequence[Curve], num_points: int) -> Curve:
 
 
 def _draw(axes: Axes, curves: Sequence[Curve], label: str) -> None:
-    """Draw one run, or the mean of several and how far they spread."""
+    """Draw one run, or the mean and the standard deviation of several."""
     if len(curves) == 1:
         axes.plot(*curves[0], label=label)
         return

@@ -1,4 +1,4 @@
-"""A curve in one line of text."""
+"""A curve as one line of text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _ASCII_BLOCKS = "_.-~=+*#"
 
 
 class Sparkline:
-    """Values as a row of bars, from their lowest to their highest, as wide as there is room for.
+    """Values as a row of bars, scaled from the lowest to the highest value, that fills the available width.
 
-    Where the terminal cannot show block characters, ASCII characters of growing height take their place.
+    If the terminal cannot show block characters, ASCII characters of increasing height are used instead.
     """
 
     def __init__(self, values: Sequence[float]) -> None:
-        """Keep the values; they are looked at when the line is drawn.
+        """Store a reference to the values, which are read when the line is drawn.
 
         Args:
-            values: In order; what is not a number leaves a gap.
+            values: The values in order; NaN leaves a gap.
         """
         self._values = values
 
@@ -46,7 +46,7 @@ class Sparkline:
 
 
 def _means(values: Sequence[float], width: int) -> list[float]:
-    """Return the values, or where they are more than ``width``, the means of as many equal parts."""
+    """Return the values, or, if there are more than ``width``, the means of ``width`` equal parts."""
     count = len(values)
     if count <= width:
         return list(values)
@@ -58,5 +58,5 @@ def _mean(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return math.nan
-    # Roundings may carry a mean beyond its values.
+    # Rounding may push a mean beyond the values.
     return min(max(sum(finite) / len(finite), min(finite)), max(finite))

@@ -16,15 +16,15 @@ from ..process.backend import tf
 from ..runs.files import write_atomically
 from ..runs.outputs import assert_tensorboard
 
-# What a killed run may leave of the record it was writing; a longer rest is damage of another kind.
+# The maximum length in bytes of an incomplete record left by a killed run; a longer remainder is other damage.
 _LARGEST_TORN_RECORD = 512
 
 
 def cut_events(directory: Path, last_step: int) -> None:
-    """Remove what event files say of later steps: a run that goes on from there writes it again.
+    """Remove later steps from event files, because a resumed run writes them again.
 
     Args:
-        directory: Where the event files are; other files are left alone, as are event files that end before.
+        directory: Directory of the event files; other files in it are left unchanged.
         last_step: The step of the last events to keep.
 
     Raises:
@@ -44,7 +44,7 @@ def cut_events(directory: Path, last_step: int) -> None:
 
 @contextmanager
 def _errors_of_the_system(path: Path) -> Iterator[None]:
-    """Let TensorFlow's errors about files be OSErrors that name the file."""
+    """Convert TensorFlow's errors about files to OSErrors that name the file."""
     try:
         yield
     except (tf.errors.OpError, ValueError) as error:
@@ -52,12 +52,12 @@ def _errors_of_the_system(path: Path) -> Iterator[None]:
 
 
 def _records(path: Path) -> tuple[list[bytes], int]:
-    """Return the records of an event file, and how many bytes follow the last one that is whole."""
+    """Return the records of an event file, and the number of bytes after the last complete one."""
     records: list[bytes] = []
     with _errors_of_the_system(path), suppress(tf.errors.DataLossError):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             records.append(record)
-    # Each with its length and two checksums.
+    # Each record has 16 more bytes for its length and two checksums.
     return records, path.stat().st_size - sum(len(record) + 16 for record in records)
 
 
@@ -68,13 +68,13 @@ def _write_records(records: list[bytes], path: Path) -> None:
 
 
 class TensorBoardWriter(Tracker):
-    """Writes the figures of every epoch as scalars; the step is the number of environment steps."""
+    """Writes the metrics of every epoch as TensorBoard scalars; the step is the number of environment steps."""
 
     def __init__(self, directory: str | PathLike[str]) -> None:
-        """Prepare; the first epoch opens a new event file beside those of earlier sessions.
+        """Create the writer; the first epoch opens a new event file next to those of earlier sessions.
 
         Args:
-            directory: Where TensorBoard looks; made if it does not exist.
+            directory: TensorBoard's log directory; created if it does not exist.
 
         Raises:
             ImportError: If TensorBoard is not installed.
@@ -84,10 +84,14 @@ class TensorBoardWriter(Tracker):
         self._writer: tf.summary.SummaryWriter | None = None
 
     def log(self, figures: dict[str, float], step: int) -> None:
-        """Write a scalar for each figure.
+        """Write a scalar for each metric.
+
+        Args:
+            figures: Metrics by tag.
+            step: Environment steps so far.
 
         Raises:
-            OSError: If they cannot be written.
+            OSError: If the event file cannot be written.
         """
         with _errors_of_the_system(self._directory):
             if self._writer is None:

@@ -1,4 +1,4 @@
-"""A policy in a window."""
+"""Episodes of a policy in a window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..environments.making import EnvironmentSource
 from ..process.quiet import standard_error_held_back
 from .rendering import play_episode
 
-# After the module that keeps pygame from greeting on standard output.
+# After .rendering, which hides pygame's greeting on standard output.
 import pygame  # isort: skip
 
 if TYPE_CHECKING:
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 class NoScreenError(RuntimeError):
-    """Raised where no window can be opened."""
+    """Raised if no window can be opened."""
 
 
 class Window:
-    """The window in which an environment draws itself, in real time."""
+    """A window in which an environment renders itself in real time."""
 
     def __init__(self, source: EnvironmentSource) -> None:
-        """Open nothing yet.
+        """Create the environment; its first episode opens the window.
 
         Args:
-            source: Makes the environment.
+            source: Creates the environment.
 
         Raises:
             NoScreenError: If there is no screen.
-            UnknownEnvironmentError: If the environment draws no window, or lacks a package for it.
+            UnknownEnvironmentError: If the environment cannot render to a window, or lacks a package for it.
         """
         try:
             with standard_error_held_back():
                 pygame.display.init()
         except pygame.error as error:
             raise NoScreenError(f"no window can be opened: {error}") from None
-        # Where it finds no screen, SDL may settle for a driver that shows nothing, and crashes in it.
+        # Without a screen, SDL may choose a driver that shows nothing and then crash in it.
         if pygame.display.get_driver() == "offscreen":
             pygame.display.quit()
             raise NoScreenError("no window can be opened: there is no screen")
@@ -59,16 +59,16 @@ class Window:
         """Play one episode.
 
         Args:
-            actor: One that ``agent.evaluate`` takes.
-            seed: Fixes the initial state and the actions.
-            greedy: Whether the most probable action is taken, or actions are drawn with the policy's probabilities.
+            actor: An actor as for ``agent.evaluate``.
+            seed: Seed for the initial state and the actions.
+            greedy: Whether to take the most probable action or to sample actions from the policy.
 
         Returns:
-            Its return; None where the user closed the window.
+            The return of the episode; None if the user closed the window.
         """
         episode_return = 0.0
         for moment in play_episode(self._environment, actor, seed, greedy=greedy):
-            # Gymnasium draws, but does not hear that the window is to be closed.
+            # Gymnasium renders, but does not handle the request to close the window.
             if pygame.event.peek(pygame.QUIT):
                 return None
             episode_return = moment.total_reward

@@ -1,1 +1,1 @@
-"""What is measured: ours, the peers' and the machine's limits, all behind ``bench.host.Workload``."""
+"""Workloads of fastppo, its peers and the machine's limits, all with the interface ``bench.host.Workload``."""

@@ -15,13 +15,13 @@ from bench.workloads.stepping import num_checked_steps, num_steps_of_run
 
 
 class GymnaxRollouts:
-    """Rollouts of a batch, all results stored; XLA decides on its threads."""
+    """Rollouts of a batch with all results stored; XLA chooses the number of threads."""
 
     def __init__(self, num_envs: int) -> None:
         """Reset the environments.
 
         Args:
-            num_envs: Their number.
+            num_envs: Number of environments.
         """
         key_reset, self._key = jax.random.split(jax.random.PRNGKey(0))
         environment, parameters = gymnax.make("CartPole-v1")
@@ -32,7 +32,7 @@ class GymnaxRollouts:
         self.work = float(num_envs * self._num_steps)
 
     def run(self) -> float:
-        """Play one rollout, going on where the last one ended; return the sum of its rewards."""
+        """Play one rollout, continuing where the last one ended; return the sum of its rewards."""
         self._environments, self._key, results = _roll_out(self._environments, self._key, self._num_steps)
         return float(jax.block_until_ready(results)[2].sum())
 
@@ -52,7 +52,7 @@ class GymnaxRollouts:
 
 @partial(jax.jit, static_argnums=2)
 def _roll_out(environments: Any, key: jax.Array, num_steps: int) -> Any:
-    """Return the environments, the next key, and observations, actions, rewards and ends, T x N each."""
+    """Return the environments, the next key, and observations, actions, rewards and ends of episodes, T x N each."""
     environment, parameters = gymnax.make("CartPole-v1")
 
     def step(carry: Any, key: jax.Array) -> Any:

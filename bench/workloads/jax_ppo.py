@@ -1,6 +1,7 @@
-"""Rollouts and PPO the way of PureJaxRL (Lu et al. 2022): gymnax and networks in compiled ``lax.scan`` loops.
+"""Rollouts and PPO as in PureJaxRL (Lu et al. 2022): gymnax and networks in compiled ``lax.scan`` loops.
 
-Written from the published algorithm, to be measured against. Needs JAX, gymnax and Optax (extra ``bench-peers``).
+This is a reimplementation of the published algorithm for benchmarks. It needs JAX, gymnax and Optax:
+``pip install 'fastppo[bench-peers]'``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Parameters = list[tuple[jax.Array, jax.Array]]
 
 
 class _Transition(NamedTuple):
-    """What is stored of each step; all of shape (T, N) but for the observations, (T, N, 4)."""
+    """Transitions of a rollout; all arrays have shape (T, N), except observations: (T, N, 4)."""
 
     observations: jax.Array
     actions: jax.Array
@@ -44,14 +45,14 @@ class _Transition(NamedTuple):
 
 
 class JaxRollouts:
-    """A tanh policy with two hidden layers of 64 units in N of gymnax' CartPoles, T steps in one ``lax.scan``."""
+    """A tanh policy with two hidden layers of 64 units in N gymnax CartPoles, T steps in one ``lax.scan``."""
 
     def __init__(self, num_envs: int, num_steps: int) -> None:
         """Reset the environments.
 
         Args:
             num_envs: Number of environments N.
-            num_steps: Steps T of each in one rollout.
+            num_steps: Number of steps T per environment and rollout.
         """
         self._num_steps = num_steps
         self.work = float(num_envs * num_steps)
@@ -60,7 +61,7 @@ class JaxRollouts:
         self._environments = _reset(key_reset, num_envs)
 
     def run(self) -> float:
-        """Play one rollout, going on where the last one ended; return the sum of its rewards."""
+        """Play one rollout, continuing where the last one ended; return the sum of its rewards."""
         self._environments, self._key, self._transitions = _roll_out(
             self._actor, self._environments, self._key, self._num_steps
         )
@@ -75,19 +76,20 @@ class JaxRollouts:
 
 
 class JaxPPO:
-    """PPO with PureJaxRL's hyperparameters, updates scanned inside one compiled call."""
+    """PPO with PureJaxRL's hyperparameters; several rollouts and updates run in one compiled call."""
 
     def __init__(
         self, num_envs: int, num_steps: int, total_updates: int, updates_of_a_run: int = 1, seed: int = 0
     ) -> None:
-        """Prepare networks, optimizer and environments; nothing is compiled yet.
+        """Create networks, optimizer and environments; nothing is compiled yet.
 
         Args:
             num_envs: Number of environments N.
-            num_steps: Steps T of each in one rollout; N * T is a multiple of the 4 minibatches.
-            total_updates: Over how many the learning rate falls to 0.
-            updates_of_a_run: How many are compiled into one call.
-            seed: Fixes everything random.
+            num_steps: Number of steps T per environment and rollout; N * T must be a multiple of 4, the number of
+                minibatches.
+            total_updates: Number of updates over which the learning rate decays linearly to 0.
+            updates_of_a_run: Number of updates in one compiled call.
+            seed: Seed of all random numbers.
         """
         self._num_steps = num_steps
         self._updates = updates_of_a_run
@@ -102,10 +104,10 @@ class JaxPPO:
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        """Forget what was learned.
+        """Start again with new networks, optimizer state and environments.
 
         Args:
-            seed: Fixes everything random from now on.
+            seed: Seed of all random numbers.
         """
         key_actor, key_critic, key_reset, key = jax.random.split(jax.random.PRNGKey(seed), 4)
         networks = {
@@ -115,20 +117,20 @@ class JaxPPO:
         self._carry = networks, self._optimizer.init(networks), _reset(key_reset, self._num_envs), key
 
     def run(self) -> float:
-        """Collect and update; return the mean length of an episode in the last rollout."""
+        """Collect rollouts and update on them; return the mean episode length of the last rollout."""
         self._carry, lengths = self._train(self._carry, self._updates)
         jax.block_until_ready(self._carry)
         return float(lengths[-1])
 
     def actor_weights(self) -> list[Any]:
-        """Return kernels and biases of the actor, layer by layer."""
+        """Return the kernels and biases of the actor, layer by layer."""
         return [np.asarray(array) for layer in self._carry[0]["actor"] for array in layer]
 
     def _scan_updates(self, carry: Any, num_updates: int) -> Any:
         return jax.lax.scan(lambda carry, _: self._update(*carry), carry, None, num_updates)
 
     def _update(self, networks: Any, optimizer_state: Any, environments: Any, key: jax.Array) -> Any:
-        """Collect one rollout and pass over it ``_EPOCHS`` times."""
+        """Collect one rollout and update on it for ``_EPOCHS`` epochs."""
         environments, key, transitions = _roll_out(networks["actor"], environments, key, self._num_steps)
         values = _outputs(networks["critic"], transitions.observations)[..., 0]
         last_values = _outputs(networks["critic"], environments[0])[..., 0]
@@ -156,12 +158,12 @@ class JaxPPO:
 
 
 class JaxSolver:
-    """Trains with PureJaxRL's settings for CartPole, 4 environments, until it is solved."""
+    """Training with PureJaxRL's settings for CartPole, 4 environments, until CartPole is solved."""
 
     _ENVS, _STEPS, _TOTAL_UPDATES, _UPDATES_OF_A_RUN = 4, 128, 976, 4
 
     def __init__(self) -> None:
-        """Compile."""
+        """Create the agent, and compile by training once."""
         self._agent = JaxPPO(self._ENVS, self._STEPS, self._TOTAL_UPDATES, self._UPDATES_OF_A_RUN)
         self._agent.run()
 
@@ -169,11 +171,11 @@ class JaxSolver:
         """Train once.
 
         Args:
-            seed: Fixes everything random.
+            seed: Seed of all random numbers.
 
         Returns:
-            Training time in s and environment steps until the greedy policy's mean return is at least 475; NaN if it
-            never is. The clock stands still while that is evaluated.
+            Training time in s and number of environment steps until the greedy policy's mean return is at least 475;
+            NaN if it never is. Evaluations do not count as training time.
         """
         self._agent.reset(seed)
         seconds = 0.0
@@ -202,14 +204,14 @@ def _outputs(network: Parameters, inputs: jax.Array) -> jax.Array:
 
 
 def _reset(key: jax.Array, num_envs: int) -> Any:
-    """Return observations, shape (N, 4), and states of fresh episodes."""
+    """Return the observations, shape (N, 4), and the states of new episodes."""
     environment, parameters = gymnax.make("CartPole-v1")
     return jax.vmap(environment.reset, in_axes=(0, None))(jax.random.split(key, num_envs), parameters)
 
 
 @partial(jax.jit, static_argnums=3)
 def _roll_out(actor: Parameters, environments: Any, key: jax.Array, num_steps: int) -> Any:
-    """Play T steps; return the environments, the next key and the transitions (values still zeros)."""
+    """Play T steps; return the environments, the next key, and the transitions with values of zero."""
     environment, parameters = gymnax.make("CartPole-v1")
 
     def step(carry: Any, key: jax.Array) -> Any:
@@ -236,13 +238,13 @@ def _log_probs(logits: jax.Array, actions: jax.Array) -> jax.Array:
 
 
 def _advantages(transitions: _Transition, last_values: jax.Array) -> jax.Array:
-    """Return generalized advantage estimates, shape (T, N); every end of an episode counts as a fall."""
+    """Return generalized advantage estimates, shape (T, N); truncation is treated as termination."""
 
     def step(carry: Any, transition: _Transition) -> Any:
         advantages, next_values = carry
-        goes_on = 1.0 - transition.ended
-        deltas = transition.rewards + _GAMMA * next_values * goes_on - transition.values
-        advantages = deltas + _GAMMA * _LAMBDA * goes_on * advantages
+        continues = 1.0 - transition.ended
+        deltas = transition.rewards + _GAMMA * next_values * continues - transition.values
+        advantages = deltas + _GAMMA * _LAMBDA * continues * advantages
         return (advantages, transition.values), advantages
 
     return jax.lax.scan(step, (jnp.zeros_like(last_values), last_values), transitions, reverse=True, unroll=16)[1]

@@ -1,7 +1,8 @@
-"""The Keras example's way to train PPO: one environment, stepped from Python, one TensorFlow call after another.
+"""PPO as the Keras example trains it: one environment, stepped from Python, with one TensorFlow call after another.
 
-Written from the example's algorithm, to be measured against: the same calls at the same granularity, compiled where the
-example compiles (sampling, one policy step, one value step) and eager where it does not (values, log-probabilities).
+This is a reimplementation of the example's algorithm for benchmarks. It makes the same calls at the same granularity,
+compiled where the example compiles (sampling, a policy step, a value step) and eager where the example is eager
+(values, log-probabilities).
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class KerasExampleLoop:
         """Build the networks, with two hidden tanh layers of 64 units.
 
         Args:
-            actor_weights: Initial weights, as ``Model.get_weights()`` gives them.
-            critic_weights: Likewise.
-            kl_threshold: Estimated KL divergence beyond which the policy is not updated further.
+            actor_weights: Initial weights of the actor, as returned by ``Model.get_weights()``.
+            critic_weights: Initial weights of the critic.
+            kl_threshold: Estimated KL divergence above which the policy is not updated further.
         """
         self._kl_threshold = kl_threshold
         self.actor, self.critic = network(2, actor_weights), network(1, critic_weights)
@@ -49,10 +50,11 @@ class KerasExampleLoop:
         self._step_value = tf.function(self._value_step)
 
     def collect(self, num_steps: int) -> tuple[Array, Array, Array, Array, Array]:
-        """Play ``num_steps`` steps from a fresh reset.
+        """Reset the environment and play ``num_steps`` steps.
 
         Returns:
-            Observations (T, 4), actions, log-probabilities, advantages (normalized) and rewards-to-go, all (T,).
+            Observations, shape (T, 4), and actions, log-probabilities, normalized advantages and rewards-to-go, each of
+            shape (T,).
         """
         observations = np.zeros((num_steps, 4), dtype=np.float32)
         actions = np.zeros(num_steps, dtype=np.int32)
@@ -78,7 +80,7 @@ class KerasExampleLoop:
         return observations, actions, log_probs, (advantages - advantages.mean()) / advantages.std(), returns
 
     def update(self, observations: Array, actions: Array, log_probs: Array, advantages: Array, returns: Array) -> float:
-        """Update both networks on the whole rollout; return the last KL divergence."""
+        """Update both networks on the whole rollout; return the final KL divergence."""
         divergence = 0.0
         for _ in range(_ITERATIONS):
             divergence = self._step_policy(observations, actions, log_probs, advantages)
@@ -89,7 +91,7 @@ class KerasExampleLoop:
         return float(divergence)
 
     def epoch(self, num_steps: int) -> None:
-        """Collect and update once."""
+        """Collect one rollout and update on it."""
         self.update(*self.collect(num_steps))
 
     def _sample_action(self, observation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -115,7 +117,7 @@ class KerasExampleLoop:
 
 
 class ExampleRollouts:
-    """Steps of the example with the policy in the loop."""
+    """Rollouts of the example with the policy in the loop."""
 
     work = 100.0
 
@@ -124,7 +126,7 @@ class ExampleRollouts:
         self._loop = KerasExampleLoop(*initial_weights(), math.inf)
 
     def run(self) -> object:
-        """Collect; return everything."""
+        """Collect one rollout; return its arrays."""
         return self._loop.collect(int(self.work))
 
 
@@ -132,7 +134,7 @@ class ExampleUpdate:
     """Updates of the example on the same transitions: 80 policy and 80 value iterations.
 
     Attributes:
-        probe: The KL divergence after the first.
+        probe: KL divergence after the first update.
     """
 
     work = 1.0
@@ -144,14 +146,14 @@ class ExampleUpdate:
         self.probe: float | None = None
 
     def run(self) -> float:
-        """Update; return the KL divergence."""
+        """Update both networks; return the KL divergence."""
         divergence = self._loop.update(*self._batch)
         self.probe = divergence if self.probe is None else self.probe
         return divergence
 
 
 class ExampleEpoch:
-    """Whole epochs of the example: 4,000 steps and an update, early stopping included."""
+    """Whole epochs of the example: 4,000 steps and an update that may stop early."""
 
     work = 4000.0
 
@@ -186,7 +188,7 @@ def _log_probs(logits: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
 
 
 def _finished_path(values: Array, value_after: float) -> tuple[Array, Array]:
-    """Return advantages and rewards-to-go of one path whose rewards are all 1."""
+    """Return advantages and rewards-to-go of a trajectory whose rewards are all 1."""
     deltas = 1.0 + _GAMMA * np.append(values[1:], value_after) - values
     advantages, returns = np.empty_like(values), np.empty_like(values)
     advantage, return_to_go = 0.0, value_after

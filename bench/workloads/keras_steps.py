@@ -1,4 +1,4 @@
-"""Rollouts that call the Keras actor once for every step of a batch."""
+"""Rollouts that call the Keras actor once per step of a batch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bench.workloads.transitions import initial_weights
 
 
 class KerasStepRollouts:
-    """One compiled TensorFlow call for each step, in Gymnasium's batched environment, everything stored."""
+    """Rollouts in Gymnasium's batched CartPole with one compiled TensorFlow call per step and all results stored."""
 
     def __init__(self, num_envs: int, num_steps: int) -> None:
         """Build the actor and reset the environments.
 
         Args:
             num_envs: Number of environments N.
-            num_steps: Steps T of each in one rollout.
+            num_steps: Number of steps T per environment and rollout.
         """
         self._environments = gymnasium.make_vec(
             "CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point"
@@ -34,7 +34,7 @@ class KerasStepRollouts:
         self.work = float(num_envs * num_steps)
 
     def run(self) -> Any:
-        """Play one rollout, going on where the last one ended; return everything."""
+        """Play one rollout, continuing where the last one ended; return its arrays."""
         rows = []
         for _ in range(self._num_steps):
             actions, log_probs = (tensor.numpy() for tensor in self._act(self._observations))

@@ -1,4 +1,4 @@
-"""How fast the machine could be at best."""
+"""Limits of the machine: peak rate of matrix products and memory bandwidth."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _COPIED_BYTES = 2**26
 
 
 class MatrixProducts:
-    """Single-precision matrix products by the library NumPy comes with, on all cores: the SGEMM peak of a shape."""
+    """Single-precision matrix products by NumPy's BLAS library on all cores: the SGEMM peak for a shape."""
 
     def __init__(self, rows: int, inner: int, columns: int, multiply_adds_per_unit: float) -> None:
-        """Make two matrices of normally distributed entries.
+        """Create two matrices with normally distributed entries.
 
         Args:
-            rows: Rows of the first.
-            inner: Columns of the first and rows of the second.
-            columns: Columns of the second.
-            multiply_adds_per_unit: Multiply-adds of a unit of the case's work.
+            rows: Rows of the first matrix.
+            inner: Columns of the first matrix and rows of the second.
+            columns: Columns of the second matrix.
+            multiply_adds_per_unit: Multiply-adds per unit of the case's work.
         """
         generator = np.random.default_rng(0)
         self._left = generator.standard_normal((rows, inner), dtype=np.float32)
@@ -37,14 +37,14 @@ class MatrixProducts:
 
 
 class MemoryCopies:
-    """Copies of arrays far larger than the caches: the memory's bandwidth, reading and writing."""
+    """Copies of arrays much larger than the caches: the memory bandwidth for reading and writing."""
 
     def __init__(self, bytes_per_unit: float, threads: int) -> None:
-        """Make two arrays.
+        """Create the arrays.
 
         Args:
-            bytes_per_unit: Bytes that a unit of the case's work reads and writes at least.
-            threads: How many copy side by side.
+            bytes_per_unit: Minimum number of bytes that a unit of the case's work reads and writes.
+            threads: Number of threads that copy in parallel.
         """
         self.threads = threads
         self._source = np.ones(_COPIED_BYTES // 8)

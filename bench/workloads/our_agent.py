@@ -1,4 +1,4 @@
-"""Our rollouts, updates and epochs."""
+"""Rollouts, updates and epochs of fastppo."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from bench.workloads.solving import TARGET_RETURN, greedy_mean
 from bench.workloads.transitions import initial_weights, some_transitions
 
 _CHECKED_ENVS, _CHECKED_STEPS = 4, 300
-# Epochs, which no benchmark comes to the end of.
+# More epochs than a benchmark ever runs.
 _ENDLESS = 1_000_000
 _LARGEST_ERROR = 1e-4
 
 
 class OurPolicyRollouts:
-    """Rollouts with the (64, 64) policy in the loop, everything stored that an update needs."""
+    """Rollouts with the (64, 64) policy in the loop; everything that an update needs is stored."""
 
     def __init__(self, num_envs: int, num_steps: int, max_episode_steps: int | None = 500) -> None:
-        """Build the actor and the environments, which have the seeds 0, 1, ...
+        """Build the actor and the environments, which are seeded with 0, 1, ...
 
         Args:
             num_envs: Number of environments N.
-            num_steps: Steps T of each in one rollout.
-            max_episode_steps: Time limit; None for none.
+            num_steps: Number of steps T per environment and rollout.
+            max_episode_steps: Time limit of an episode in steps; None for no limit.
         """
         self._actor = PPO(PRESETS["fast"]).actor
         self._policy = PolicySnapshot(padded_weights(self._actor.get_weights()))
@@ -62,7 +62,7 @@ class OurUpdate:
     """Updates of preset ``keras`` on the same transitions: 80 policy and 80 value iterations.
 
     Attributes:
-        probe: The KL divergence after the first.
+        probe: KL divergence after the first update.
     """
 
     work = 1.0
@@ -70,7 +70,7 @@ class OurUpdate:
 
     def __init__(self) -> None:
         """Build the networks; the first update compiles."""
-        # No early stopping, so that both sides do the same work.
+        # No early stopping, so that fastppo and the Keras example do the same work.
         config = PRESETS["keras"].replace(target_kl=None)
         self._agent = PPO(config)
         for network, weights in zip((self._agent.actor, self._agent.critic), initial_weights(), strict=True):
@@ -79,27 +79,27 @@ class OurUpdate:
         self.probe: float | None = None
 
     def run(self) -> float:
-        """Update; return the KL divergence."""
+        """Update both networks; return the KL divergence."""
         divergence = self._agent.update(self._batch).kl
         self.probe = divergence if self.probe is None else self.probe
         return divergence
 
 
 def endless(config: PPOConfig) -> PPOConfig:
-    """Return a configuration for any number of epochs, but for one with a schedule that falls until its last."""
+    """Return ``config`` with a practically unlimited number of epochs, or unchanged if it has a linear schedule."""
     falls = "linear" in (config.learning_rate_schedule, config.clip_ratio_schedule)
     return config if falls else config.replace(epochs=_ENDLESS)
 
 
 class OurEpochs:
-    """Whole epochs: a rollout, an update, and what is reported of them."""
+    """Whole epochs: a rollout, an update, and their metrics."""
 
     def __init__(self, config: PPOConfig, epochs_of_a_run: int = 1) -> None:
         """Build the agent.
 
         Args:
-            config: Of the agent; with enough epochs for all runs where the learning rate falls.
-            epochs_of_a_run: Epochs of one run.
+            config: Configuration of the agent; if it has a linear schedule, with enough epochs for all runs.
+            epochs_of_a_run: Number of epochs per run.
         """
         self._agent = PPO(endless(config))
         self._epochs = epochs_of_a_run
@@ -113,7 +113,7 @@ class OurEpochs:
 
 
 class OurGradientSteps:
-    """Gradient steps of one update after another, so many that what an update costs beside them does not count."""
+    """Gradient steps alone: each update makes so many that its other costs are negligible."""
 
     _TIMES = 50
 
@@ -121,7 +121,7 @@ class OurGradientSteps:
         """Build the agent and collect the transitions.
 
         Args:
-            config: Of the training whose steps they are.
+            config: Configuration whose gradient steps are measured.
         """
         passes = config.policy_update_epochs * self._TIMES, config.value_update_epochs * self._TIMES
         self._agent = PPO(config.replace(policy_update_epochs=passes[0], value_update_epochs=passes[1]))
@@ -129,32 +129,33 @@ class OurGradientSteps:
         self.work = float(config.rollout_size * self._TIMES)
 
     def run(self) -> float:
-        """Update; return the KL divergence."""
+        """Update both networks; return the KL divergence."""
         return self._agent.update(self._batch).kl
 
 
 class OurSolver:
-    """Trains a preset until it stops itself, or has solved CartPole and nothing stops it."""
+    """Training with a preset until it stops itself or, if the preset has no target return, until CartPole is solved."""
 
     def __init__(self, preset: str, num_envs: int) -> None:
-        """Keep what to train.
+        """Store the preset and the number of environments.
 
         Args:
-            preset: Its name.
+            preset: Name of the preset.
             num_envs: Number of environments.
         """
         self._preset, self._num_envs = preset, num_envs
 
     def solve(self, seed: int) -> tuple[float, float, float, float, float]:
-        """Train once; compiling does not count, and the clock stands still while the policy is evaluated.
+        """Train once; compilation and this benchmark's evaluations do not count as training time.
 
         Args:
-            seed: Seed of the training.
+            seed: Seed of the training run.
 
         Returns:
-            Training time in s and environment steps until the greedy policy's mean return is at least 475; the same
-            until the training stopped itself, its own evaluation included; NaN where that did not happen; and the mean
-            return of 100 greedy episodes in Gymnasium's CartPole-v1 after the training.
+            Five figures: training time in s and number of environment steps until the greedy policy's mean return is
+            at least 475; training time and steps until training stopped itself, including the agent's own evaluations;
+            and the final policy's mean return over 100 greedy episodes in Gymnasium's CartPole-v1. Times and steps are
+            NaN if the event did not happen.
         """
         agent = PPO(adapted_preset(self._preset, num_envs=self._num_envs, seed=seed))
         agent.compile()
@@ -173,11 +174,11 @@ class OurSolver:
 
 
 def check_rollout(actor: keras.Model, rollout: Rollout) -> None:
-    """Compare a rollout with Gymnasium's trajectories for its actions, bit by bit, and with Keras' probabilities.
+    """Compare observations with Gymnasium's for the same actions, bit by bit, and log-probabilities with Keras'.
 
     Args:
-        actor: It acted.
-        rollout: The first of environments with the seeds 0, 1, ...
+        actor: Actor that collected the rollout.
+        rollout: First rollout of environments seeded with 0, 1, ...
 
     Raises:
         WrongResultError: If an observation differs by a bit, or a log-probability by more than rounding.
@@ -196,13 +197,13 @@ def check_rollout(actor: keras.Model, rollout: Rollout) -> None:
         observations, *_ = peer.step(actions)
     peer.close()
     error = np.abs(_log_probs(actor, rollout) - rollout.log_probs.reshape(-1)).max()
-    # Written so that a NaN is an error too.
+    # The condition is negated so that a NaN is an error too.
     if not error <= _LARGEST_ERROR:
         raise WrongResultError(f"The rollout's log-probabilities are up to {error} away from those of Keras.")
 
 
 def _log_probs(actor: keras.Model, rollout: Rollout) -> npt.NDArray[np.float32]:
-    """Return the log-probabilities of all actions as Keras computes them, shape (T * N,)."""
+    """Return the log-probabilities of all actions from the logits that Keras computes, shape (T * N,)."""
     logits = np.asarray(actor(rollout.observations.reshape(-1, 4)))
     chosen = rollout.actions.reshape(-1)
     return np.asarray(logits[np.arange(chosen.size), chosen] - np.logaddexp(logits[:, 0], logits[:, 1]))

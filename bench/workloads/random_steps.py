@@ -1,4 +1,4 @@
-"""Environments of Gymnasium's and EnvPool's, stepped with random actions, and our agent in EnvPool's."""
+"""Environments of Gymnasium and EnvPool with random actions, and fastppo's training in EnvPool's environments."""
 
 from __future__ import annotations
 
@@ -13,49 +13,48 @@ from bench.workloads.our_agent import endless
 
 
 class RandomSteps:
-    """A vector environment and random actions that were drawn beforehand."""
+    """Steps of a vector environment with random actions that are sampled beforehand."""
 
     def __init__(self, env_id: str, num_envs: int, num_steps: int, *, is_envpool: bool = False) -> None:
-        """Make the environments.
+        """Create the environments and sample the actions.
 
         Args:
-            env_id: Their id.
-            num_envs: How many.
-            num_steps: Steps of each in one run.
-            is_envpool: Whether they are EnvPool's batch; else Gymnasium's, one after the other, which begin new
-                episodes within the same step.
+            env_id: Id of the environments.
+            num_envs: Number of environments.
+            num_steps: Number of steps per environment and run.
+            is_envpool: Whether to use EnvPool's batch instead of Gymnasium's ``SyncVectorEnv`` with same-step
+                autoreset.
         """
         self._environments = _envpool(env_id, num_envs) if is_envpool else _gymnasium(env_id, num_envs)
         space: Any = self._environments.single_action_space
         space.seed(0)
-        # Where a bound is infinite, samples are normally distributed.
         samples = [[space.sample() for _ in range(num_envs)] for _ in range(num_steps)]
         self._actions = np.array(samples, dtype=space.dtype)
         self.work = float(num_steps * num_envs)
         self._environments.reset()
 
     def run(self) -> None:
-        """Take all steps, going on where the last ones ended."""
+        """Take all steps, continuing where the last run ended."""
         for actions in self._actions:
             self._environments.step(actions)
 
 
 class RandomStepsInEnvPool(RandomSteps):
-    """The same in EnvPool's batch."""
+    """Steps of EnvPool's batch with random actions."""
 
     def __init__(self, env_id: str, num_envs: int, num_steps: int) -> None:
-        """Make the environments; the arguments are those of ``RandomSteps``."""
+        """Create the environments; the arguments are those of ``RandomSteps``."""
         super().__init__(env_id, num_envs, num_steps, is_envpool=True)
 
 
 class OurEpochsInEnvPool:
-    """Whole epochs in EnvPool's batch: a rollout, an update, and what is reported of them."""
+    """Whole epochs in EnvPool's batch: a rollout, an update, and their metrics."""
 
     def __init__(self, config: PPOConfig) -> None:
         """Build the agent.
 
         Args:
-            config: Of the agent.
+            config: Configuration of the agent.
         """
         environments, evaluations = (_envpool(str(config.env_id), config.num_envs) for _ in range(2))
         self._agent = PPO(endless(config), environments, evaluation_environments=evaluations)

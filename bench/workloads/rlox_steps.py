@@ -1,4 +1,4 @@
-"""Steps of rlox's CartPole, written in Rust, with random actions."""
+"""Steps of rlox's CartPole, which is written in Rust, with random actions."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from bench.workloads.stepping import num_checked_steps, num_steps_of_run
 
 
 class RloxSteps:
-    """Steps of a batch, all results made; rlox decides on its threads."""
+    """Steps of a batch with all results returned; rlox chooses the number of threads."""
 
     def __init__(self, num_envs: int) -> None:
-        """Make and reset the environments.
+        """Create and reset the environments.
 
         Args:
-            num_envs: Their number.
+            num_envs: Number of environments.
         """
         self._environments = rlox.VecEnv(num_envs, seed=0)
-        # Of the types it takes, the fastest.
+        # The fastest of the dtypes that rlox accepts.
         self._actions = random_actions(0, num_steps_of_run(num_envs), num_envs).astype(np.uint32)
         self.work = float(self._actions.size)
         self._environments.reset_all()

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's PPO."""
+"""Rollouts and training of Stable-Baselines3's PPO."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from agent.config import PPOConfig
 from bench.workloads.solving import TARGET_RETURN, greedy_mean
 
-# The settings for CartPole-v1 of its zoo of trained agents.
+# The RL Baselines3 Zoo's settings for CartPole-v1.
 _ZOO_ENVS = 8
 _ZOO_STEPS = 32
 _ZOO_TOTAL = 100_000
@@ -23,14 +23,14 @@ _ROLLOUTS_OF_A_RUN = 4
 
 
 class Sb3Rollouts:
-    """Its collector with its default policy, two hidden tanh layers of 64 units for actor and critic each."""
+    """Rollouts of Stable-Baselines3 with its default policy: two hidden tanh layers of 64 units per network."""
 
     def __init__(self, num_envs: int, num_steps: int) -> None:
-        """Make the environments, in one process, and the agent.
+        """Create the environments, in one process, and the agent.
 
         Args:
             num_envs: Number of environments N.
-            num_steps: Steps T of each in one rollout.
+            num_steps: Number of steps T per environment and rollout.
         """
         self._agent = PPO("MlpPolicy", make_vec_env("CartPole-v1", num_envs, seed=0), n_steps=num_steps, device="cpu")
         _, self._callback = self._agent._setup_learn(10**9, None)
@@ -38,17 +38,17 @@ class Sb3Rollouts:
         self.work = float(num_envs * num_steps)
 
     def run(self) -> Any:
-        """Play one rollout, going on where the last one ended; return its buffer."""
+        """Play one rollout, continuing where the last one ended; return its buffer."""
         agent = self._agent
         agent.collect_rollouts(agent.env, self._callback, agent.rollout_buffer, self._num_steps)
         return agent.rollout_buffer
 
 
 class Sb3Training:
-    """Training with the settings of its zoo."""
+    """Training with the settings of the RL Zoo."""
 
     def __init__(self) -> None:
-        """Make the environments and the agent."""
+        """Create the environments and the agent."""
         self._agent = zoo_agent(seed=0)
         self.work = float(_ROLLOUTS_OF_A_RUN * _ZOO_ENVS * _ZOO_STEPS)
 
@@ -59,15 +59,15 @@ class Sb3Training:
 
 
 class Sb3Elsewhere:
-    """Training in any environment, with the hyperparameters of a configuration of ours."""
+    """Training in any environment with the hyperparameters of a ``PPOConfig``."""
 
     def __init__(self, config: PPOConfig) -> None:
-        """Make the environments, in one process, and the agent.
+        """Create the environments, in one process, and the agent.
 
         Args:
             config: Hyperparameters.
         """
-        # Two threads are slower with networks this small.
+        # With networks this small, two threads are slower than one.
         torch.set_num_threads(1)
         self._agent = PPO(
             "MlpPolicy",
@@ -93,17 +93,17 @@ class Sb3Elsewhere:
 
 
 class Sb3Solver:
-    """Trains with the settings of its zoo until CartPole is solved."""
+    """Training with the settings of the RL Zoo until CartPole is solved."""
 
     def solve(self, seed: int) -> tuple[float, float]:
         """Train once.
 
         Args:
-            seed: Fixes everything random.
+            seed: Seed of all random numbers.
 
         Returns:
-            Training time in s and environment steps until the greedy policy's mean return is at least 475; NaN if it
-            never is. The clock stands still while that is evaluated.
+            Training time in s and number of environment steps until the greedy policy's mean return is at least 475;
+            NaN if it never is. Evaluations do not count as training time.
         """
         agent, clock = zoo_agent(seed), _Clock()
         agent.learn(_ZOO_TOTAL, callback=clock)
@@ -111,7 +111,7 @@ class Sb3Solver:
 
 
 class _Clock(BaseCallback):
-    """Evaluates the policy before each rollout, and ends the training once it solves CartPole."""
+    """Evaluates the policy before each rollout, and stops training once it solves CartPole."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,10 +133,10 @@ class _Clock(BaseCallback):
 
 
 def zoo_agent(seed: int) -> PPO:
-    """Return an untrained agent with the settings of the zoo.
+    """Return an untrained agent with the settings of the RL Zoo.
 
     Args:
-        seed: Fixes everything random.
+        seed: Seed of all random numbers.
     """
     return PPO(
         "MlpPolicy",
@@ -155,7 +155,7 @@ def zoo_agent(seed: int) -> PPO:
 
 
 def _actor_weights(agent: Any) -> list[Any]:
-    """Return kernels, shape (inputs, outputs), and biases of the actor, layer by layer."""
+    """Return the kernels, shape (inputs, outputs), and biases of the actor, layer by layer."""
     policy = agent.policy
     layers = [*(layer for layer in policy.mlp_extractor.policy_net if hasattr(layer, "weight")), policy.action_net]
     arrays = [array for layer in layers for array in (layer.weight.detach().numpy().T, layer.bias.detach().numpy())]

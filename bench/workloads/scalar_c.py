@@ -1,4 +1,4 @@
-"""The scalar single-precision CartPole in C, compiled for this machine where there is a C compiler."""
+"""A scalar single-precision CartPole in C, compiled for this machine; needs a C compiler."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _ENVIRONMENT_BYTES = 24
 
 
 class ScalarRollouts:
-    """Rollouts of N environments of the C implementation, on one thread, all results stored."""
+    """Rollouts of N environments of the C implementation on one thread, with all results stored."""
 
     threads = 1
 
     def __init__(self, num_envs: int) -> None:
-        """Compile and reset.
+        """Compile the library and reset the environments.
 
         Args:
             num_envs: Number of environments N.
 
         Raises:
-            RuntimeError: If there is no C compiler, or it fails.
+            RuntimeError: If there is no C compiler, or compilation fails.
         """
         self._num_envs = num_envs
         self._num_steps = max(8, 4 * num_steps_of_run(num_envs))
@@ -46,7 +46,7 @@ class ScalarRollouts:
         self._library.reset_all(_pointer(self._environments), ctypes.c_int64(num_envs))
 
     def run(self) -> float:
-        """Play T steps with random actions, into the same arrays; return the sum of the rewards."""
+        """Play T steps with random actions, overwriting the stored results; return the sum of the rewards."""
         self._library.roll_out(
             _pointer(self._environments),
             ctypes.c_int64(self._num_envs),
@@ -57,7 +57,7 @@ class ScalarRollouts:
 
     def check(self) -> None:
         """Compare the last rollout with Gymnasium's steps."""
-        # Observations are stored after each step, so that the one before the first is missing.
+        # Observations are stored after each step, so the one before the first step is missing.
         stop = min(self._num_steps, num_checked_steps(self._num_envs))
         ended = (self.terminated | self._truncated)[1:stop]
         check_dynamics(Trajectory(self._observations[:stop], self._actions[1:stop], ended))

@@ -1,4 +1,4 @@
-"""Trainings that share the machine with another one, or have but a half of it."""
+"""Training runs that share the machine with another run, or use only half of its cores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent import PPO, PPOConfig
 from bench.process import PeerError
 from bench.workloads.our_agent import OurEpochs, endless
 
-# Trains as many epochs as it is told, each time it is told so.
+# For each number that it reads, trains that many epochs.
 _COMPANION = """
 import json, sys
 from agent import PPO, PPOConfig
@@ -27,17 +27,17 @@ for line in sys.stdin:
 
 
 class OneOfTwoTrainings:
-    """Epochs of two trainings at once, in a process each, begun together; over when both are."""
+    """Epochs of two training runs in separate processes, started together and timed until both have finished."""
 
     def __init__(self, config: PPOConfig, epochs_of_a_run: int) -> None:
         """Build both agents.
 
         Args:
-            config: Of both.
-            epochs_of_a_run: Epochs of each in one run.
+            config: Configuration of both agents.
+            epochs_of_a_run: Number of epochs per agent and run.
 
         Raises:
-            PeerError: If the other process ends.
+            PeerError: If the other process ends unexpectedly.
         """
         config = endless(config)
         self._agent = PPO(config)
@@ -69,24 +69,24 @@ class OneOfTwoTrainings:
 
 
 class OnHalfOfTheCores(OurEpochs):
-    """Epochs of one training that has half of the cores: what two at once would take, shared without any loss."""
+    """Epochs of one training run on half of the cores: the time of two runs at once if sharing had no overhead."""
 
     def __init__(self, config: PPOConfig, epochs_of_a_run: int) -> None:
-        """Give half of the cores away, and build the agent.
+        """Restrict the process to half of its cores, and build the agent.
 
         Args:
-            config: Of the agent.
-            epochs_of_a_run: Epochs of one run.
+            config: Configuration of the agent.
+            epochs_of_a_run: Number of epochs per run.
 
         Raises:
-            PeerError: If there is but one core, or the system does not let a process be kept from cores.
+            PeerError: If there is only one core, or the system cannot restrict a process to some of its cores.
         """
         if not hasattr(os, "sched_setaffinity"):
-            raise PeerError("This system does not keep a process from some of the cores.")
+            raise PeerError("This system cannot restrict a process to some of its cores.")
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < 2:
             raise PeerError("There is only one core.")
-        # Of all threads that there are; those to come inherit it.
+        # Restrict each existing thread; new threads inherit the restriction.
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setaffinity(int(thread.name), cores[: len(cores) // 2])
         super().__init__(config, epochs_of_a_run)

@@ -1,4 +1,4 @@
-"""The parts of a start, each timed in a new process."""
+"""The phases of a start, timed in a new process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PARTS = (
     "loading the compiled rollout",
     "first epoch",
 )
-"""What ``StartUp.parts`` times, in order."""
+"""Phases that ``StartUp.parts`` times, in order."""
 
 
 class StartUp:
-    """A process in which nothing of it has happened yet."""
+    """The start of a training run, in a process that has not imported any of its modules yet."""
 
     def parts(self, num_envs: int) -> list[float]:
-        """Start, and return the durations of the parts in s.
+        """Start a training run, and return the durations of its phases in s.
 
         Args:
             num_envs: Number of environments of preset ``fast``.

@@ -1,4 +1,4 @@
-"""Steps of CartPole with random actions, through the API of Gymnasium: ours, Gymnasium's own, and EnvPool's."""
+"""Steps of CartPole with random actions through Gymnasium's API: fastcartpole, Gymnasium and EnvPool."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from bench.process import WrongResultError
 from fastcartpole import CartPoleVectorEnv
 
 _STEPS_OF_A_RUN = 16_384
-_MOST_GENERATORS = 4096
+_MAX_GENERATORS = 4096
 _CHECKED_TRANSITIONS = 200_000
 
 
 def num_steps_of_run(num_envs: int) -> int:
-    """Return how many steps of a batch make a run long enough."""
+    """Return how many steps of a batch a run needs to be long enough."""
     return max(1, min(1024, _STEPS_OF_A_RUN // num_envs))
 
 
 def num_checked_steps(num_envs: int) -> int:
-    """Return the length of the trajectory that is compared with Gymnasium's: the first episodes end after 8 steps."""
+    """Return the length of the trajectory to compare with Gymnasium's; the shortest episodes have 8 steps."""
     return max(12, min(60, _CHECKED_TRANSITIONS // num_envs))
 
 
 class VectorSteps:
-    """Steps of a batch of environments, all results made."""
+    """Steps of a batch of environments with all results returned."""
 
     def __init__(self, environments: VectorEnv[Any, Any, Any]) -> None:
         """Reset the environments.
 
         Args:
-            environments: N environments.
+            environments: Vector environment of N environments.
         """
         self.environments = environments
         self._actions = random_actions(0, num_steps_of_run(environments.num_envs), environments.num_envs)
@@ -63,53 +63,53 @@ class VectorSteps:
 
 
 class OurSteps(VectorSteps):
-    """Ours, in either precision."""
+    """Steps of ``fastcartpole.CartPoleVectorEnv`` with either precision."""
 
     def __init__(self, num_envs: int, precision: str, threads: int | None = None) -> None:
-        """Make the environments.
+        """Create the environments.
 
         Args:
-            num_envs: Their number.
+            num_envs: Number of environments.
             precision: ``"exact"`` or ``"fast"``.
-            threads: Threads to step them with; None for as many as are worth while.
+            threads: Number of threads; None to let ``CartPoleVectorEnv`` choose.
         """
         super().__init__(CartPoleVectorEnv(num_envs, precision=precision, num_threads=threads))
         self._precision = precision
         self.threads = threads or 0
 
     def check(self) -> None:
-        """Compare with Gymnasium bit by bit where that is promised, else step by step."""
+        """Compare a trajectory with Gymnasium's steps and, with exact precision, trajectories bit by bit."""
         if self._precision == "exact":
             check_bits(self.environments.num_envs)
         super().check()
 
 
 class GymnasiumSteps(VectorSteps):
-    """Gymnasium's own batches."""
+    """Steps of Gymnasium's vector environments."""
 
     threads = 1
 
     def __init__(self, num_envs: int, mode: str) -> None:
-        """Make the environments.
+        """Create the environments.
 
         Args:
-            num_envs: Their number.
+            num_envs: Number of environments.
             mode: ``"sync"`` or ``"vector_entry_point"``.
         """
         super().__init__(gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode=mode))
 
     def check(self) -> None:
-        """Do nothing: the others are compared with it."""
+        """Do nothing: Gymnasium is the reference."""
 
 
 class EnvPoolSteps(VectorSteps):
-    """EnvPool's synchronous batch, with its default number of threads."""
+    """Steps of EnvPool's synchronous batch with its default number of threads."""
 
     def __init__(self, num_envs: int) -> None:
-        """Make the environments.
+        """Create the environments.
 
         Args:
-            num_envs: Their number.
+            num_envs: Number of environments.
         """
         import envpool
 
@@ -118,7 +118,7 @@ class EnvPoolSteps(VectorSteps):
 
 
 class _WithoutSeed:
-    """EnvPool's environments, whose reset takes no seed."""
+    """EnvPool's environments, with a ``reset`` that ignores the seed, since EnvPool's takes none."""
 
     def __init__(self, environments: Any, num_envs: int) -> None:
         self.num_envs = num_envs
@@ -130,15 +130,15 @@ class _WithoutSeed:
 
 
 class SingleSteps:
-    """Steps of one environment inside Gymnasium's usual wrappers."""
+    """Steps of a single environment in the wrappers that ``gymnasium.make`` adds."""
 
     threads = 1
 
     def __init__(self, environment_id: str) -> None:
-        """Make the environment.
+        """Create the environment.
 
         Args:
-            environment_id: Its id in Gymnasium's registry.
+            environment_id: Id of the environment in Gymnasium's registry.
         """
         import fastcartpole
 
@@ -148,7 +148,7 @@ class SingleSteps:
         self.work = float(len(self._actions))
 
     def run(self) -> float:
-        """Step through all actions, starting anew after each episode; return the sum of the rewards."""
+        """Step through all actions, resetting after each episode; return the sum of the rewards."""
         self._environment.reset(seed=0)
         total = 0.0
         for action in self._actions:
@@ -160,10 +160,10 @@ class SingleSteps:
 
 
 class OurSingleSteps(SingleSteps):
-    """Ours, which are Gymnasium's to the last bit."""
+    """Steps of a single ``fastcartpole`` environment."""
 
     def __init__(self) -> None:
-        """Make the environment."""
+        """Create the environment."""
         super().__init__("fastcartpole/CartPole-v1")
 
     def check(self) -> None:
@@ -182,19 +182,19 @@ class OurSingleSteps(SingleSteps):
 
 
 class OurRollouts:
-    """Ours inside one compiled call, actions drawn in it, all results stored."""
+    """Rollouts of ``CartPoleVectorEnv`` in one compiled call that samples the actions and stores all results."""
 
     def __init__(self, num_envs: int, precision: str, threads: int | None = None) -> None:
-        """Make the environments and room for a rollout.
+        """Create the environments and allocate a rollout.
 
         Args:
-            num_envs: Their number.
+            num_envs: Number of environments.
             precision: ``"exact"`` or ``"fast"``.
-            threads: Threads to step them with; None for as many as are worth while.
+            threads: Number of threads; None to let ``CartPoleVectorEnv`` choose.
         """
         self._environments = CartPoleVectorEnv(num_envs, precision=precision, num_threads=threads)
         self._environments.reset(seed=0)
-        # Long enough against timer noise, and small enough for the second-level cache.
+        # Long enough compared with timer noise, and small enough for the L2 cache.
         self._num_steps = max(8, 4 * num_steps_of_run(num_envs))
         self._out = self._environments.rollout("random", self._num_steps)
         self._seed = 0
@@ -216,21 +216,21 @@ class OurRollouts:
 
 
 class OurResets:
-    """A seeded reset of a batch."""
+    """Seeded resets of ``CartPoleVectorEnv``."""
 
     threads = 1
 
     def __init__(self, num_envs: int) -> None:
-        """Make the environments.
+        """Create the environments.
 
         Args:
-            num_envs: Their number.
+            num_envs: Number of environments.
         """
         self._environments = CartPoleVectorEnv(num_envs)
         self.work = float(num_envs)
 
     def run(self) -> float:
-        """Seed and reset all; return the sum of the observations."""
+        """Reset all environments with a seed; return the sum of the observations."""
         return float(self._environments.reset(seed=0)[0].sum())
 
     def check(self) -> None:
@@ -239,19 +239,19 @@ class OurResets:
 
 
 class NumPyGenerators:
-    """One NumPy generator for each environment, made and nothing more: the least a seeded reset needs in Python."""
+    """Creation of one NumPy bit generator per environment: the minimum that a seeded reset in Python needs."""
 
     threads = 1
 
     def __init__(self, num_envs: int) -> None:
-        """Keep the number.
+        """Store the number of generators.
 
         Args:
-            num_envs: Of environments; of a large number a part is made.
+            num_envs: Number of environments; at most 4,096 generators are created, and counted as the work.
         """
-        self._num_envs = min(num_envs, _MOST_GENERATORS)
+        self._num_envs = min(num_envs, _MAX_GENERATORS)
         self.work = float(self._num_envs)
 
     def run(self) -> object:
-        """Make the generators; return them."""
+        """Create and return the generators."""
         return [np.random.PCG64(seed) for seed in range(self._num_envs)]

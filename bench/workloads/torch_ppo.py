@@ -1,4 +1,4 @@
-"""PPO as the single-file implementations of CleanRL have it, in PyTorch, written anew."""
+"""A reimplementation of PPO as in CleanRL's single-file implementations, in PyTorch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from agent.config import PPOConfig
 
 
 class TorchPPO:
-    """Rollouts in a ``SyncVectorEnv`` and updates by shuffled minibatches; actor and critic are networks of their own.
+    """Rollouts in a ``SyncVectorEnv`` and updates on shuffled minibatches; actor and critic are separate networks.
 
-    Final observations of truncated episodes are not looked at: as there, truncation is taken for termination.
+    As in CleanRL, truncation is treated as termination, and final observations are ignored.
     """
 
     def __init__(self, config: PPOConfig) -> None:
-        """Make environments, networks and the optimizer.
+        """Create the environments, the networks and the optimizer.
 
         Args:
-            config: Hyperparameters, of a policy with discrete actions.
+            config: Hyperparameters; the environment must have discrete actions.
         """
-        # Two threads are slower with networks this small.
+        # With networks this small, two threads are slower than one.
         torch.set_num_threads(1)
         torch.manual_seed(config.seed)
         self._config = config
@@ -50,7 +50,7 @@ class TorchPPO:
         self.work = float(config.rollout_size)
 
     def run(self) -> float:
-        """Collect one rollout and update from it; return the last loss."""
+        """Collect one rollout and update on it; return the last loss."""
         self._collect()
         advantages = self._advantages()
         return self._update(advantages, advantages + self._values)
@@ -76,9 +76,9 @@ class TorchPPO:
         with torch.no_grad():
             next_values, last = self._critic(self._next).flatten(), torch.zeros(self._config.num_envs)
         for step in reversed(range(self._config.num_steps)):
-            goes_on = 1.0 - self._dones[step + 1]
-            delta = self._rewards[step] + gamma * next_values * goes_on - self._values[step]
-            last = delta + decay * goes_on * last
+            continues = 1.0 - self._dones[step + 1]
+            delta = self._rewards[step] + gamma * next_values * continues - self._values[step]
+            last = delta + decay * continues * last
             advantages[step] = last
             next_values = self._values[step]
         return advantages

@@ -1,4 +1,4 @@
-"""Weights and transitions that entrants in different processes have in common."""
+"""Initial weights and transitions that are the same for entrants in different processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array = npt.NDArray[Any]
 
 
 class Transitions(NamedTuple):
-    """What an update learns from; the fields are those of ``agent.learning.update.UpdateBatch``."""
+    """Transitions for an update, in the order of the fields of ``agent.learning.minibatches.UpdateBatch``."""
 
     observations: Array
     actions: Array
@@ -22,7 +22,7 @@ class Transitions(NamedTuple):
 
 
 def initial_weights() -> tuple[list[Array], list[Array]]:
-    """Return weights of an actor and a critic with two hidden layers of 64 units, uniform as Glorot's."""
+    """Return Glorot-uniform weights of an actor and a critic with two hidden layers of 64 units."""
     generator = np.random.default_rng(0)
     return _network_weights(generator, 2), _network_weights(generator, 1)
 
@@ -38,10 +38,10 @@ def _network_weights(generator: np.random.Generator, num_outputs: int) -> list[A
 
 
 def some_transitions(count: int) -> Transitions:
-    """Return transitions as they occur in CartPole, of a policy near the uniform one.
+    """Return synthetic transitions, similar to those of a nearly uniform policy in CartPole.
 
     Args:
-        count: Their number.
+        count: Number of transitions.
     """
     generator = np.random.default_rng(1)
     return Transitions(

@@ -1,4 +1,4 @@
-"""Agents that tests have used are taken back."""
+"""Takes back the agents that a test has used."""
 
 import pytest
 from agents import agents_taken_back

@@ -1,4 +1,4 @@
-"""Advantages and rewards-to-go against plain sums along each path."""
+"""Advantages and rewards-to-go equal plain sums along each trajectory."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def discounted_sum(terms, discount):
 
 
 def expected_path(rewards, values, value_after, gamma, gae_lambda):
-    """Return advantages and rewards-to-go of one path, written as the sums they are defined by."""
+    """Return the advantages and rewards-to-go of one trajectory, computed as the sums that define them."""
     following = [*values[1:], value_after]
     deltas = [r + gamma * after - v for r, v, after in zip(rewards, values, following, strict=True)]
     advantages = [discounted_sum(deltas[t:], gamma * gae_lambda) for t in range(len(deltas))]
@@ -39,7 +39,7 @@ def test_each_path_gets_its_discounted_sums(num_steps, num_envs, end_probability
     rollout.terminated[:] = generator.random(shape) < end_probability
     rollout.truncated[:] = generator.random(shape) < end_probability
     if next_step:
-        # After the end of an episode comes a step whose action is ignored.
+        # The step after the end of an episode ignores its action.
         for t in range(1, num_steps):
             rollout.valid[t] = ~(rollout.valid[t - 1] & (rollout.terminated[t - 1] | rollout.truncated[t - 1]))
         for array in (rollout.rewards, rollout.terminated, rollout.truncated):

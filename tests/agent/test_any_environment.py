@@ -1,4 +1,4 @@
-"""The agent in environments beside CartPole: probes with known answers, and what may be handed to it."""
+"""The agent in environments other than CartPole: probes with known answers, and environments given by the user."""
 
 import copy
 import multiprocessing
@@ -38,15 +38,15 @@ PLAIN = SMALL.replace(gamma=GAMMA, gae_lambda=DECAY, advantage_normalization="no
 
 
 def agent_in(make_env, mode, config=PLAIN):
-    """Return an agent that plays a vector environment with a mode of autoreset."""
+    """Return an agent in a vector environment with an autoreset mode."""
     environments = vector_of(make_env, config.num_envs, mode)
     return PPO(config, environments, make_env=make_env)
 
 
 def let_value_be(critic, constant, slope=0.0):
-    """Let a critic of one hidden layer give ``constant + slope * observation``, for small slopes."""
+    """Let a critic with one hidden layer return ``constant + slope * observation``, for small slopes."""
     first, first_bias, second, second_bias = (np.zeros_like(array) for array in critic.get_weights())
-    # tanh(x) = x up to x^3 / 3.
+    # For small x, tanh(x) differs from x by x^3 / 3.
     first[0, 0], second[0, 0], second_bias[0] = 1e-3, 1e3 * slope, constant
     critic.set_weights([first, first_bias, second, second_bias])
 
@@ -80,7 +80,7 @@ def test_advantages_in_probes_are_what_the_formula_says(make_env, rewards, termi
                 if not rollout.valid[t, n]:
                     step[n] = 0
                     continue
-                # Where the rollout ends, too, what follows is worth the critic's value.
+                # The end of the rollout, too, is bootstrapped with the critic's value.
                 left = rewards[step[n] :][: len(advantages) - t]
                 ends = terminates and len(left) == len(rewards) - step[n]
                 deltas = [reward + GAMMA * value - value for reward in left]
@@ -93,13 +93,13 @@ def test_advantages_in_probes_are_what_the_formula_says(make_env, rewards, termi
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_truncated_episode_is_bootstrapped_from_its_own_last_observation(mode):
-    # 32 steps of 2 environments: with 3 or 4 steps an episode, some end on the last row.
+    # With episodes of 3 or 4 steps, some end on the last row of the rollout.
     ppo = agent_in(lambda: RewardTwoStepsLater(truncates=True), mode, PLAIN.replace(steps_per_epoch=30))
     let_value_be(ppo.critic, 0.0, slope=0.5)
     for _ in range(4):
         rollout = ppo.collect()
         advantages = ppo.update_batch(rollout).advantages.reshape(rollout.actions.shape)
-        # Of the last step, whose observation is 2, the final one is 3.
+        # The last step of an episode starts from observation 2, and its final observation is 3.
         assert rollout.truncated.any()
         np.testing.assert_allclose(advantages[rollout.truncated], -2.5 + GAMMA * 0.5 * 3 - 0.5 * 2, atol=1e-4)
 
@@ -155,7 +155,7 @@ def test_returns_are_sums_of_rewards_and_lengths_are_lengths():
 
 
 @pytest.mark.slow
-def test_where_no_episode_ends_there_is_no_return_and_evaluations_end_all_the_same():
+def test_without_ended_episodes_there_is_no_return_and_evaluations_still_end():
     ppo = PPO(SMALL, make_env=lambda: Counting(10**9))
     metrics = ppo.train_epoch()
     assert np.isnan(metrics.mean_return)
@@ -211,20 +211,20 @@ def test_spaces_that_are_not_supported_are_named(observations, actions, named):
         (MultiDiscrete([2, 3]), 5),
     ],
 )
-def test_what_can_be_made_a_vector_is(space, size):
+def test_supported_observations_are_flattened_to_vectors(space, size):
     source = EnvironmentSource(None, make_env=lambda: WithSpaces(space, TWO))
     assert source.describe().observation_size == size
 
 
 class Silent(gymnasium.vector.SyncVectorEnv):
-    """Does not say how it begins new episodes."""
+    """A vector environment that does not declare its autoreset mode."""
 
     def __init__(self):
         super().__init__([Probe] * 2)
         self.metadata = {}
 
 
-def test_what_is_handed_over_has_to_fit():
+def test_environments_that_do_not_fit_are_refused():
     two, three = (vector_of(Probe, count, AutoresetMode.NEXT_STEP) for count in (2, 3))
     for arguments, error, message in (
         ({"environments": three, "make_env": Probe}, ValueError, "num_envs must be that of environments, 3, got 2"),
@@ -236,7 +236,7 @@ def test_what_is_handed_over_has_to_fit():
             ValueError,
             "must be SameStep, as SyncVectorEnv",
         ),
-        ({"environments": two, "evaluation_environments": two}, ValueError, "must be others than environments"),
+        ({"environments": two, "evaluation_environments": two}, ValueError, "must differ from environments"),
         ({"environments": two, "make_env": lambda: Mixed(3)}, ValueError, "evaluations must have the spaces of the"),
         ({"environments": two, "make_env": lambda: RewardByAction(3)}, ValueError, "must have the spaces of the train"),
         ({"environments": two, "evaluation_environments": Silent()}, ValueError, "does not say how it begins new epi"),
@@ -261,19 +261,19 @@ def test_a_limit_of_the_users_own_environment_can_only_be_lowered():
             EnvironmentSource(None, make_env=make_env).one(limit)
 
 
-def test_an_agent_whose_environment_was_handed_over_names_no_other():
+def test_an_agent_with_a_custom_environment_ignores_the_id_of_its_configuration():
     ppo = PPO(SMALL.replace(env_id="CartPole-v1"), make_env=Probe)
     assert (ppo.config.env_id, ppo.spec.name) == (None, "Probe")
     ppo.restart(SMALL.replace(env_id="CartPole-v1", seed=3))
     assert ppo.collect().observations.shape[-1] == 1
 
 
-def test_a_mode_that_is_said_for_the_environments_is_taken():
+def test_the_autoreset_mode_of_environments_that_do_not_declare_one_can_be_given():
     ppo = PPO(SMALL, Silent(), make_env=Probe, autoreset_mode="NextStep")
     assert not ppo.collect().valid.all()
 
 
-def test_environments_of_the_callers_stay_open_and_cannot_be_copied():
+def test_the_callers_environments_stay_open_and_cannot_be_copied():
     environments = vector_of(Probe, 2, AutoresetMode.SAME_STEP)
     with PPO(SMALL, environments, evaluation_environments=vector_of(Probe, 5, AutoresetMode.SAME_STEP)) as ppo:
         ppo.collect()
@@ -283,7 +283,7 @@ def test_environments_of_the_callers_stay_open_and_cannot_be_copied():
     assert not environments.closed
 
 
-def test_environments_that_were_made_are_closed():
+def test_environments_that_the_agent_created_are_closed():
     closed = []
 
     class Closing(Probe):
@@ -371,7 +371,7 @@ def test_the_validation_that_ended_a_training_is_the_one_the_policy_is_chosen_by
     assert np.array_equal(ppo.get_state()["evaluation_steps"], spent)
 
 
-def test_environments_are_closed_where_one_cannot_be_reset():
+def test_environments_are_closed_if_one_cannot_be_reset():
     closed = []
 
     class Stuck(Probe):
@@ -383,12 +383,12 @@ def test_environments_are_closed_where_one_cannot_be_reset():
 
     with pytest.raises(RuntimeError, match="it is stuck"):
         PPO(SMALL, make_env=Stuck)
-    # Beside the two of the training, the one that was looked at.
+    # The two of the training, and the one from which the spaces were read.
     assert len(closed) == 3
 
 
 class Dying(Probe):
-    """Ends its process in the middle of an episode."""
+    """An environment that ends its process in the middle of an episode."""
 
     def reward(self):
         if self.step_number == 5:
@@ -440,12 +440,12 @@ def test_evaluations_never_take_more_than_their_share(steps, batch, limit, longe
             continue
         assert allowance.episodes % batch == 0
         assert allowance.max_episode_steps <= (limit or LONGEST_EPISODE)
-        # At worst every episode is as long as it may be.
+        # In the worst case, every episode has the maximum length.
         budget.used += parts * allowance.episodes * (allowance.max_episode_steps + ignored)
         assert budget.used <= SHARE * env_steps
 
 
-def test_a_source_that_cannot_make_anything_says_so():
+def test_an_environment_that_cannot_be_created_is_reported():
     for source, message in (
         (EnvironmentSource("NoSuch-v0"), "NoSuch-v0 cannot be made: Environment `NoSuch` doesn't exist"),
         (EnvironmentSource("no_such_module:NoSuch-v0"), "No module named 'no_such_module'"),

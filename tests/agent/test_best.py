@@ -17,13 +17,13 @@ STEPS = CONFIG.rollout_size
 
 
 def drawn(epoch):
-    """Return the figures of an epoch."""
+    """Return the metrics of an epoch."""
     steps = STEPS * epoch
     return EpochMetrics(**{**dict.fromkeys(EpochMetrics.__annotations__, 0.0), "epoch": epoch, "env_steps": steps})
 
 
 class Scored(PPO):
-    """An agent whose validations are given, and which notes the weights it had in each."""
+    """An agent whose validation results are given, and that records its weights at each validation."""
 
     def __init__(self, means):
         super().__init__(CONFIG)
@@ -31,7 +31,7 @@ class Scored(PPO):
         self.validated = {}
 
     def train_epoch(self):
-        # Nothing is learned: the weights tell of the epoch.
+        # The agent learns nothing; its weights identify the epoch.
         self._epoch += 1
         self._env_steps += STEPS
         for variable in self.actor.weights:
@@ -66,7 +66,7 @@ def test_the_first_policy_with_the_highest_mean_of_those_evaluated_is_kept(tmp_p
     ppo.train([BestPolicy(run, every * STEPS)])
     assert ppo.validated.keys() == means.keys()
     evaluation, weights = kept_of(run)
-    # Reported are other episodes than those the policy was chosen by.
+    # The reported evaluation plays other episodes than the validation that selected the policy.
     assert (evaluation["epoch"], evaluation["validation_mean"]) == (best, means[best])
     assert evaluation["mean"] == 1000.0 + best
     assert all(np.array_equal(*pair) for pair in zip(weights, ppo.validated[best], strict=True))

@@ -1,4 +1,4 @@
-"""A training goes on bit for bit from a checkpoint."""
+"""Training resumes bit for bit from a checkpoint."""
 
 import itertools
 
@@ -17,7 +17,7 @@ SMALL_KERAS = PRESETS["keras"].replace(hidden_sizes=(8,), steps_per_epoch=300, p
 
 
 def train_epochs(ppo, number):
-    """Return the metrics of the next epochs, without those that tell time."""
+    """Train for some epochs; return their metrics without those that depend on time."""
     return [
         (m.epoch, m.env_steps, m.mean_return, m.kl, m.policy_iterations)
         for m in (ppo.train_epoch() for _ in range(number))
@@ -46,7 +46,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(config, tmp_pa
     assert train_epochs(first, 2) == expected[:2]
     write_checkpoint(tmp_path / "checkpoint.npz", first.get_state())
     train_epochs(first, 1)
-    # Nothing of the new agent's own seed is left.
+    # Restoring the state must replace everything that the new agent derived from its seed.
     second = new_agent(config.replace(seed=99))
     train_epochs(second, 1)
     second.set_state(read_checkpoint(tmp_path / "checkpoint.npz"))
@@ -103,14 +103,14 @@ def test_a_truncated_or_altered_checkpoint_is_refused_or_read_as_it_was(state, c
         read = read_checkpoint(damaged)
     except ValueError:
         return
-    # A byte that says nothing, such as one of a date or of an entry's name.
+    # If reading succeeded, the altered byte is insignificant, such as a date or the name of an entry.
     assert all(read[name].tobytes() == array.tobytes() for name, array in state.items() if name in read)
 
 
 def test_a_wrong_place_in_the_directory_of_a_checkpoint_is_damage(state, checkpoint, tmp_path):
     content = checkpoint.read_bytes()
     damaged = tmp_path / "checkpoint.npz"
-    # The last 22 bytes say where the directory begins and how long it is.
+    # The last 22 bytes hold the position and the size of the ZIP directory.
     for position, bit in itertools.product(range(len(content) - 22, len(content)), range(8)):
         altered = bytearray(content)
         altered[position] ^= 1 << bit

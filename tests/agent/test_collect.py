@@ -72,7 +72,7 @@ def test_actions_are_drawn_with_the_policys_probabilities(actor):
     rollout = collector(256, num_steps=400).collect(PolicySnapshot(padded_weights(actor.get_weights())))
     logits = actor(rollout.observations.reshape(-1, 4)).numpy().astype(np.float64)
     probabilities = 1.0 / (1.0 + np.exp(logits[:, 0] - logits[:, 1]))
-    # Under the policy the sum of (action - probability) has mean 0 and the variance of independent Bernoulli draws.
+    # The sum of (action - probability) has mean 0 and the variance of independent Bernoulli variables.
     deviation = np.sum(rollout.actions.reshape(-1) - probabilities)
     assert abs(deviation) < 4.5 * np.sqrt(np.sum(probabilities * (1 - probabilities)))
 

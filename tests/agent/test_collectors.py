@@ -1,4 +1,4 @@
-"""What any collector promises, and that a vector environment's rollouts are those of the kernel."""
+"""Guarantees of all collectors; rollouts of a vector environment equal those of the kernel."""
 
 import numpy as np
 import pytest
@@ -33,14 +33,14 @@ SEEDS = np.random.SeedSequence(7).spawn(3)
 
 
 def network(num_inputs, num_outputs, seed=0):
-    """Return the weights of a small network that is not indifferent."""
+    """Return the weights of a small network whose outputs depend clearly on its inputs."""
     generator = np.random.default_rng(seed)
     shapes = ((num_inputs, 8), (8,), (8, num_outputs), (num_outputs,))
     return PolicySnapshot(padded_weights([generator.normal(0, 0.7, shape).astype(np.float32) for shape in shapes]))
 
 
 def policy_of(spec):
-    """Return a policy for an environment; a Gaussian one varies differently in each entry."""
+    """Return a policy for an environment; a Gaussian policy has a different deviation for each entry of the action."""
     head = spec.action_head
     if not head.is_continuous:
         return network(spec.observation_size, head.num_outputs)
@@ -100,7 +100,7 @@ COLLECTORS = {"fused": fused} | {
 }
 
 
-# Continuous actions once by default: the modes of autoreset do not know of them.
+# By default, only one case has continuous actions, since autoreset does not depend on the kind of action.
 LONG = {name for name in COLLECTORS if name.startswith(("forces", "levels"))} - {"forces-SameStep"}
 
 
@@ -170,7 +170,7 @@ def test_what_is_not_valid_follows_the_end_of_an_episode(made):
 
 
 def outputs_of(policy, rollout):
-    """Return what the network gives for the observations of a rollout, shape (T, N, outputs), in double precision."""
+    """Return the network's outputs for the observations of a rollout in double precision, shape (T, N, outputs)."""
     weights = policy.weights
     hidden_size, num_outputs = weights.sizes[1:]
     first, second = np.split(weights.values, [weights.sizes[0] * hidden_size + hidden_size])
@@ -212,7 +212,7 @@ def test_an_evaluation_does_not_disturb_the_training_and_is_the_same_every_time(
     assert np.array_equal(first.lengths, second.lengths)
     assert first.env_steps >= first.lengths.sum()
     disturbed = collector.collect(weights)
-    # What these environments show depends on all episodes before.
+    # The observations of these environments depend on all earlier episodes.
     if not request.node.callspec.params["made"].startswith(("truncated", "endless")):
         assert undisturbed.observations.tobytes() == disturbed.observations.tobytes()
         assert np.array_equal(undisturbed.actions, disturbed.actions)
@@ -231,7 +231,7 @@ def test_a_seed_fixes_everything_and_another_gives_something_else():
 
 
 def environment_seeds(count):
-    """Return the seeds that the environments of a ``SyncVectorEnv`` get."""
+    """Return the seeds of the environments of a ``SyncVectorEnv``."""
     return SEEDS[0].generate_state(count, np.uint32).astype(np.uint64) >> np.uint64(1)
 
 
@@ -254,7 +254,7 @@ def test_the_rollouts_of_a_vector_environment_are_those_of_the_kernel_bit_for_bi
 @pytest.mark.parametrize("mode", MODES)
 def test_final_observations_are_those_of_truncated_episodes_in_their_order(mode):
     collector = collector_of(vector_of(lambda: Counting(5, truncates=True), NUM_ENVS, mode))
-    # Each episode counts on: the k-th ends after 5 k steps.
+    # The observation counts steps across episodes, so the k-th episode ends at 5 k.
     for first in (1, 1 + NUM_STEPS // 5):
         rollout = collector.collect(network(1, 2))
         count = int(np.count_nonzero(rollout.truncated[:, 0]))
@@ -289,7 +289,7 @@ def test_a_batch_of_its_own_is_stepped_like_any_other(mode):
 
 
 class Faulty(Probe):
-    """Gives something wrong, or raises, in its 7th step."""
+    """An environment that returns something invalid, or raises an error, in its 7th step."""
 
     def __init__(self, fault):
         super().__init__(100)
@@ -317,7 +317,7 @@ def test_what_is_not_finite_is_told_with_the_environments_index_and_the_step(fau
 def test_of_several_faults_the_first_is_told():
     class Twice(Counting):
         def observation(self):
-            # The final observation of the second truncated episode, and later ones.
+            # NaN from the final observation of the second truncated episode on.
             return np.full(1, np.nan if self.count >= 6 else 0.0, dtype=np.float32)
 
         def reward(self):
@@ -352,5 +352,5 @@ def test_each_environment_plays_its_share_of_an_evaluation():
     )
     episodes = collector.play_episodes(network(1, 2), SEEDS[0], 6, 100)
     assert episodes.lengths.tolist() == [2, 2, 3, 3, 50, 50]
-    # Two episodes of 50 steps, and the step between them whose action is ignored.
+    # Two episodes of 50 steps, and the step between them that ignores its action.
     assert episodes.env_steps == 3 * 101

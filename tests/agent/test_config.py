@@ -1,4 +1,4 @@
-"""The configuration checks itself."""
+"""The configuration validates its fields."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from fastcartpole import validation as environments
 FAST = PRESETS["fast"]
 
 
-def test_every_field_has_a_default_and_those_are_the_preset_fast():
+def test_every_field_has_a_default_and_the_defaults_are_preset_fast():
     assert PPOConfig() == FAST == preset_config() == adapted_preset()
     assert PPOConfig(num_envs=8) == preset_config("fast", num_envs=8) == FAST.replace(num_envs=8)
     assert preset_config("keras", num_envs=8) == PRESETS["keras"].replace(num_envs=8)
@@ -36,8 +36,8 @@ def test_type_checkers_know_every_field_and_its_type():
     | st.none()
 )
 @pytest.mark.parametrize("bounds", [{"minimum": 1}, {"minimum": 0, "maximum": None}])
-def test_both_floors_check_integers_alike(bounds, value):
-    # The agent's configuration does without NumPy, which the environment's package imports: there are two functions.
+def test_both_integer_checks_agree(bounds, value):
+    # There are two functions because the agent's configuration does not import NumPy, and fastcartpole does.
     outcomes = []
     for check in (validation.checked_integer, environments.checked_integer):
         try:
@@ -85,7 +85,7 @@ def test_preset_fast_takes_about_32_gradient_steps_with_any_number_of_environmen
     assert config.policy_iterations == 32
 
 
-def test_what_is_set_by_hand_is_not_adapted():
+def test_explicit_settings_are_not_adapted():
     config = adapted_preset("fast", num_envs=8, steps_per_epoch=4096, minibatch_size=100, value_update_epochs=7)
     assert (config.steps_per_epoch, config.minibatch_size) == (4096, 100)
     assert (config.policy_update_epochs, config.value_update_epochs) == (1, 7)
@@ -139,7 +139,7 @@ def test_a_wrong_field_is_named(field, value, error):
         FAST.replace(**{field: value})
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_accepted():
     config = adapted_preset(
         "fast",
         seed=np.int64(3),
@@ -186,7 +186,7 @@ def test_numbers_of_numpy_are_numbers():
         ("gamma", np.timedelta64(1, "ns")),
     ],
 )
-def test_other_things_of_numpy_are_not(field, value):
+def test_other_numpy_values_are_refused(field, value):
     with pytest.raises(TypeError, match=f"{field} must be"):
         FAST.replace(**{field: value})
 
@@ -212,7 +212,7 @@ def test_one_learning_rate_stands_for_both(make):
         make("fast", learning_rate=0.0)
 
 
-def test_the_interval_of_a_presets_noise_goes_with_its_exploration():
+def test_a_preset_drops_its_noise_interval_if_exploration_is_changed():
     pendulum = preset_config("fast", env_id="Pendulum-v1")
     assert (pendulum.exploration, pendulum.noise_interval) == ("state_dependent", 4)
     assert preset_config("fast", env_id="Pendulum-v1", exploration="independent").noise_interval is None

@@ -1,4 +1,4 @@
-"""Continuous actions: how they are drawn, learned, bounded and saved."""
+"""Sampling, learning, clipping and saving of policies with continuous actions."""
 
 import copy
 import math
@@ -38,7 +38,7 @@ def streams_of(count):
 
 
 def drawn(outputs, *, is_greedy=False):
-    """Return actions and log-probabilities that the kernel draws."""
+    """Return the actions that the kernel samples, and their log-probabilities."""
     num_entries = outputs.shape[1] // 2
     actions, log_probs = np.empty((len(outputs), num_entries), "f4"), np.empty(len(outputs), "f4")
     choose_normal(outputs, streams_of(len(outputs)), is_greedy, actions, log_probs)
@@ -61,7 +61,7 @@ def test_densities_and_entropies_are_scipys(rows, num_entries, scale, log_std, s
     means, log_stds = np.split(outputs.astype(np.float64), 2, axis=1)
     distribution = stats.norm(means, np.exp(log_stds))
     expected = distribution.logpdf(actions).sum(axis=1)
-    # The distance of a rounded action from the mean, in deviations, is rounded too.
+    # The distance of a rounded action from the mean, in standard deviations, has a rounding error too.
     coarseness = 1e-6 * np.abs(means / np.exp(log_stds)).max()
     tolerance = {"rtol": 1e-5, "atol": 1e-5 + 20 * coarseness}
     np.testing.assert_allclose(log_probs, expected, rtol=1e-6, atol=1e-5)
@@ -87,8 +87,8 @@ def test_actions_are_normally_distributed_and_entries_independent(draw):
     assert stats.pearsonr(scaled[1:, 0], scaled[:-1, 0]).pvalue > 1e-4
 
 
-def test_actions_are_kept_as_drawn_and_bounded_where_they_enter_the_environment():
-    # The probe asserts that its actions are within their bounds.
+def test_actions_are_stored_as_sampled_and_clipped_for_the_environment():
+    # The probe asserts that its actions are within its bounds.
     with PPO(SMALL, make_env=lambda: RewardByForces(5)) as ppo:
         rollout = ppo.collect()
         head = ppo.spec.action_head
@@ -132,7 +132,7 @@ def test_noise_of_state_dependent_exploration_is_a_function_of_the_state_until_i
     for n in range(4):
         for first in (0, 8):
             steps = slice(first, first + 8)
-            # Five different observations, so that there is one matrix, or several, that makes the noise of all steps.
+            # With only five different observations, at least one matrix maps the features to the noise of all steps.
             matrix, *_ = np.linalg.lstsq(features[steps, n], noise[steps, n], rcond=1e-4)
             np.testing.assert_allclose(features[steps, n] @ matrix, noise[steps, n], atol=1e-4)
         same = np.flatnonzero((features[:, n] == features[0, n]).all(axis=-1))
@@ -160,7 +160,7 @@ def test_state_dependent_exploration_has_the_variance_that_its_density_is_taken_
     scaled = (actions - outputs["mean"]) / np.exp(outputs["log_std"])
     for entry in scaled.T:
         assert stats.kstest(entry, "norm").pvalue > 1e-4
-        # Its own error is 0.4%.
+        # The standard error of the estimate is 0.4%.
         assert np.std(entry) == pytest.approx(1.0, abs=0.02)
     expected = stats.norm.logpdf(actions, outputs["mean"], np.exp(outputs["log_std"])).sum(axis=1)
     np.testing.assert_allclose(log_probs, expected, rtol=1e-4, atol=1e-4)
@@ -224,19 +224,19 @@ def test_an_exported_actor_needs_observations_alone_and_names_its_outputs(tmp_pa
     ],
 )
 def test_forces_that_are_rewarded_are_learned(config):
-    # A rollout shows little of what can be done while the noise is held.
+    # While the noise matrix is held, a rollout explores few actions.
     interval = 1 if config.exploration == "state_dependent" else None
     config = config.replace(
         policy_learning_rate=1e-2, value_learning_rate=1e-2, policy_update_epochs=10, noise_interval=interval
     )
     with PPO(config, make_env=lambda: RewardByForces(1)) as ppo:
-        # Untrained, the means are near 0: the costs are 1.5^2, 0.5^2, 1 and 0.25^2.
+        # The means of an untrained policy are near 0, so the costs are 1.5^2, 0.5^2, 1 and 0.25^2.
         assert ppo.evaluate().mean < -3.0
         assert np.median(trained_means(ppo, config)) > -0.5
 
 
 def trained_means(ppo, config, epochs=60):
-    """Return mean returns of the greedy policies of three seeds."""
+    """Return the mean returns of the greedy policies after training with three seeds."""
     means = []
     for seed in (3, 4, 5):
         ppo.restart(config.replace(seed=seed))
@@ -247,7 +247,7 @@ def trained_means(ppo, config, epochs=60):
 
 
 @pytest.mark.slow
-def test_whole_numbers_are_learned():
+def test_integer_actions_are_learned():
     config = SMALL.replace(policy_learning_rate=2e-2, value_learning_rate=1e-2, policy_update_epochs=10)
     with PPO(config, make_env=lambda: RewardByLevels(1)) as ppo:
         assert np.median(trained_means(ppo, config)) > -0.3
@@ -265,7 +265,7 @@ def test_a_copy_goes_on_with_the_weights_and_statistics_of_the_original(config):
     with PPO(config.replace(env_id="Pendulum-v1", gamma=0.9)) as ppo:
         ppo.train_epoch()
         with copy.deepcopy(ppo) as other:
-            # Both begin new episodes, as their environments' state cannot be copied.
+            # Both begin new episodes, since the state of their environments cannot be copied.
             ppo.begin_new_episodes()
             for agent in (ppo, other):
                 agent.train_epoch()
@@ -275,7 +275,7 @@ def test_a_copy_goes_on_with_the_weights_and_statistics_of_the_original(config):
 
 
 @pytest.mark.slow
-def test_a_restarted_agent_is_a_new_one():
+def test_a_restarted_agent_equals_a_new_one():
     config = NORMALIZED.replace(env_id="Pendulum-v1")
     other = config.replace(seed=4, initial_log_std=-0.5, normalize_rewards=False, target_kl_check="pass", target_kl=0.1)
     with PPO(config) as ppo, PPO(other) as new:
@@ -330,7 +330,7 @@ def test_an_action_that_is_not_a_number_reaches_no_environment():
             ppo.train_epoch()
 
 
-def test_an_action_that_is_not_a_number_is_given_to_nobody():
+def test_an_action_that_is_not_a_number_is_never_returned():
     with PPO(SMALL, make_env=lambda: NoNonsense(3)) as ppo:
         weights = ppo.actor.get_weights()
         ppo.actor.set_weights([weights[0] * np.nan, *weights[1:]])

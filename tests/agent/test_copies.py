@@ -1,4 +1,4 @@
-"""A copy of an agent is an agent: it learns, and goes on bit for bit as the original does."""
+"""A copy of an agent continues training bit for bit like the original."""
 
 import copy
 import multiprocessing
@@ -51,7 +51,7 @@ def test_a_copy_goes_on_as_the_original_does_and_apart_from_it(kind, epochs):
 
 
 class Named(PPO):
-    """An agent with something of its own, in its state too, and with other names for its networks."""
+    """An agent with an additional attribute that is part of its state, and with other names for its networks."""
 
     def __init__(self, config, name):
         super().__init__(config)
@@ -66,7 +66,7 @@ class Named(PPO):
 
 
 @pytest.mark.parametrize("kind", COPIES)
-def test_what_a_subclass_adds_is_copied_and_other_names_of_the_networks_are_those_of_the_copys(kind):
+def test_attributes_of_a_subclass_are_copied_and_aliases_of_networks_refer_to_the_copys(kind):
     original = Named(CONFIG, "mine")
     original.count, original.evaluation_seed = 7, 5
     duplicate = COPIES[kind](original)

@@ -1,4 +1,4 @@
-"""Networks are updated on the CPU, whatever there is, and the process's own settings stay as they are."""
+"""By default, networks are updated on the CPU, and the settings of the process do not change."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ CONFIG = adapted_preset("fast", num_envs=4, steps_per_epoch=64, hidden_sizes=(4,
 
 @pytest.mark.slow
 def test_everything_is_computed_on_the_cpu_although_the_program_prefers_another_device():
-    # A second CPU stands for a GPU: TensorFlow places operations on it in the same way.
+    # A second logical CPU replaces a GPU: TensorFlow places operations on it in the same way.
     code = """
 import numpy as np
 import tensorflow as tf
@@ -45,7 +45,7 @@ print(tf.config.get_visible_devices("GPU") == tf.config.list_physical_devices("G
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_named():
+def test_a_missing_gpu_is_reported():
     with pytest.raises(DeviceError, match=r"device must be 'cpu' where TensorFlow sees no GPU, got 'gpu'\."):
         PPO(CONFIG.replace(device="gpu"))
 

@@ -28,7 +28,7 @@ def test_the_returns_are_those_of_single_episodes_in_gymnasium():
     assert evaluate(actor, episodes=20, seed=6) == EvaluationResult(tuple(expected), tuple(map(int, expected)))
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_accepted():
     actor = build_actor(4, 2, (8,), seed=0)
     assert evaluate(actor, episodes=np.int64(3), seed=np.uint8(2)) == evaluate(actor, episodes=3, seed=2)
 
@@ -70,7 +70,7 @@ def test_an_unknown_environment_is_named():
 
 
 def test_short_episodes_are_not_favoured():
-    """A sampled coin-flip policy: its mean length is known from whole episodes played one after the other."""
+    """The mean length for a uniform random policy is known from whole episodes, played one after another."""
     coin = build_actor(4, 2, (2,), seed=0)
     coin.set_weights([np.zeros_like(weight) for weight in coin.get_weights()])
     single = gymnasium.make("CartPole-v1")

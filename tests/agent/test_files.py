@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, after a power cut too."""
+"""Files are complete or absent, even after a power failure."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def named(descriptor):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Return what is asked of the disk, in order: ``("fsync", name)`` and ``("replace", new name)``."""
+    """Return the list of calls to the disk, in order: ``("fsync", name)`` and ``("replace", new name)``."""
     made = []
     fsync, replace = os.fsync, os.replace
 

@@ -1,4 +1,4 @@
-"""What XLA has compiled is found again, whole or not at all."""
+"""The store of graphs compiled by XLA returns complete graphs or none."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ TRAINING = (*SMALL, "--epochs", 2, "--json")
 
 @pytest.fixture
 def new_store(tmp_path):
-    """Return a function that makes a store with an empty directory of a new process."""
+    """Return a function that creates a store as in a new process, with an empty directory of the process."""
     (tmp_path / "store").mkdir()
 
     def make(number=0):
@@ -35,7 +35,7 @@ def contents(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def test_what_one_process_compiles_the_next_finds(new_store):
+def test_graphs_compiled_by_one_process_are_found_by_the_next(new_store):
     first, directory = new_store(1)
     assert first.is_empty
     first.lay_out()
@@ -63,7 +63,7 @@ def test_a_file_that_has_changed_is_not_found(tmp_path_factory, content, other):
     assert kept.exists() == (other == content)
 
 
-def test_the_oldest_make_room(new_store, monkeypatch):
+def test_the_oldest_graphs_are_evicted(new_store, monkeypatch):
     monkeypatch.setattr(graphs, "_MOST_BYTES", 250)
     store, directory = new_store()
     for number in range(4):
@@ -83,8 +83,8 @@ def test_a_directory_that_cannot_be_written_costs_no_training(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_is_not_a_commands_is_left_alone():
-    # TensorFlow has been imported here.
+def test_a_process_that_has_imported_tensorflow_is_left_alone():
+    # In this process, TensorFlow has been imported already.
     keep_graphs_on_disk()
     with graphs_at_hand():
         assert "TF_XLA_FLAGS" not in os.environ
@@ -93,13 +93,13 @@ def test_a_process_that_is_not_a_commands_is_left_alone():
 
 @pytest.fixture
 def kept(tmp_path):
-    """Return a directory for compiled code that holds the kernels, and no graphs."""
+    """Return a directory for compiled code that contains the kernels but no graphs."""
     ignored = shutil.ignore_patterns("graphs-*")
     return shutil.copytree(compiled_code_directory(), tmp_path / "compiled", ignore=ignored)
 
 
 def trained(kept, directory, **environment):
-    """Train in a process of its own; return what it wrote that does not tell time."""
+    """Train in a separate process; return its output without times."""
     command = [FASTPPO, "train", *map(str, TRAINING), "--out", directory]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(kept), **environment}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -126,10 +126,10 @@ def test_a_training_with_graphs_of_another_process_is_the_same_and_compiles_noth
     for path in store.iterdir():
         path.write_bytes(path.read_bytes()[:1000])
     assert trained(kept, tmp_path / "damaged") == first
-    # Compiled anew, and kept in the place of the damaged ones; XLA's bytes are not the same each time.
+    # Damaged graphs are compiled again and replaced. The contents may differ, since XLA's output does.
     assert {name.partition("-")[2] for name in contents(store)} == {name.partition("-")[2] for name in files}
     assert len(contents(store)) == 2
     assert trained(kept, tmp_path / "flags", TF_XLA_FLAGS="--tf_xla_clustering_debug=false") == first
-    # Of other instructions are other graphs.
+    # Other processor instructions need other graphs.
     trained(kept, tmp_path / "other", XLA_FLAGS="--xla_cpu_max_isa=SSE4_2")
     assert len(list(kept.glob("graphs-*"))) == 2

@@ -1,4 +1,4 @@
-"""What actions are worth under a policy: in the kernels, in the update, and by SciPy."""
+"""Log-probabilities and entropies in the kernels and in the update equal SciPy's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Preset ``keras`` is the Keras example's algorithm: each piece against a plain, slow reference."""
+"""Preset ``keras`` is the Keras example's algorithm; each part is compared with a plain, slow reference."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ CONFIG = PRESETS["keras"]
 
 @pytest.fixture(scope="module")
 def ppo():
-    """An agent that has learned a little, so that its values and its policy are not trivial."""
+    """Return an agent that has learned a little, so that its values and its policy are not trivial."""
     agent = new_agent(CONFIG.replace(epochs=4, seed=5))
     agent.train()
     return agent
@@ -75,7 +75,7 @@ def test_the_networks_are_tanh_mlps_with_keras_default_initializers(network, out
         assert ours.kernel.shape == theirs.kernel.shape
         limit = np.sqrt(6.0 / sum(ours.kernel.shape))
         kernel = np.asarray(ours.kernel)
-        # Uniform within the Glorot limit: bounded by it, of variance limit^2 / 3.
+        # Glorot-uniform weights are bounded by the limit and have the variance limit^2 / 3.
         assert np.abs(kernel).max() <= limit
         assert np.mean(kernel**2) == pytest.approx(limit**2 / 3, rel=6 / np.sqrt(kernel.size))
         assert not np.asarray(ours.bias).any()
@@ -87,7 +87,7 @@ def test_actor_and_critic_have_plain_adam_optimizers_of_their_own(ppo):
         actual = optimizer.get_config()
         assert actual.pop("name")
         expected.pop("name")
-        # A variable, as it is an input of the compiled update.
+        # Epsilon is a variable because it is an input of the compiled update.
         actual["epsilon"] = float(actual["epsilon"])
         assert actual == pytest.approx(expected)
     assert ppo._update.policy_optimizer is not ppo._update.value_optimizer
@@ -127,12 +127,12 @@ def test_actions_have_the_log_probabilities_of_the_trained_keras_actor(ppo, roll
 
 
 def discounted_sums(terms, discount):
-    """Return for each position the discounted sum of this term and all that follow, one by one."""
+    """Return, for each position, the discounted sum of its term and all later ones, computed one by one."""
     return [sum(term * discount**k for k, term in enumerate(terms[t:])) for t in range(len(terms))]
 
 
 def test_the_update_sees_the_paths_of_the_epoch_as_the_example_finishes_them(ppo, rollout, batch):
-    """A path ends with a fall, worth nothing more, or with the epoch, worth the critic's value of what comes next."""
+    """A trajectory ends with termination, with value 0, or with the epoch, and is then bootstrapped by the critic."""
     values = np.asarray(ppo.critic(rollout.observations[:, 0])).reshape(-1).astype(np.float64)
     last_value = float(np.asarray(ppo.critic(rollout.last_observations)).reshape(()))
     ends = np.flatnonzero(rollout.terminated[:, 0]).tolist()
@@ -158,12 +158,12 @@ def test_the_update_sees_the_paths_of_the_epoch_as_the_example_finishes_them(ppo
 
 
 def plain_log_probs(actor, batch):
-    """Return the log-probabilities of the actions taken, as plain Keras operations."""
+    """Return the log-probabilities of the actions, computed with plain Keras operations."""
     return keras.ops.sum(keras.ops.one_hot(batch.actions, 2) * keras.ops.log_softmax(actor(batch.observations)), axis=1)
 
 
 def plain_policy_update(actor, optimizer, batch):
-    """Take up to 80 steps on all data; return how many were taken and every KL divergence seen."""
+    """Take up to 80 gradient steps on all data; return how many were taken, and the KL divergences."""
     divergences = []
     for _ in range(80):
         with tf.GradientTape() as tape:
@@ -179,7 +179,7 @@ def plain_policy_update(actor, optimizer, batch):
 
 
 def plain_value_update(critic, optimizer, batch):
-    """Take 80 steps on the mean squared error."""
+    """Take 80 gradient steps on the mean squared error."""
     for _ in range(80):
         with tf.GradientTape() as tape:
             loss = keras.ops.mean((batch.value_targets - critic(batch.observations)[:, 0]) ** 2)
@@ -194,7 +194,7 @@ def test_the_first_update_agrees_with_plain_loops():
         batch = ours.update_batch(ours.collect())
         actor, critic = copy_of(ours.actor), copy_of(ours.critic)
         iterations, divergences = plain_policy_update(actor, keras.optimizers.Adam(3e-4), batch)
-        # Where a divergence grazes the threshold, roundings decide: the next seed's do not.
+        # If a divergence is too close to the threshold, rounding decides; try the next seed then.
         if np.min(np.abs(np.array(divergences) - 0.015)) > 1e-5:
             break
     plain_value_update(critic, keras.optimizers.Adam(1e-3), batch)

@@ -1,4 +1,4 @@
-"""MuJoCo's environments, where they are installed."""
+"""Training in MuJoCo's environments."""
 
 import numpy as np
 import pytest

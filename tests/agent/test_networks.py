@@ -1,4 +1,4 @@
-"""The networks' outputs and gradients are Keras' own."""
+"""Outputs and gradients of the networks equal those of Keras."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ ACTOR, CRITIC = partial(build_actor, 4, 3), partial(build_critic, 4)
 @pytest.mark.parametrize("hidden_sizes", [(64, 64), (1,), (3, 5, 7), (2, 132)])
 @pytest.mark.parametrize("build", [ACTOR, partial(build_actor, 4, 2), CRITIC], ids=["three", "two", "critic"])
 def test_outputs_and_gradients_agree_with_automatic_differentiation(build, hidden_sizes):
-    # Each in turn.
+    # The sizes of the layers select one of the four activations.
     activation = CHOICES["activation"][sum(hidden_sizes) % 4]
     model = build(hidden_sizes, seed=3, activation=activation)
     generator = np.random.default_rng(0)

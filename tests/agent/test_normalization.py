@@ -1,4 +1,4 @@
-"""Running statistics: exact however they are taken, frozen while a rollout is learned from, saved with the rest."""
+"""Running statistics are exact, do not change during an update, and are saved with the agent."""
 
 from fractions import Fraction
 
@@ -49,7 +49,7 @@ def test_moments_are_those_of_all_rows_together(sizes, center, scale, seed):
         assert moments.variances.tolist() == [1.0, 1.0]
         return
     np.testing.assert_allclose(moments.means, together.mean(axis=0), rtol=1e-12, atol=1e-12 * scale)
-    # What doubles of this size leave of a variance.
+    # The rounding error of a variance computed from doubles of this size.
     coarse = (1e-15 * center) ** 2 + 1e-15 * abs(center) * scale
     if coarse < 0.1 * scale**2:
         np.testing.assert_allclose(moments.variances, together.var(axis=0), rtol=1e-6, atol=coarse)
@@ -59,7 +59,7 @@ def test_moments_stay_exact_over_a_billion_rows():
     generator = np.random.default_rng(0)
     moments, count, mean, squares = Moments.of_nothing(1), 50_000, Fraction(0), Fraction(0)
     for part in range(20_000):
-        # Rows whose moments are known exactly.
+        # The moments of these rows are known exactly.
         center = 4.0 + float(generator.integers(-4, 5)) / 4.0
         moments = moments.merged(Moments(np.array(float(count)), np.array([center]), np.array([float(count)])))
         distance = Fraction(center) - mean
@@ -113,7 +113,7 @@ def test_statistics_change_after_the_update_only_and_rewards_are_the_environment
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_is_no_step_of_an_episode_counts_in_no_statistics(mode):
+def test_ignored_steps_do_not_count_in_statistics(mode):
     config = CARTPOLE.replace(env_id=None, num_envs=2, steps_per_epoch=40, minibatch_size=None)
     environments = vector_of(lambda: Counting(3), 2, mode)
     with PPO(config, environments, make_env=lambda: Counting(3)) as ppo:
@@ -185,7 +185,7 @@ def test_a_normalized_training_of_cartpole_goes_on_bit_for_bit(tmp_path):
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0].keys() - {"elapsed_s"})
 
 
-def test_the_actor_that_is_handed_out_is_that_of_the_kernel():
+def test_the_public_actor_agrees_with_the_kernel():
     ppo = new_agent(CARTPOLE)
     for _ in range(4):
         ppo.train_epoch()
@@ -218,7 +218,7 @@ def test_keras_own_predict_follows_the_statistics():
         np.testing.assert_allclose(actor.predict(observations, verbose=0), actor(observations), atol=1e-6)
 
 
-def test_the_critic_that_is_handed_out_values_the_environments_own_rewards():
+def test_the_public_critic_predicts_returns_of_unscaled_rewards():
     ppo = new_agent(CARTPOLE)
     ppo.train_epoch()
     rollout = ppo.collect()
@@ -229,7 +229,7 @@ def test_the_critic_that_is_handed_out_values_the_environments_own_rewards():
     np.testing.assert_allclose(np.asarray(ppo.critic(rows))[:, 0], scale * values, rtol=1e-4, atol=1e-4)
 
 
-def test_an_attribute_that_nothing_would_come_of_cannot_be_set():
+def test_the_networks_of_an_agent_cannot_be_replaced():
     ppo = new_agent(CARTPOLE)
     for name in ("actor", "critic"):
         with pytest.raises(AttributeError):

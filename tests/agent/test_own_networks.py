@@ -1,4 +1,4 @@
-"""Keras models of the user's: trained as those that are built, in the shapes they take, or refused by name."""
+"""Custom Keras models are trained like built-in networks, with their input shapes, or refused with a reason."""
 
 import copy
 import re
@@ -59,7 +59,7 @@ def test_models_like_those_that_are_built_are_trained_alike(is_normalized):
 
 
 @pytest.mark.slow
-def test_a_continuous_model_is_asked_for_its_outputs():
+def test_a_continuous_model_gives_means_and_log_stds_and_is_trained():
     with PPO(FORCES, actor=gaussian(4), critic=dense(1, inputs=1), make_env=lambda: RewardByForces(5)) as ppo:
         before = ppo.actor.get_weights()
         rollout = ppo.collect()
@@ -83,7 +83,7 @@ def layers_for_images():
 
 
 class Subclassed(keras.Model):
-    """Says nothing of its inputs before it is called."""
+    """A model that does not know its input shape before it is called."""
 
     def __init__(self, num_outputs):
         super().__init__()
@@ -109,7 +109,7 @@ def of_any_size(num_outputs):
 @pytest.mark.slow
 @pytest.mark.parametrize("network", [Subclassed, unbuilt, of_any_size])
 @pytest.mark.parametrize("is_normalized", [False, True])
-def test_models_that_say_little_of_their_inputs_are_asked(network, is_normalized):
+def test_models_without_a_declared_input_shape_are_called_to_find_it(network, is_normalized):
     config = FORCES.replace(normalize_observations=is_normalized)
     with PPO(config, actor=network(2), critic=network(1), make_env=lambda: Shade(1)) as ppo:
         before = ppo.actor.get_weights()
@@ -129,7 +129,7 @@ def test_settings_that_come_from_a_preset_make_way_for_a_model():
 
 
 class Shade(Probe):
-    """An image, bright or dark; the action that says which is rewarded."""
+    """The observation is a bright or a dark image; the action that names its brightness is rewarded."""
 
     observation_space = Box(0, 255, (6, 6, 2), np.uint8)
 
@@ -200,7 +200,7 @@ def test_images_need_a_model():
 
 @pytest.mark.slow
 def test_layer_normalization_is_trained():
-    # Functions that make the models may be handed over as well.
+    # Functions that create the models are accepted as well.
     with PPO(SYNC, actor=lambda: dense(2, normalized=True), critic=dense(1, normalized=True)) as ppo:
         before = ppo.actor.get_weights()
         ppo.train_epoch()
@@ -307,7 +307,7 @@ def test_preprocessing_may_be_shared():
 
 
 @pytest.mark.parametrize("model", [3, "actor.keras", keras.layers.Dense(2)])
-def test_what_is_no_model_is_refused(model):
+def test_objects_that_are_not_models_are_refused(model):
     with pytest.raises(TypeError, match="actor must be a Keras model, got "):
         PPO(SYNC, actor=model)
 
@@ -316,15 +316,16 @@ def test_settings_of_networks_that_are_not_built_are_refused():
     networks = {"actor": dense(2), "critic": dense(1)}
     for changes in ({"hidden_sizes": (8,)}, {"critic_hidden_sizes": (8,)}, {"activation": "relu"}):
         ((name, value),) = changes.items()
-        message = f"with networks of yours, which it has no effect on, got {value!r}"
+        message = f"with custom networks, on which it has no effect, got {value!r}"
         with pytest.raises(ValueError, match=f"^{name} must be .* {re.escape(message)}"):
             PPO(SYNC.replace(**changes), **networks)
-    # The critic is built.
+    # hidden_sizes is allowed here, because the critic is still built.
     with PPO(SYNC.replace(hidden_sizes=(8,)), actor=networks["actor"]) as ppo:
         assert ppo.critic.get_weights()[0].shape == (4, 8)
 
 
 def test_an_agent_with_models_of_the_users_cannot_be_restarted():
-    with PPO(SYNC, actor=dense(2)) as ppo, pytest.raises(ValueError, match="whose networks were handed to it"):
+    message = "an agent with custom networks cannot be restarted"
+    with PPO(SYNC, actor=dense(2)) as ppo, pytest.raises(ValueError, match=message):
         ppo.restart(SYNC.replace(seed=4))
     assert new_agent(SYNC.replace(hidden_sizes=(4,))) is not None

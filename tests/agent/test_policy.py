@@ -1,4 +1,4 @@
-"""The policy in Numba against the Keras actor and against plain formulas."""
+"""The Numba policy agrees with the Keras actor and with plain formulas."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_other_activations_are_accurate_over_all_magnitudes_and_leave_zeros(acti
     x = np.concatenate([-magnitudes, [0.0], magnitudes]).astype(np.float32)
     actual = x.copy()
     activate(actual, _ACTIVATIONS[activation])
-    # SiLU multiplies half of tanh's error, 4e-7, by up to 18.
+    # SiLU multiplies half of the error of tanh, which is 4e-7, by up to 18.
     np.testing.assert_allclose(actual, formula(x.astype(np.float64)), rtol=1e-6, atol=4e-6)
     assert actual[magnitudes.size] == 0.0
 

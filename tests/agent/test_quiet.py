@@ -1,4 +1,4 @@
-"""Chatter is kept off the terminal, and nothing else."""
+"""Log chatter of libraries is hidden from the terminal, and nothing else is."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def test_an_exception_shows_everything_and_an_interrupt_what_is_no_chatter(capfd
     assert written_within(capfd, CHATTER + REMARK, KeyboardInterrupt) == REMARK
 
 
-def test_what_is_held_back_for_good_is_not_shown(capfd):
+def test_output_that_is_held_back_for_good_is_not_shown(capfd):
     assert written_within(capfd, CHATTER + REMARK, for_good=True) == ""
 
 

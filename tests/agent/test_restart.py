@@ -1,4 +1,4 @@
-"""An agent that begins another training is a new agent."""
+"""A restarted agent is equivalent to a new one."""
 
 import gymnasium
 import pytest
@@ -48,7 +48,7 @@ def assert_same_bytes(one, other):
         pytest.param({"vectorization": "sync"}, marks=pytest.mark.slow),
     ],
 )
-def test_it_trains_bit_for_bit_as_a_new_one(changes):
+def test_a_restarted_agent_trains_bit_for_bit_like_a_new_one(changes):
     config = FIRST.replace(**changes)
     agent = PPO(FIRST.replace(learning_rate_schedule="linear"))
     figures_of(agent, 3)
@@ -75,10 +75,10 @@ def test_it_trains_bit_for_bit_as_a_new_one(changes):
         {"value_update_epochs": 65},
     ],
 )
-def test_what_is_compiled_cannot_be_changed(changes):
+def test_compiled_settings_cannot_be_changed(changes):
     agent = PPO(FIRST)
     before = agent.get_state()
-    with pytest.raises(ValueError, match="config must agree with that of the agent in its compiled_settings"):
+    with pytest.raises(ValueError, match="config must have the same compiled_settings as that of the agent"):
         agent.restart(FIRST.replace(**changes))
     assert all(array.tobytes() == before[name].tobytes() for name, array in agent.get_state().items())
 
@@ -92,7 +92,7 @@ def test_an_environment_of_other_sizes_cannot_be_played():
     assert agent.spec.name == "CartPole-v1"
 
 
-def test_environments_that_were_handed_over_are_played_again_as_they_are():
+def test_the_callers_environments_are_reused_unchanged():
     environments, evaluations = (gymnasium.make_vec("CartPole-v1", num_envs=8) for _ in range(2))
     agent = PPO(FIRST, environments, evaluation_environments=evaluations)
     agent.restart(agent.config.replace(seed=1))

@@ -1,4 +1,4 @@
-"""No file of a run is ever half-written, and nothing is overwritten."""
+"""Files of a run are never incomplete, and existing files are not overwritten."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Event files as TensorBoard's own reader sees them."""
+"""Event files, as read by TensorBoard itself."""
 
 import csv
 import math
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_shows_each_epoch_once_when_it_is_resumed(tmp_path
     process.kill()
     process.wait()
     (event_file,) = (run / "tensorboard").iterdir()
-    # As if it had been killed while an event was written.
+    # Simulate a kill while an event was being written.
     event_file.write_bytes(event_file.read_bytes()[:-3])
     (run / "tensorboard" / "notes.txt").write_text("mine")
     epochs = int(RunDirectory(run).read_checkpoint()["epoch"]) + 15
@@ -101,7 +101,7 @@ def test_a_run_that_was_killed_shows_each_epoch_once_when_it_is_resumed(tmp_path
 
 @pytest.fixture
 def events(tmp_path):
-    """Return an event file of five epochs."""
+    """Return an event file with five epochs."""
     writer = TensorBoardWriter(tmp_path / "events")
     for epoch in range(1, 6):
         writer.on_epoch_end(None, EpochMetrics(**{**FIGURES, "epoch": epoch, "env_steps": 10 * epoch}))
@@ -137,7 +137,7 @@ def test_events_that_cannot_be_written_are_an_error_that_names_the_place(tmp_pat
     assert caught.value.filename == str(tmp_path / "file")
 
 
-def test_what_is_not_a_number_is_left_out(tmp_path):
+def test_values_that_are_not_numbers_are_omitted(tmp_path):
     writer = TensorBoardWriter(tmp_path)
     writer.on_epoch_end(None, EpochMetrics(**{**FIGURES, "env_steps": 7, "mean_return": float("nan")}))
     scalars = scalars_of(tmp_path)

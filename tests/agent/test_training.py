@@ -1,4 +1,4 @@
-"""The whole agent: it learns, and a seed fixes everything."""
+"""The whole agent learns, and a seed determines everything."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ class Recorder(Callback):
         self.metrics.append(metrics)
 
 
-def test_callbacks_are_told_of_beginning_epochs_and_end_and_may_end_it():
+def test_callbacks_see_the_start_each_epoch_and_the_end_and_can_stop_training():
     calls = []
 
     class Stopper(Callback):
@@ -88,12 +88,12 @@ def test_a_linear_schedule_falls_to_0_after_the_last_epoch():
     assert len(ppo._update._compiled) == 1
 
 
-# Any policy holds the pole for 8 steps; one that hardly learns, for about 22.
+# Every policy balances the pole for 8 steps, and one that hardly learns for about 22 on average.
 EASY = {"target_return": 8.0, "epochs": 12, "hidden_sizes": (4,), "policy_learning_rate": 1e-6}
 
 
 def playing(monkeypatch, *means, spread=0.0):
-    """Let greedy episodes have these mean lengths, one batch after the other; return the seeds they were given."""
+    """Let successive batches of greedy episodes have these mean lengths; return the list of seeds they are given."""
     left, played = list(means), []
 
     def lengths(_, seeds, *__):
@@ -124,7 +124,7 @@ def test_a_target_that_others_of_the_policys_episodes_may_miss_is_not_reached(mo
 
 
 @pytest.mark.parametrize("target", [None, 400.0])
-def test_a_policy_that_is_not_promising_is_not_asked(target, monkeypatch):
+def test_a_policy_that_is_not_promising_is_not_evaluated(target, monkeypatch):
     played = playing(monkeypatch)
     ppo, _ = train(adapted_preset("fast", num_envs=4, steps_per_epoch=400, **{**EASY, "target_return": target}))
     assert not ppo.is_solved
@@ -139,7 +139,7 @@ def test_the_target_ends_the_training_where_each_epoch_starts_anew(monkeypatch):
     assert (ppo.is_solved, ppo.epoch) == (True, 2)
 
 
-def test_a_training_that_a_callback_has_stopped_goes_on_when_it_is_asked_to():
+def test_training_that_a_callback_has_stopped_can_be_continued():
     class Stopper(Callback):
         def on_epoch_end(self, ppo, metrics):
             ppo.stop_training = True
@@ -151,7 +151,7 @@ def test_a_training_that_a_callback_has_stopped_goes_on_when_it_is_asked_to():
     ppo.restart(config)
     ppo.train([Stopper()])
     assert (ppo.epoch, ppo.stop_training) == (1, False)
-    # A request from before the training holds, too, for this one.
+    # A request to stop that was made before train() counts too.
     ppo.stop_training = True
     ppo.train()
     assert (ppo.epoch, ppo.stop_training) == (1, False)
@@ -178,7 +178,7 @@ def test_the_fast_preset_solves_cartpole():
     ppo, _ = train(PRESETS["fast"])
     result = evaluate(ppo.actor, episodes=100, seed=ppo.evaluation_seed)
     assert result.episodes == 100
-    # Others than those that confirmed it: one in a thousand may be a little lower than the target.
+    # These are other episodes than those that confirmed the target; their mean may be slightly lower.
     assert result.mean >= 450
     assert 0 < result.minimum <= result.mean <= result.maximum <= 500
 
@@ -186,6 +186,6 @@ def test_the_fast_preset_solves_cartpole():
 @pytest.mark.slow
 def test_the_keras_preset_learns_to_balance_beyond_the_time_limit():
     _, figures = train(PRESETS["keras"])
-    # Each of 20 seeds began between 15 and 32, and ended with an epoch of 4,000.
+    # With each of 20 seeds, the mean return started between 15 and 32 and reached 4,000 in the last epochs.
     assert figures[0, 2] < 60
     assert figures[-5:, 2].max() >= 600

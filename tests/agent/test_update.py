@@ -1,4 +1,4 @@
-"""The compiled update against plain eager Keras loops."""
+"""The compiled update agrees with plain eager Keras loops."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SMALL = PRESETS["keras"].replace(
 
 
 def batch_of(size, actor, seed=0):
-    """Return data as a rollout of this actor could have given it."""
+    """Return synthetic data like that of a rollout by this actor."""
     generator = np.random.default_rng(seed)
     observations = generator.normal(0, 0.5, (size, 4)).astype(np.float32)
     actions = generator.integers(0, 2, size).astype(np.int32)
@@ -45,13 +45,13 @@ def eager_log_probs(actor, batch):
 
 
 def clipped_to(limit, gradients):
-    """Return the gradients of one network, scaled down to a global norm of ``limit`` where it is larger."""
+    """Return the gradients of one network, clipped to a global norm of ``limit``."""
     norm = np.sqrt(sum(np.sum(np.square(gradient)) for gradient in gradients))
     return [gradient * min(1.0, limit / norm) for gradient in gradients]
 
 
 def eager_policy_update(actor, batch, minibatches, config, optimizer=None):
-    """Step, then measure the KL divergence on the next minibatch, one operation at a time."""
+    """Take gradient steps eagerly, and measure the KL divergence on the next minibatch after each."""
     optimizer = optimizer or keras.optimizers.Adam(config.policy_learning_rate)
     limit = config.max_gradient_norm or np.inf
     rows = [UpdateBatch(*(array[row] for array in batch[:5])) for row in minibatches]
@@ -76,7 +76,7 @@ def eager_policy_update(actor, batch, minibatches, config, optimizer=None):
 
 
 def eager_figures(actor, batch, config):
-    """Return policy loss, without the entropy bonus, entropy and clip fraction of a policy, from plain formulas."""
+    """Return the policy loss without entropy bonus, the entropy and the clip fraction, from plain formulas."""
     logits = actor(batch.observations).numpy().astype(np.float64)
     log_probs = logits - np.logaddexp(logits[:, :1], logits[:, 1:])
     ratios = np.exp(log_probs[np.arange(len(logits)), batch.actions] - batch.log_probs)
@@ -119,7 +119,7 @@ def assert_same_weights(actual, expected):
         *(
             pytest.param(changes, marks=pytest.mark.slow)
             for changes in (
-                # Computed in three pieces.
+                # A minibatch of this size is computed in three parts.
                 {
                     "target_kl": None,
                     "steps_per_epoch": 2100,
@@ -172,7 +172,7 @@ def test_one_update_is_that_of_a_plain_keras_loop(changes):
 
 @pytest.mark.parametrize("normalization", ["minibatch", pytest.param("none", marks=pytest.mark.slow)])
 def test_what_has_no_weight_takes_no_part_in_an_update(normalization):
-    # Both in three pieces.
+    # Batches of both sizes are computed in three parts.
     config = SMALL.replace(
         target_kl=None, steps_per_epoch=2100, entropy_coefficient=0.5, advantage_normalization=normalization
     )
@@ -236,7 +236,7 @@ def test_pieces_of_a_minibatch_are_equal_and_fit_the_cache(size):
 
 
 def operations_before(operation):
-    """Return all operations whose results, or whose end, an operation waits for."""
+    """Return all operations that an operation depends on through data or control dependencies."""
     waiting, found = [operation], set()
     while waiting:
         current = waiting.pop()
@@ -257,7 +257,7 @@ def test_actor_and_critic_are_updated_side_by_side(changes):
     graph = both_loops.graph
     loops = [operation for operation in graph.get_operations() if "PartitionedCall" in operation.type]
     assert len(loops) == 2, "one compiled loop for each network"
-    # Neither waits for the other, and there is a thread for each.
+    # Neither loop depends on the other, and each has a thread.
     assert all(loop not in operations_before(other) for loop in loops for other in loops)
     assert tf.config.threading.get_intra_op_parallelism_threads() == 1
     assert tf.config.threading.get_inter_op_parallelism_threads() == 2
@@ -344,7 +344,7 @@ def test_arrays_of_another_type_are_refused():
         update_of(actor, critic, SMALL)(batch._replace(actions=batch.actions.astype(np.int64)), None)
 
 
-def test_what_falls_with_the_training_is_that_share_of_what_it_was():
+def test_linear_schedules_scale_learning_rates_and_clip_ranges():
     falling = SMALL.replace(
         learning_rate_schedule="linear", clip_ratio_schedule="linear", value_clip_range=0.5, target_kl=None
     )
@@ -376,7 +376,7 @@ def test_a_value_that_has_moved_too_far_in_the_right_direction_is_not_moved_furt
 
 
 @pytest.mark.slow
-def test_the_kl_divergence_may_be_looked_at_after_whole_passes_only():
+def test_the_kl_divergence_can_be_checked_after_whole_passes_only():
     iterations = {}
     for check in ("gradient_step", "pass"):
         config = SMALL.replace(

@@ -1,4 +1,4 @@
-"""Kernels are compiled before they are needed, and beside the import of TensorFlow."""
+"""Kernels are compiled ahead of time, in parallel with the import of TensorFlow."""
 
 import os
 import subprocess

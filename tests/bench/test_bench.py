@@ -1,4 +1,4 @@
-"""``fastppo bench`` as a user meets it."""
+"""``fastppo bench`` as users see it."""
 
 import importlib
 import json
@@ -49,7 +49,7 @@ def invoke(*arguments):
 
 
 def check_schema(content):
-    """Check every field of what ``--json`` writes."""
+    """Check every field of the output of ``--json``."""
     assert set(content) == {"format", "machine", "cases", "distributions", "not_measured"}
     assert content["format"] == 1
     assert set(content["machine"]) == MACHINE_KEYS
@@ -87,7 +87,7 @@ def short(monkeypatch):
 
 
 def measured(tmp_path, *arguments):
-    """Run a benchmark; return what it wrote as JSON and as Markdown."""
+    """Run a benchmark; return its JSON and Markdown output."""
     result = invoke(*arguments, "--repeats", 1, "--json", tmp_path / "a.json", "--markdown", tmp_path / "a.md")
     assert result.exit_code == 0, result.output
     content = json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
@@ -233,7 +233,7 @@ def test_figures_have_three_digits_or_are_whole():
     ("error", "code", "message"),
     [(WrongResultError("This is wrong."), 1, "Error: This is wrong."), (KeyboardInterrupt, 130, "Interrupted.")],
 )
-def test_what_was_measured_is_kept_whatever_ends_the_benchmark(tmp_path, monkeypatch, error, code, message):
+def test_measurements_are_kept_whatever_ends_the_benchmark(tmp_path, monkeypatch, error, code, message):
     def run_tasks(*_):
         yield from some_measurements()
         raise error
@@ -254,7 +254,7 @@ def test_each_family_runs_alone(family):
     assert completed.stdout.startswith(f"Usage: python -m bench.{family} ")
 
 
-def test_everything_is_measured_by_default_except_what_takes_long(monkeypatch):
+def test_all_families_except_long_ones_are_measured_by_default(monkeypatch):
     measured_families = []
     monkeypatch.setattr(cli, "_measure", lambda families, *_: measured_families.append(families))
     invoke()
@@ -305,7 +305,7 @@ def test_a_command_that_fails_is_not_timed(tmp_path):
         run_command(["train", "--envs", "0"], tmp_path, tmp_path)
 
 
-def test_epochs_are_measured_as_often_as_asked_for(monkeypatch):
+def test_more_epochs_can_be_measured_than_the_configuration_has(monkeypatch):
     monkeypatch.setattr(our_agent, "PPO", new_agent)
     with agents_taken_back():
         epochs = our_agent.OurEpochs(adapted_preset("fast", num_envs=8, steps_per_epoch=64, epochs=1), 2)

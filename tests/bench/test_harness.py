@@ -1,4 +1,4 @@
-"""The harness measures in turn, checks first, and lets no failure hide what else was measured."""
+"""The harness checks results first, measures alternately, and keeps other results if an entrant fails."""
 
 import math
 from types import SimpleNamespace
@@ -46,7 +46,7 @@ def test_ratios_are_taken_round_by_round_for_the_same_work():
 
 
 class FakeProcesses:
-    """Entrants that take a given time for a run, by a clock of their own; their factory is what they take, in s."""
+    """Entrants that take a given time per run, by a simulated clock; the first argument is this time in s."""
 
     is_running = True
 
@@ -73,7 +73,7 @@ def test_entrants_take_turns_and_run_long_enough_against_timer_noise():
     long = entrant("long", arguments=(7.0,))
     result, skipped = results_of(Case("f", "c", 8, "steps", (ours, peer, long)), running, repeats=4)
     assert (result.family, result.case, result.num_envs, result.unit, skipped) == ("f", "c", 8, "steps", [])
-    # Once each to see how long it takes, then round after round.
+    # Each entrant runs once for calibration, then round after round.
     assert running.runs == [("ours", 1), ("peer", 1), ("long", 1)] + 4 * [("ours", 5), ("peer", 3), ("long", 1)]
     ours, peer, long = result.timings
     assert ours.durations == pytest.approx((0.05,) * 4)
@@ -103,7 +103,7 @@ def test_peak_memory_is_that_of_the_case(processes):
     result, _ = results_of(Case("f", "c", 1, "steps", (entrant("big", "Greedy"), entrant("small"))), processes)
     big, small = (item.peak_memory_mib for item in result.timings)
     assert big > 200
-    # Only Linux can forget the peak of an earlier case.
+    # Only Linux can reset the peak of an earlier case.
     assert small < big or math.isclose(small, big, rel_tol=0.1)
 
 
@@ -168,7 +168,7 @@ def test_a_call_that_does_not_come_back_ends_the_process(monkeypatch):
         assert not process.is_running
 
 
-def test_tasks_share_the_time_and_those_that_come_too_late_are_named(monkeypatch):
+def test_tasks_share_the_time_and_those_that_do_not_start_in_time_are_named(monkeypatch):
     now, deadlines = [100.0], []
     monkeypatch.setattr("bench.tasks.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
@@ -182,7 +182,7 @@ def test_tasks_share_the_time_and_those_that_come_too_late_are_named(monkeypatch
 
     tasks = [Task("f", "1", taking(2.0), weight=3.0), Task("f", "2", taking(9.0)), Task("f", "3", taking(1.0))]
     found = list(run_tasks(tasks, 10.0))
-    # What the first left is shared by the others.
+    # The others share the time that the first one left.
     assert deadlines == [10.0 * 3 / 5, 8.0 / 2]
     assert [item.case for item in found] == ["ran", "ran", "3"]
     assert found[-1].reason == "the time budget was spent before it began."
@@ -224,5 +224,5 @@ def test_the_dynamics_of_any_cartpole_are_compared_with_gymnasiums():
         check_dynamics(right._replace(observations=wrong))
     with pytest.raises(WrongResultError, match="observations are up to"):
         check_dynamics(right._replace(actions=1 - right.actions))
-    with pytest.raises(WrongResultError, match="episodes end otherwise"):
+    with pytest.raises(WrongResultError, match="episodes do not end when Gymnasium's do"):
         check_dynamics(right._replace(ended=np.zeros_like(right.ended)))

@@ -1,4 +1,4 @@
-"""What ``python -m bench.learning`` writes."""
+"""The output of ``python -m bench.learning``."""
 
 import json
 
@@ -28,11 +28,11 @@ def test_trainings_become_a_table_and_a_plot(tmp_path, monkeypatch):
     assert imread(tmp_path / "learning.png").shape[2] == 4
 
 
-def test_landing_is_told_against_the_environments_alone():
+def test_the_time_to_land_is_compared_with_the_environments_alone():
     def training(seed, landed_s):
         return Training(seed, 250.0, 1_000_000, 90.0, ((1, 0.0),), landed_s, steps_per_s_alone=20_000.0)
 
     trainings = [training(0, 40.0), training(1, 60.0), training(2, float("nan"))]
     page = as_markdown({"LunarLander-v3": trainings}, "a machine")
-    # Alone, 800,000 steps take 40 s; the third training was never seen there.
+    # The environments alone take 40 s for 800,000 steps; the third run never reached the mean return.
     assert "was first seen after 50 s of training (median; 2 of 3 seeds): 1.50 times as long" in page

@@ -1,4 +1,4 @@
-"""Preset ``keras`` learns as the Keras example does."""
+"""Preset ``keras`` learns like the Keras example."""
 
 import csv
 
@@ -40,7 +40,7 @@ def test_p_values_are_corrected_for_being_several():
     ours, references = synthetic_curves(20, 1.0, seed=1), synthetic_curves(3, 1.0, seed=0)
     ours[:, 4] *= 100.0
     comparison = compare_curves(ours, list(references))
-    # The least p-value possible for 20 against 3, times the number of tests.
+    # The smallest possible p-value for groups of 20 and 3, times the number of tests.
     assert comparison.p_values[0] == pytest.approx(4 * 2 / 1771)
     assert min(comparison.p_values[1:]) > 0.05
 
@@ -54,10 +54,10 @@ def test_20_seeds_are_not_distinguishable_from_the_example(tmp_path):
         rows = list(csv.DictReader(file))
     ours = np.array([float(row["mean_return"]) for row in rows]).reshape(20, 12)
     comparison = compare_curves(ours, list(reference_curves().values()))
-    # Each processor rounds, and so trains, otherwise. In no epoch all our curves lie to one side of all references:
-    # chance alone does that once in 200 times.
+    # Rounding, and with it training, depends on the processor. In no epoch should all our curves lie on one side of all
+    # references, which happens by chance about once in 200 times.
     assert min(comparison.p_values) > 0.005
-    # The three references happen to be far apart, and high, in the last epochs: there only the permutation test binds.
+    # In the last epochs, the three references happen to be high and far apart; there, only the permutation test binds.
     assert max(comparison.median_factors[:9]) < 2.0
     assert comparison.median_factors_p_value > 0.001
     assert (tmp_path / "keras_learning_curves.png").stat().st_size > 10_000

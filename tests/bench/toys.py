@@ -1,4 +1,4 @@
-"""Workloads for the tests of the harness."""
+"""Toy workloads for the tests of the harness."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from bench.process import WrongResultError
 
 
 class Toy:
-    """Takes some time for some work."""
+    """A workload that takes a given time for a given amount of work."""
 
     def __init__(self, work=1.0, seconds=0.0, probe=None):
         self.work, self.seconds, self.probe = work, seconds, probe
@@ -17,21 +17,21 @@ class Toy:
 
 
 class Broken(Toy):
-    """Cannot be made."""
+    """A workload that cannot be created."""
 
     def __init__(self):
         raise ValueError("no such thing")
 
 
 class Wrong(Toy):
-    """Computes something else."""
+    """A workload with wrong results."""
 
     def check(self):
         raise WrongResultError("1 is not 2")
 
 
 class Failing(Toy):
-    """Fails after a few runs."""
+    """A workload that fails after a few runs."""
 
     runs = 0
 
@@ -42,7 +42,7 @@ class Failing(Toy):
 
 
 class Dying(Toy):
-    """Ends its process after a few runs."""
+    """A workload that ends its process after a few runs."""
 
     runs = 0
 
@@ -53,7 +53,7 @@ class Dying(Toy):
 
 
 class Greedy(Toy):
-    """Needs memory."""
+    """A workload that needs a lot of memory."""
 
     def run(self):
         return len(bytearray(200 * 2**20))

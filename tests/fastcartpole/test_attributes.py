@@ -1,4 +1,4 @@
-"""Gymnasium's attributes: on ours they have the values they have there, and what is set has the same effect."""
+"""Gymnasium's attributes have the same values on our environments, and setting them has the same effect."""
 
 import copy
 import math
@@ -60,7 +60,7 @@ def test_whatever_is_set_whenever_the_single_environment_has_gymnasiums_bits(act
     ours.reset(seed=4)
     theirs.reset(seed=4)
     with warnings.catch_warnings():
-        # Of steps beyond the end of an episode.
+        # Steps beyond the end of an episode warn.
         warnings.simplefilter("ignore")
         for name, value in actions:
             if name == "step":
@@ -157,7 +157,7 @@ def test_a_state_that_is_set_makes_an_environment_ready_to_step_and_to_draw():
     batch.state = np.transpose([state, state])
     assert np.array_equal(single.render(), batch.render()[1])
     assert np.array_equal(single.step(1)[0], batch.step([1, 1])[0][0])
-    # Streams are seeded then, so that the resets to come are drawn.
+    # The random streams are seeded as well, so that later autoresets sample different states.
     for _ in range(200):
         observations = batch.step([1, 1])[0]
     assert not np.array_equal(observations[0], observations[1])
@@ -182,7 +182,7 @@ def test_a_set_mass_changes_nothing_that_follows_from_it_but_parameters_do():
         assert (environment.gravity, environment.total_mass) == (3.0, 1.1)
 
 
-def test_what_is_drawn_follows_what_is_set():
+def test_rendering_follows_the_attributes():
     pytest.importorskip("pygame")
     ours, theirs = (
         CartPoleEnv(render_mode="rgb_array"),
@@ -218,7 +218,7 @@ def test_wrong_values_are_named_and_change_nothing(make, name, value, error, mes
 
 
 @pytest.mark.parametrize("name", ["num_envs", "seeding", "autoreset_mode", "steps_beyond_terminated"])
-def test_what_cannot_be_changed_refuses(name):
+def test_read_only_attributes_refuse_changes(name):
     with pytest.raises(AttributeError):
         setattr(CartPoleVectorEnv(2), name, 3)
 
@@ -244,7 +244,7 @@ def test_a_near_miss_of_a_name_warns(make, name):
     sentence = f"has no attribute '{name}', and setting it changes nothing; did you mean '"
     with pytest.warns(UserWarning, match=sentence) as warned:
         setattr(make(), name, 1.0)
-    # It points to the line that set it.
+    # The warning points to the line that sets the attribute.
     assert warned[0].filename == __file__
 
 

@@ -1,4 +1,4 @@
-"""When environments whose episode has ended are reset, and what the infos then hold."""
+"""When ended environments are reset, and what infos contain then."""
 
 import gymnasium
 import numpy as np
@@ -63,7 +63,7 @@ def test_without_autoreset_stepping_on_is_an_error_and_moves_nothing():
 
 
 def falling_in_two_steps(**options):
-    """Return two environments of which the first falls with its second step."""
+    """Return two environments, the first of which terminates in its second step."""
     environments = CartPoleVectorEnv(2, **options)
     environments.reset(seed=0)
     state = np.zeros((4, 2))

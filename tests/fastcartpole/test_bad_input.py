@@ -1,4 +1,4 @@
-"""One clear sentence for every wrong argument, and nothing has moved."""
+"""Every invalid argument raises an error with one clear sentence and changes no state."""
 
 import gymnasium
 import numpy as np

@@ -1,4 +1,4 @@
-"""The single environment is Gymnasium's, to the bit."""
+"""The single environment equals Gymnasium's bit for bit."""
 
 import copy
 import pickle
@@ -43,7 +43,7 @@ def test_gymnasiums_checker_finds_nothing():
     pytest.importorskip("pygame")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # It remarks on velocities without bounds, with Gymnasium's own CartPole too.
+        # The checker warns of unbounded velocities in Gymnasium's own CartPole too.
         warnings.filterwarnings("ignore", message=".*A Box observation space m..imum value is -?infinity")
         check_env(gymnasium.make("fastcartpole/CartPole-v1", render_mode="rgb_array").unwrapped)
 

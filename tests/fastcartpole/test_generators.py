@@ -1,4 +1,4 @@
-"""The generators and seeds of a batch, as Gymnasium's classes of the same seeding show them."""
+"""Generators and seeds of a batch equal those of Gymnasium's class with the same seeding."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ KINDS = {"independent": "sync", "shared": "vector_entry_point"}
 
 
 def pair(seeding, num_envs=5):
-    """Return our batch and Gymnasium's."""
+    """Return our vector environment and Gymnasium's."""
     ours = gymnasium.make_vec("fastcartpole/CartPole-v1", num_envs=num_envs, seeding=seeding)
     return ours, gymnasium.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode=KINDS[seeding])
 
@@ -24,7 +24,7 @@ def generators_of(environments):
 
 
 def assert_the_same(ours, theirs):
-    """Compare seeds and generators, and draw the same numbers from both."""
+    """Compare seeds and generators, also by drawing numbers from both."""
     assert ours.np_random_seed == theirs.np_random_seed
     assert type(ours.np_random) is type(theirs.np_random)
     for one, other in zip(generators_of(ours), generators_of(theirs), strict=True):

@@ -1,4 +1,4 @@
-"""Compiled code on disk is never stale, and its absence or a fork never breaks anything."""
+"""Cached compiled code is never stale, and neither a missing cache nor a fork breaks anything."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def test_a_changed_equation_is_never_answered_by_a_kernel_compiled_before(tmp_pa
     assert run(PRINT_ONE_STEP, source_tree=tree, cache=cache) == "0.02"
     compiled = set(cache.rglob("*.nbi"))
     assert compiled
-    # The step kernel stands in batch.py and inlines this line of physics.py.
+    # The step kernel is in batch.py and inlines this line of physics.py.
     physics = tree / "fastcartpole" / "physics.py"
     source = physics.read_text()
     assert source.count("position + tau * (") == 1
@@ -60,7 +60,7 @@ def test_what_older_versions_compiled_is_removed_when_something_newer_is_written
     directory = Path(run(code, source_tree=PACKAGE.parent, cache=tmp_path))
     assert directory.is_dir()
     assert {path.name for path in tmp_path.iterdir()} == {*others, directory.parent.name}
-    # What is there already removes nothing: it may have been another version's turn in between.
+    # A directory that exists already removes nothing, since another version may have been used in between.
     (tmp_path / older[0]).mkdir()
     assert Path(run(code, source_tree=PACKAGE.parent, cache=tmp_path)) == directory
     assert (tmp_path / older[0]).exists()
@@ -80,7 +80,7 @@ def test_kernels_of_a_package_are_named_by_all_its_sources(tmp_path):
     assert len(digests) == 6
 
 
-def test_where_numba_compiles_nothing_the_import_says_why():
+def test_the_import_explains_why_numba_cannot_compile():
     code = "try:\n    from fastcartpole import CartPoleVectorEnv\nexcept ImportError as error:\n    print(error)\n"
     cache = os.environ.get("NUMBA_CACHE_DIR", "")
     expected = "fastcartpole is compiled by Numba, which NUMBA_DISABLE_JIT switches off: unset it."

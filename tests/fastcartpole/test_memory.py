@@ -1,4 +1,4 @@
-"""What cannot fit the memory of the machine, or of the container, is refused."""
+"""Requests that cannot fit into the memory of the machine or the container are refused."""
 
 import pytest
 
@@ -9,7 +9,7 @@ MEBIBYTE = 2**20
 
 @pytest.fixture
 def container(tmp_path, monkeypatch):
-    """Return a function that puts this process into control groups with limits; the machine has 100 MiB."""
+    """Return a function that simulates control groups with limits, on a machine with 100 MiB."""
     monkeypatch.setattr(memory, "physical_memory", lambda: 100 * MEBIBYTE)
     monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
     monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
@@ -32,7 +32,7 @@ def container(tmp_path, monkeypatch):
         ("0::/\n", {"memory_max": "max"}, 100),
         ("0::/\n", {"memory_max": 30 * MEBIBYTE}, 30),
         ("0::/a/b\n", {"a__b__memory_max": "max", "a__memory_max": 20 * MEBIBYTE, "memory_max": "max"}, 20),
-        # Within a container the path is often that outside.
+        # Inside a container, the path is often that of the host.
         ("0::/docker/1234\n", {"memory_max": 40 * MEBIBYTE}, 40),
         ("5:cpu:/\n4:memory:/x\n0::/\n", {"memory__x__memory_limit": 10 * MEBIBYTE}, 10),
         ("4:memory:/x\n", {"memory__memory_limit": 15 * MEBIBYTE, "memory__x__memory_limit": 2**63 - 4096}, 15),

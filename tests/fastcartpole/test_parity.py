@@ -1,4 +1,4 @@
-"""Bit for bit against Gymnasium's ``CartPole-v1``."""
+"""Comparison with Gymnasium's ``CartPole-v1`` bit for bit."""
 
 import gymnasium
 import numpy as np
@@ -111,7 +111,7 @@ def test_reset_bounds_are_gymnasiums(options):
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize(("row", "threshold"), [(0, POSITION_THRESHOLD), (2, ANGLE_THRESHOLD)])
 def test_an_episode_terminates_exactly_beyond_the_threshold(row, threshold, sign, action):
-    # Without velocity, position and angle stay where they are for one step.
+    # With zero velocity, position and angle do not change for one step.
     beyond = np.nextafter(threshold, np.inf)
     below = np.nextafter(threshold, 0.0)
     states = np.zeros((4, 3))

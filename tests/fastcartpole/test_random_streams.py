@@ -1,4 +1,4 @@
-"""The streams against NumPy's own generators."""
+"""The random streams equal NumPy's generators."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Gymnasium finds the environments, and importing the package costs next to nothing."""
+"""Gymnasium finds the environments, and importing the package is cheap."""
 
 import subprocess
 import sys

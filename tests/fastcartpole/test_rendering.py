@@ -1,4 +1,4 @@
-"""Frames are Gymnasium's, pixel for pixel."""
+"""Frames equal Gymnasium's pixel for pixel."""
 
 import gymnasium
 import numpy as np
@@ -101,7 +101,7 @@ def test_a_batch_takes_the_render_mode_that_gymnasiums_takes_unchecked():
         environments.reset(seed=0)
         frames.append(environments.render())
         assert environments.render_mode == "rgb_array_list"
-        # The window wrapper can be put around it (to open its window it needs OpenCV).
+        # The HumanRendering wrapper accepts it (opening the window would need OpenCV).
         assert gymnasium.wrappers.vector.HumanRendering(environments).render_mode == "human"
         environments.close()
     ours, theirs = frames

@@ -1,4 +1,4 @@
-"""What a step returns is its caller's: arrays are written again only when nobody holds them any more."""
+"""Returned arrays belong to the caller: they are reused only when there is no reference to them left."""
 
 import numpy as np
 import pytest

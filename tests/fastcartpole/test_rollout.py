@@ -1,4 +1,4 @@
-"""Rollouts in one compiled call are what stepping by hand gives."""
+"""Rollouts in one compiled call equal those of stepping by hand."""
 
 import numba
 import numpy as np
@@ -26,7 +26,7 @@ def wrong_for_leaning_poles(observation, _):
     return 2 if abs(observation[2]) > 0.1 else 1
 
 
-# A policy is compiled anew for each kind.
+# Each kind of policy needs its own compilation.
 @pytest.mark.parametrize(
     ("policy", "options"),
     [("random", kind) for kind in KINDS[::2]]

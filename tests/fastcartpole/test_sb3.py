@@ -1,4 +1,4 @@
-"""The Stable-Baselines3 face, beside what the real Stable-Baselines3 makes of Gymnasium's CartPole-v1."""
+"""The Stable-Baselines3 adapter behaves like Stable-Baselines3's own vector environment of Gymnasium's CartPole-v1."""
 
 import warnings
 
@@ -18,7 +18,7 @@ def make_vec_env():
 
 @pytest.fixture
 def pair(make_vec_env):
-    """Return a function that makes our environments and Stable-Baselines3's."""
+    """Return a function that creates our environments and Stable-Baselines3's."""
     from stable_baselines3.common.env_util import make_vec_env as make_reference
 
     def make(num_envs, seed=None, **env_kwargs):
@@ -30,7 +30,7 @@ def pair(make_vec_env):
 
 
 def same(actual, expected):
-    """Whether two values are the same, in type, dtype and bits; the time of an episode aside."""
+    """Return whether two values are equal in type, dtype and bits, except for the times of episodes."""
     if isinstance(expected, (list, tuple)):
         return type(actual) is type(expected) and all(map(same, actual, expected)) and len(actual) == len(expected)
     if isinstance(expected, dict):
@@ -166,7 +166,7 @@ def test_training_is_logged_and_recorded(make_vec_env, tmp_path):
     assert len(model.ep_info_buffer) > 20
     assert "rollout/ep_rew_mean" in (tmp_path / "log" / "progress.csv").read_text()
     with warnings.catch_warnings():
-        # It warns of environments without a monitor.
+        # Stable-Baselines3 warns of environments without a monitor.
         warnings.simplefilter("error")
         evaluate_policy(model, environments, n_eval_episodes=2)
     model.logger.close()
@@ -182,7 +182,7 @@ def test_video_recorders_find_what_they_read(make_vec_env, tmp_path, monkeypatch
 
     from stable_baselines3.common.vec_env import VecVideoRecorder
 
-    # The recorder only asks whether it is there; what writes films is its own matter.
+    # The recorder only checks that MoviePy is installed; this test does not write videos.
     monkeypatch.setitem(sys.modules, "moviepy", types.ModuleType("moviepy"))
     recorder = VecVideoRecorder(make_vec_env(2, seed=0), str(tmp_path), lambda step: step == 0, video_length=50)
     recorder.reset()
@@ -193,7 +193,7 @@ def test_video_recorders_find_what_they_read(make_vec_env, tmp_path, monkeypatch
     recorder.recorded_frames.clear()
 
 
-def test_what_a_batch_cannot_do_is_said(make_vec_env):
+def test_unsupported_operations_are_reported(make_vec_env):
     from gymnasium.vector import AutoresetMode
 
     from fastcartpole import CartPoleVectorEnv

@@ -1,4 +1,4 @@
-"""``seeding="shared"`` against Gymnasium's own batched CartPole."""
+"""``seeding="shared"`` equals Gymnasium's ``CartPoleVectorEnv``."""
 
 import gymnasium
 import numpy as np

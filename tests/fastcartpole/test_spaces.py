@@ -1,4 +1,4 @@
-"""Spaces belong to their environment alone."""
+"""Environments do not share spaces."""
 
 import numpy as np
 import pytest

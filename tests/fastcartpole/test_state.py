@@ -1,4 +1,4 @@
-"""A saved, pickled or copied environment goes on bit for bit."""
+"""A restored, unpickled or copied environment continues bit for bit."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Threads of a batch, threads of a program, and what each may do."""
+"""Threads of a vector environment, and their interaction with the threads of the program."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ from fastcartpole import CartPoleEnv, CartPoleVectorEnv, threads
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Return what other threads were asked to do, call by call."""
+    """Return a list of the work given to other threads, one entry per call."""
     asked = []
     submitted = threads._submitted
 
@@ -41,7 +41,7 @@ def test_a_batch_uses_as_many_threads_as_it_was_asked_to(asked, requested, other
     assert len(asked) == 2 * others
 
 
-def test_a_batch_that_says_nothing_uses_no_more_threads_than_numba_may(asked, monkeypatch):
+def test_by_default_a_batch_uses_no_more_threads_than_numba_may(asked, monkeypatch):
     for most, others in ((1, 0), (3, 2)):
         asked.clear()
         monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", most)
@@ -65,7 +65,7 @@ def test_ranges_are_done_side_by_side():
 
 
 def failing_beside_another(error):
-    """Return work whose first range fails while the second is at it, and a list of the ranges that were done."""
+    """Return work whose first range fails while the second one is running, and a list of completed ranges."""
     begun, done = threading.Event(), []
 
     def work(start, _):
@@ -114,7 +114,7 @@ def test_where_no_thread_can_be_started_the_calling_one_does_everything_once(mon
         context.setattr(threading.Thread, "start", fail)
         threads.in_ranges(3, 3, work)
     assert sorted(done) == [(0, 1), (1, 2), (2, 3)]
-    # Nothing of it is left for the threads that there are later.
+    # No work is left over for threads that start later.
     threads.in_ranges(2, 2, work)
     assert sorted(done) == [(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)]
 
@@ -174,13 +174,13 @@ def test_a_second_thread_is_told_that_an_environment_is_in_use_and_moves_nothing
         lambda: environments.reset(seed=1),
         lambda: environments.rollout("random", 5, seed=0),
     )
-    # As another thread does while its reset or rollout goes on.
+    # Another thread holds this lock during its reset or rollout.
     with environments._one_thread:
         environments._is_prepared = False
         for use in uses:
             with pytest.raises(RuntimeError, match="Another thread is using this environment"):
                 use()
-        # A copy is in nobody's use.
+        # A copy is not in use.
         copied(environments).step(actions)
     after = environments.get_state()
     assert all(np.array_equal(before[name], after[name]) for name in before)
@@ -209,7 +209,7 @@ def test_threads_that_do_share_an_environment_move_it_once_for_each_step_that_wa
     alone.reset(seed=0)
     expected = [alone.step(actions)[0][0].tobytes() for _ in range(sum(taken))]
     assert environments.state.tobytes() == alone.state.tobytes()
-    # Each thread got the observations of its own steps.
+    # Each thread received the observations of its own steps.
     assert sorted(seen[0] + seen[1]) == sorted(expected)
 
 
@@ -217,7 +217,7 @@ def test_threads_that_share_a_single_environment_move_it_once_for_each_step():
     environment, alone = CartPoleEnv(), CartPoleEnv()
     for each in (environment, alone):
         each.reset(seed=0)
-        # It never falls.
+        # With these thresholds, no episode terminates.
         each.x_threshold = each.theta_threshold_radians = 1e300
     seen = [[], []]
 

@@ -1,4 +1,4 @@
-"""The ground everything else stands on: the physics' sines and cosines are NumPy's, to the last bit."""
+"""Sines and cosines in the physics equal NumPy's to the last bit; all other comparisons depend on this."""
 
 import warnings
 
@@ -20,7 +20,7 @@ from fastcartpole.trigonometry import (
     warn_where_numpy_differs,
 )
 
-# The units in the last place change size at powers of two.
+# The size of a unit in the last place changes at powers of two.
 POWERS_OF_TWO = [np.arcsin(2.0**-k) + j * np.spacing(2.0**-k) for k in range(2, 30) for j in range(-8, 9)]
 SPECIAL = [0.0, -0.0, 5e-324, -1e-300, 1e-8, 2.0**-26, 0.25, -0.25, np.nextafter(0.25, 1.0), np.pi / 2, 1e22]
 
@@ -70,7 +70,7 @@ def test_exact_sines_and_cosines_have_the_bits_of_numpys_scalars(compute, limit)
 
 @kernel()
 def differences(count, seed, limit):
-    """Return in how many of ``count`` blocks of random angles a value is not the C library's."""
+    """Return in how many of ``count`` blocks of random angles a value differs from the C library's."""
     angles, doubts, indices = np.empty(BLOCK), np.empty((2, BLOCK)), np.empty(BLOCK + 1, dtype=np.int64)
     sines, cosines = np.empty(BLOCK), np.empty(BLOCK)
     differing = 0

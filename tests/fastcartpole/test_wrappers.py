@@ -1,4 +1,4 @@
-"""Every wrapper and checker that Gymnasium ships, over our environments beside its own: the same comes out."""
+"""Gymnasium's wrappers and checkers give the same results with our environments as with its own."""
 
 import importlib
 import warnings
@@ -33,7 +33,7 @@ def bounded(environment):
 
 
 def pushed_by_a_number(environment):
-    """Take numbers as actions: a positive one pushes to the right."""
+    """Take real numbers as actions; a positive one pushes to the right."""
     return wrappers.TransformAction(environment, lambda action: int(np.asarray(action).item() > 0), SCALAR)
 
 
@@ -45,7 +45,7 @@ def with_time(environment):
     return wrappers.TimeAwareObservation(environment, flatten=False)
 
 
-# What a wrapper needs: other actions than 0 and 1, or a mode of rendering.
+# Some wrappers need other actions than 0 and 1, or a render mode.
 NUMBERS = {"actions": [np.array([x], np.float32) for x in (-0.5, 0.25, 0.75, -1.0)]}
 FRAMES = {"render_mode": "rgb_array", "num_steps": 12}
 
@@ -96,9 +96,9 @@ SINGLE = {
     "NumpyToTorch": (lambda e: module("torch") and wrappers.NumpyToTorch(e), {}),
 }
 
-# What asks for another kind of environment altogether.
+# These need other environments than CartPole.
 FOR_OTHERS = {"AtariPreprocessing", "vector"}
-# What not every version of JAX can do: flags as its arrays, and back.
+# Not every version of JAX can convert flags to its arrays and back.
 MAY_BE_REFUSED = {"ArrayConversion", "JaxToNumpy", "JaxToTorch"}
 
 
@@ -125,7 +125,7 @@ def pushed_by_numbers(environments):
 
 
 def pictured(environments):
-    """Observe small pictures made of the observation's numbers."""
+    """Replace observations by small images computed from their numbers."""
     return vector.TransformObservation(
         environments,
         lambda observations: np.broadcast_to(
@@ -178,7 +178,7 @@ VECTOR = {
 
 
 def comparable(value):
-    """Return a value as plain data with types, dtypes and bytes; without the time that episodes take."""
+    """Return a value as plain data with types, dtypes and bytes, without the times of episodes."""
     if isinstance(value, dict):
         return {key: comparable(entry) for key, entry in value.items() if key not in ("t", "_t")}
     if isinstance(value, (list, tuple)):
@@ -192,15 +192,15 @@ def comparable(value):
 
 
 def played(make, wrap, *, actions=(0, 1, 1, 0, 1, 1, 1), num_steps=60, resets=True, render_mode=None):
-    """Return all that a wrapped environment gives for these actions in turn, until it refuses; and the warnings.
+    """Return all results of a wrapped environment, up to its first error, and the warnings.
 
     Args:
-        make: Makes the environment in a mode of rendering.
-        wrap: Wraps it.
-        actions: For an environment, or for all of a batch.
-        num_steps: How often to step.
-        resets: Whether a single environment is reset when its episode has ended.
-        render_mode: Mode of rendering; with one, frames are part of what it gives.
+        make: Function that creates the environment with a render mode.
+        wrap: Function that wraps the environment.
+        actions: Actions to take cyclically, for one environment or for all of a batch.
+        num_steps: Number of steps.
+        resets: Whether to reset a single environment at the end of each episode.
+        render_mode: Render mode; if it is given, frames are part of the results.
     """
     record = []
     with warnings.catch_warnings(record=True) as warned:
@@ -218,7 +218,7 @@ def played(make, wrap, *, actions=(0, 1, 1, 0, 1, 1, 1), num_steps=60, resets=Tr
                 record.append(comparable(result))
                 if render_mode is not None and step % 5 == 0:
                     frames = wrapped.render()
-                    # Gymnasium's batch draws a list, its SyncVectorEnv a tuple, as ours always does.
+                    # Gymnasium's CartPoleVectorEnv renders a list; its SyncVectorEnv and ours render a tuple.
                     record.append(comparable(tuple(frames) if isinstance(frames, list) else frames))
                 if resets and isinstance(wrapped, gymnasium.Env) and (result[2] or result[3]):
                     record.append(comparable(wrapped.reset()))
@@ -243,7 +243,7 @@ def assert_played_alike(make_ours, make_theirs, wrap, settings, may_be_refused=F
     (ours, actual_warnings), (theirs, expected_warnings) = outcomes
     assert may_be_refused or theirs[-1] != REFUSED
     if theirs[-1] == REFUSED:
-        # Ours takes some actions that theirs does not, such as arrays of JAX.
+        # Ours accepts some actions that Gymnasium's refuses, such as JAX arrays.
         theirs, ours = theirs[:-1], ours[: len(theirs) - 1]
     assert len(ours) == len(theirs)
     for step, (actual, expected) in enumerate(zip(ours, theirs, strict=True)):
@@ -252,7 +252,7 @@ def assert_played_alike(make_ours, make_theirs, wrap, settings, may_be_refused=F
 
 
 @pytest.mark.parametrize("name", SINGLE)
-def test_an_environment_in_a_wrapper_does_as_gymnasiums(name):
+def test_a_wrapped_environment_behaves_like_gymnasiums(name):
     if not hasattr(wrappers, "__all__") or name not in wrappers.__all__:
         pytest.skip("this Gymnasium does not have it")
     wrap, settings = SINGLE[name]
@@ -269,7 +269,7 @@ def test_an_environment_in_a_wrapper_does_as_gymnasiums(name):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "RecordVideo" else []) for name in VECTOR]
 )
-def test_a_batch_in_a_wrapper_does_as_gymnasiums(name, autoreset_mode):
+def test_a_wrapped_batch_behaves_like_gymnasiums(name, autoreset_mode):
     if name not in vector.__all__:
         pytest.skip("this Gymnasium does not have it")
     wrap, settings = VECTOR[name]
@@ -278,14 +278,14 @@ def test_a_batch_in_a_wrapper_does_as_gymnasiums(name, autoreset_mode):
         lambda mode: gymnasium_batch(NUM_ENVS, autoreset_mode, render_mode=mode),
         wrap,
         settings,
-        # Most wrappers of observations refuse it, since they leave the final observations as they are.
+        # Most observation wrappers refuse this mode, since they do not transform final observations.
         may_be_refused=autoreset_mode == "SameStep" or name in MAY_BE_REFUSED,
     )
 
 
-# RecordVideo refuses the lists that Gymnasium's batch draws.
+# RecordVideo refuses the lists of frames that Gymnasium's CartPoleVectorEnv renders.
 @pytest.mark.parametrize("name", [name for name in VECTOR if name != "RecordVideo"])
-def test_a_batch_with_one_stream_in_a_wrapper_does_as_gymnasiums_batch(name):
+def test_a_wrapped_batch_with_shared_seeding_behaves_like_gymnasiums(name):
     if name not in vector.__all__:
         pytest.skip("this Gymnasium does not have it")
     wrap, settings = VECTOR[name]

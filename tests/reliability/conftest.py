@@ -1,4 +1,4 @@
-"""TensorFlow's threads are set before any test uses it, as a program that trains does."""
+"""Configures TensorFlow's threads before any test uses it, as in a program that trains."""
 
 import pytest
 from agents import agents_taken_back

@@ -1,7 +1,7 @@
-"""Real full and read-only file systems, seen by this process alone: run with ``unshare --map-root-user --mount``.
+"""Real full and read-only file systems, visible to this process only: run with ``unshare --map-root-user --mount``.
 
-``python faulty_disks.py RUN DIRECTORY`` goes on with copies of a run of four epochs on such file systems, mounted at
-the directory, and prints what happened to each as a line of JSON.
+``python faulty_disks.py RUN DIRECTORY`` resumes copies of a run of four epochs on such file systems, mounted at the
+directory, and prints the outcome of each as a line of JSON.
 """
 
 import json
@@ -27,7 +27,7 @@ def message_of(result):
 
 
 def go_on_with_little_space(run, whole, directory, free):
-    """Go on with a copy of the run where so many KiB are free, and again when there is space."""
+    """Resume a copy of the run with ``free`` KiB of free space, and again with enough space."""
     mounted(directory, "-o", "size=1m")
     copy = directory / "run"
     shutil.copytree(run, copy)

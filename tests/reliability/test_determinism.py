@@ -1,4 +1,4 @@
-"""A seed fixes every byte of a training, whatever else differs between two processes."""
+"""A seed determines every byte of a training run, whatever else differs between two processes."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ EPOCHS = {"fast": 20, "keras": 3}
 
 
 def digest(preset, seed, cores=None, **environment):
-    """Train in a process of its own; return a digest of its state, its metrics and its evaluation."""
+    """Train in a separate process; return a digest of its state, its metrics and its evaluation."""
 
     def restrict():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])

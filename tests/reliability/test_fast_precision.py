@@ -1,4 +1,4 @@
-"""How far ``precision="fast"`` is from the exact environment, step by step."""
+"""Differences between ``precision="fast"`` and the exact environment, step by step."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def units_in_the_last_place(actual, expected, before):
 
 
 def measured(num_steps):
-    """Return the largest error of one step, and how many of all steps end the episode otherwise."""
+    """Return the largest error of a step, and the number of steps whose terminated flags differ."""
     exact, fast = CartPoleVectorEnv(NUM_ENVS), CartPoleVectorEnv(NUM_ENVS, precision="fast")
     observations, _ = exact.reset(seed=0)
     fast.reset(seed=0)
@@ -23,7 +23,7 @@ def measured(num_steps):
     largest, otherwise = 0.0, 0
     for step in range(num_steps):
         if step % 10 == 0:
-            # From anywhere, and not only from where a policy comes.
+            # States are sampled from the whole space, not only from those that a policy reaches.
             exact.state = generator.uniform(-1, 1, (4, NUM_ENVS)) * np.array([[2.5], [4.0], [0.22], [4.0]])
         before = exact.state
         fast.set_state(exact.get_state())

@@ -1,4 +1,4 @@
-"""Whatever goes wrong while a run is trained: one clear sentence, and nothing of the run is lost."""
+"""If anything goes wrong during training, there is one clear error message, and no part of the run is lost."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ IN_A_MOUNT_NAMESPACE = ("unshare", "--map-root-user", "--mount")
 
 
 def kept(run):
-    """Return what a training that could not write says of its run."""
+    """Return the sentence about the run in the message of a training run that could not write."""
     return f" The last checkpoint is intact: fastppo train --resume {run} continues from it."
 
 
 class FilesOfAtMost:
-    """Refuses to let any file grow beyond so many bytes, as a full disk does."""
+    """Limits the size of files in bytes, which has the effect of a full disk."""
 
     def __init__(self, size):
         self.size = size
@@ -42,7 +42,7 @@ class FilesOfAtMost:
 
 @pytest.fixture(scope="module")
 def whole(trained, tmp_path_factory):
-    """Return the directory of that run after two more epochs."""
+    """Return the directory of the run ``trained`` after two more epochs."""
     directory = tmp_path_factory.mktemp("runs") / "whole"
     RunDirectory(directory).path.mkdir()
     for name, content in files_of(trained).items():
@@ -64,7 +64,7 @@ def whole(trained, tmp_path_factory):
 def test_where_a_file_cannot_be_written_the_run_goes_on_later_as_if_nothing_had_been(
     size, unwritten, copied_run, whole, monkeypatch
 ):
-    # It is noted in config.json, which is to be larger than the first limits and smaller than the others.
+    # config.json contains the command; its size must lie between the second and the third limit.
     monkeypatch.setattr(sys, "argv", ["fastppo"])
     before = files_of(copied_run)
     with FilesOfAtMost(size):
@@ -72,7 +72,7 @@ def test_where_a_file_cannot_be_written_the_run_goes_on_later_as_if_nothing_had_
     assert result.exit_code == 1
     assert result.stderr == f"Error: '{copied_run / unwritten}' cannot be written: File too large.{kept(copied_run)}\n"
     lost = before.keys() - files_of(copied_run).keys()
-    # The evaluation goes with the checkpoint it was made of.
+    # The old evaluation is deleted, since it does not belong to the new checkpoint.
     assert lost == ({Path("evaluation.json")} if unwritten in ("actor.keras", "learning_curve.png") else set())
     assert not list(copied_run.glob(".*"))
     assert invoke("train", "--resume", copied_run, "--epochs", 6).exit_code == 0
@@ -100,7 +100,7 @@ def test_other_commands_that_cannot_write_leave_nothing(trained, tmp_path):
         with FilesOfAtMost(100):
             result = invoke(*arguments)
         assert result.exit_code == 1, arguments
-        # The limit holds for what the tests capture, too: only the last line is the command's.
+        # The limit also affects captured output, so only the last line comes from the command.
         message = result.stderr.splitlines()[-1]
         assert message.startswith("Error: ")
         assert "File too large" in message
@@ -213,7 +213,7 @@ def test_a_run_that_is_killed_fifty_times_is_never_damaged_and_ends_as_one_that_
     while not (killed / "config.json").exists():
         time.sleep(0.001)
     for kill in range(num_kills):
-        # A third of them while everything is being imported and compiled.
+        # A third of the kills occur during imports and compilation.
         rows = number_of_rows(killed) + generator.randrange(1, 8) if kill % 3 else 0
         if not rows:
             time.sleep(generator.uniform(0.0, 4.0))

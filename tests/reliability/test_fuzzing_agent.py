@@ -1,4 +1,4 @@
-"""Whatever the agent and the commands are given: a result that is right, or one sentence that says what is wrong."""
+"""For any input, the agent and the commands return a correct result or say in one sentence what is wrong."""
 
 import dataclasses
 import json
@@ -174,7 +174,7 @@ def test_altered_states_are_refused_and_change_nothing(agent, data):
     except ValueError as error:
         assert "state" in str(error)
     else:
-        # Another number in place of a number.
+        # The alteration replaced a number by another valid one.
         assert kind == "other"
         agent.set_state(state)
     assert all(array.tobytes() == state[key].tobytes() for key, array in agent.get_state().items())
@@ -191,7 +191,7 @@ TEXTS = (
 
 
 def options_of(command):
-    """Return the options of a command that do not write files elsewhere, each with whether it takes a value."""
+    """Return the options of a command that do not write files elsewhere, and whether each takes a value."""
     return [
         (parameter.opts[0], not parameter.is_flag)
         for parameter in main.commands[command].params
@@ -202,7 +202,7 @@ def options_of(command):
 @settings(max_examples=800, suppress_health_check=WITHOUT_RESETTING_FIXTURES)
 @given(data=st.data())
 def test_commands_run_or_say_in_one_sentence_what_is_wrong(trained, tmp_path, monkeypatch, data):
-    # What takes long is left out: these are their arguments' tests.
+    # Slow work is replaced, since this test is about arguments.
     trained_configurations = []
     monkeypatch.setattr(train, "_train", lambda config, *_, **__: trained_configurations.append(config) or True)
     monkeypatch.setattr("agent.rollouts.evaluation.evaluate", lambda *_, **__: EvaluationResult((1.0,), (1,)))

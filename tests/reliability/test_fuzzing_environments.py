@@ -1,4 +1,4 @@
-"""Whatever the environments are given: a result that is right, or the documented error and nothing has changed."""
+"""For any input, environments return a correct result, or raise the documented error without a change of state."""
 
 import gymnasium
 import numpy as np
@@ -117,12 +117,12 @@ def test_one_environment_steps_or_says_what_is_wrong(calls):
         except gymnasium.error.Error as error:
             assert name == "seed"
             assert str(error)
-        # What was refused has changed nothing.
+        # Refused calls must not change the state.
         assert environment.state.tobytes() == twin.state.tobytes()
 
 
 class AnyCalls(RuleBasedStateMachine):
-    """Sensible and other calls in any order; what was sensible is repeated in plain NumPy."""
+    """Valid and invalid calls in any order; valid ones are compared with plain NumPy."""
 
     @initialize(
         num_envs=st.integers(1, 6),

@@ -1,4 +1,4 @@
-"""Millions of steps against Gymnasium's arithmetic, bit for bit."""
+"""Comparison with Gymnasium's arithmetic over millions of steps, bit for bit."""
 
 import itertools
 
@@ -42,7 +42,7 @@ def differing_bits(actual, expected):
 
 
 def some_parameters(generator, num_envs):
-    """Return the defaults, other numbers for all environments, or numbers for each, as dictionaries."""
+    """Return default parameters, other values for all environments, or values for each, as dictionaries."""
     kind = generator.integers(3)
     if kind == 0:
         return {}
@@ -52,7 +52,7 @@ def some_parameters(generator, num_envs):
 
 
 def some_pair(generator, mode):
-    """Return one of our batches and the same in plain NumPy."""
+    """Return one of our vector environments and its equivalent in plain NumPy."""
     parameters = some_parameters(generator, NUM_ENVS)
     shared, semi_implicit, sutton_barto_reward = (bool(generator.integers(2)) for _ in range(3))
     limit = int(generator.choice([1, 30, 200, 500]))
@@ -82,7 +82,7 @@ def some_pair(generator, mode):
 
 
 def bits_of_steps(ours, theirs, generator):
-    """Step both; return in how many bits states, observations, rewards and flags differ."""
+    """Step both; return the number of differing bits in states, observations, rewards and flags."""
     bits = differing_bits(ours.state, theirs.state)
     balance = generator.random()
     observations = theirs.state.T.astype(np.float32)
@@ -105,7 +105,7 @@ def bits_of_steps(ours, theirs, generator):
 
 
 def bits_of_rollout(ours, theirs, policy):
-    """Play a rollout, and its actions in plain NumPy; return in how many bits they differ."""
+    """Play a rollout, repeat its actions in plain NumPy, and return the number of differing bits."""
     rollout = ours.rollout(policy, NUM_STEPS, seed=1)
     observations = theirs.state.T.astype(np.float32)
     bits = 0
@@ -120,12 +120,12 @@ def bits_of_rollout(ours, theirs, policy):
 
 
 def bits_of_results(actual, expected):
-    # A batch with a shared stream rewards in float32, as Gymnasium's does.
+    # With shared seeding, rewards are float32, as in Gymnasium's CartPoleVectorEnv.
     return sum(differing_bits(a, e.astype(a.dtype)) for a, e in zip(actual, expected, strict=True))
 
 
 def differences(num_steps, policies):
-    """Return the differing bits of batches of all kinds, and how many steps they took: at least so many together."""
+    """Return the number of differing bits over all kinds of batches, and the number of steps taken."""
     generator = np.random.default_rng(0)
     bits, taken = 0, 0
     while taken < num_steps:

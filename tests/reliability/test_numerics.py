@@ -1,4 +1,4 @@
-"""The smallest, the largest and the degenerate: finite and right."""
+"""Results are finite and correct for the smallest, the largest and degenerate inputs."""
 
 import dataclasses
 import math
@@ -45,7 +45,7 @@ def test_extreme_logits_give_the_right_actions_log_probabilities_and_losses(scal
     np.testing.assert_allclose(rollout.log_probs.reshape(-1), taken, rtol=1e-4, atol=1e-4)
     batch = ppo.update_batch(rollout)
     metrics = ppo.update(batch)
-    # So certain a policy cannot be moved: its entropy is 0, and no ratio leaves 1.
+    # Such a deterministic policy cannot change: its entropy is 0, and all ratios stay 1.
     assert metrics.entropy == pytest.approx(0.0, abs=0.05)
     assert metrics.kl == pytest.approx(0.0, abs=1e-3)
     assert all(math.isfinite(value) for value in metrics)

@@ -1,4 +1,4 @@
-"""Nothing grows while a training, or a batch of environments, goes on and on."""
+"""Memory, file handles and threads do not grow in long training runs or with many steps."""
 
 import subprocess
 import time
@@ -20,7 +20,7 @@ MEBIBYTE = 2**20
 
 
 def held_by(process):
-    """Return memory in bytes, file handles and threads of a process."""
+    """Return the memory in bytes, the file handles and the threads of a process."""
     directory = Path("/proc") / str(process)
     status = dict(line.split(":", 1) for line in (directory / "status").read_text().splitlines())
     return int(status["VmRSS"].split()[0]) * 1024, len(list((directory / "fd").iterdir())), int(status["Threads"])
@@ -44,7 +44,7 @@ def test_a_thousand_epochs_take_no_more_memory_files_or_threads_than_some(tmp_pa
         f"{threads[-1]} threads"
     )
     assert growth < 10
-    # A file may just be being written.
+    # A file may be open for writing at the moment of a measurement.
     assert max(handles) - min(handles) <= 2
     assert threads[-1] == threads[1]
 

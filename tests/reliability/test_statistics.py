@@ -1,7 +1,7 @@
-"""What is drawn at random is distributed as it says, and streams have nothing to do with each other.
+"""Random numbers have the documented distributions, and random streams are independent.
 
-Seeds are fixed: a test that passes once passes always. Each p-value is the probability of a deviation at least as large
-if the promise holds; below one in a million, the promise is taken to be broken.
+Seeds are fixed, so a test that passes once passes always. Each p-value is the probability of a deviation at least as
+large if the promise holds; a p-value below one in a million counts as a broken promise.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ LEAST_P_VALUE = 1e-6
 
 
 def initial_states(environments, num_resets):
-    """Return the initial states of a batch, shape (resets, N, 4)."""
+    """Return the initial states of a vector environment, shape (resets, N, 4)."""
     environments.reset(seed=7)
     states = []
     for _ in range(num_resets):
@@ -29,10 +29,14 @@ def initial_states(environments, num_resets):
 
 
 def correlations_p_value(samples):
-    """Return the p-value of the correlations of all pairs of columns, shape (samples, columns), of independent ones."""
+    """Test columns of samples for independence; return the p-value and the largest correlation of any pair.
+
+    Args:
+        samples: Samples, shape (samples, columns).
+    """
     count, columns = samples.shape
     correlations = np.corrcoef(samples, rowvar=False)[np.triu_indices(columns, 1)]
-    # Each is nearly normal with variance 1 / samples.
+    # Each correlation is nearly normal with variance 1 / samples.
     return stats.chi2.sf(count * np.sum(correlations**2), correlations.size), np.abs(correlations).max()
 
 
@@ -42,7 +46,7 @@ def test_initial_states_are_uniform_in_every_variable_and_environment(seeding, f
     assert np.abs(states).max() < 0.05
     p_values = [stats.kstest(states[:, :, row].ravel(), "uniform", (-0.05, 0.1)).pvalue for row in range(4)]
     p_values += [stats.kstest(states[:, index].ravel(), "uniform", (-0.05, 0.1)).pvalue for index in range(250)]
-    # 254 p-values of what is uniform are uniform themselves.
+    # The p-values of uniform samples are uniform themselves.
     overall = stats.kstest(p_values[4:], "uniform").pvalue
     figure(f"initial states ({seeding}): Kolmogorov-Smirnov p at least {min(p_values):.2g}, of all {overall:.2g}")
     assert min(p_values) > LEAST_P_VALUE
@@ -55,7 +59,7 @@ def test_initial_states_of_different_environments_and_variables_are_uncorrelated
     p_value, largest = correlations_p_value(states.reshape(4000, -1))
     figure(f"streams of 60 environments ({seeding}): largest correlation {largest:.3f} of 4,000 draws, p {p_value:.2g}")
     assert p_value > LEAST_P_VALUE
-    # One reset says nothing of the next.
+    # Successive resets are independent.
     serial = stats.pearsonr(states[:-1].ravel(), states[1:].ravel()).pvalue
     assert serial > LEAST_P_VALUE
 
@@ -72,7 +76,7 @@ def test_actions_are_drawn_with_the_policys_probabilities_whatever_they_are(figu
     probabilities = np.where(actions == 1, chosen, 1.0 - chosen)
     bins = np.quantile(probabilities, np.linspace(0, 1, 51)[1:-1])
     groups = np.digitize(probabilities, bins)
-    # In each group the number of ones has the mean and the variance of independent draws with these probabilities.
+    # The number of ones in each group has the mean and the variance of independent samples with these probabilities.
     expected = np.bincount(groups, probabilities)
     variance = np.bincount(groups, probabilities * (1 - probabilities))
     chi_square = np.sum((np.bincount(groups, actions) - expected) ** 2 / variance)

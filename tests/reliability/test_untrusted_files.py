@@ -1,4 +1,4 @@
-"""Loading a run or a model never executes what is in the file."""
+"""Loading a run or a model never executes code from the file."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CARTPOLE = EnvironmentSource("CartPole-v1").describe()
 
 
 class Malicious:
-    """Leaves a file behind when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -29,12 +29,12 @@ class Malicious:
 
 
 def function(module, name):
-    """Return a function as Keras' archives name it."""
+    """Return a reference to a function in the format of Keras archives."""
     return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
 def layer_calling(something, **arguments):
-    """Return a layer, as Keras' archives describe it, that calls a function with a tensor and these arguments."""
+    """Return a layer, in the format of Keras archives, that calls a function with a tensor and these arguments."""
     config = {"name": "payload", "function": something, "output_shape": [2], "arguments": arguments}
     return {"module": "keras.layers", "class_name": "Lambda", "config": config, "registered_name": None}
 
@@ -47,7 +47,7 @@ def harmless(tmp_path):
 
 
 def with_config(path, change):
-    """Return a copy of a Keras archive whose configuration is changed."""
+    """Return a copy of a Keras archive with a changed configuration."""
     changed = path.with_name("malicious.keras")
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(changed, "w") as target:
         for name in source.namelist():
@@ -61,7 +61,7 @@ def with_config(path, change):
 
 
 def payloads(left_behind):
-    """Return layers that would run a command, fetch a file or switch Keras' protection off."""
+    """Return layers that would run a command, download a file or disable Keras' safe mode."""
     return {
         "a command as activation": lambda layers: layers[1]["config"].update(activation=function("os", "mkdir")),
         "a command as layer": lambda layers: layers.__setitem__(1, layer_calling(function("os", "mkdir"))),
@@ -104,7 +104,7 @@ def test_a_model_that_would_run_something_is_refused_and_does_not_run_it(harmles
     message = message_of(invoke("eval", malicious))
     assert "cannot be loaded as a Keras model: " in message
     assert "Traceback" not in capfd.readouterr().err
-    # What Keras was asked to switch off is on.
+    # Keras' safe mode must still be on.
     with pytest.raises(ValueError, match="cannot be loaded"):
         load_actor(with_config(harmless, payloads(left_behind)["marshalled code"]), CARTPOLE)
 
@@ -121,7 +121,7 @@ def test_a_model_with_working_code_is_refused_although_it_would_run(tmp_path):
         load_actor(path, CARTPOLE)
     assert "cannot be loaded as a Keras model" in message_of(invoke("eval", path))
     assert not left_behind.exists()
-    # What protects is the safe mode: without it, the code runs.
+    # Only the safe mode protects: without it, the code runs.
     keras.saving.load_model(path, safe_mode=False)(np.zeros((1, 4), dtype=np.float32))
     assert left_behind.exists()
 
@@ -130,7 +130,7 @@ def test_a_model_with_working_code_is_refused_although_it_would_run(tmp_path):
 def test_other_formats_that_could_hold_code_are_not_even_opened(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(pickle.dumps(Malicious(tmp_path / "left_behind")))
-    assert f"'{path}' is no .keras file." in message_of(invoke("eval", path))
+    assert f"'{path}' is not a .keras file." in message_of(invoke("eval", path))
     assert not (tmp_path / "left_behind").exists()
 
 
@@ -143,12 +143,12 @@ def test_a_checkpoint_with_a_pickle_is_refused_and_not_unpickled(copied_run, tmp
     np.savez(path, **entries, allow_pickle=True)
     before = files_of(copied_run)
     for reading in (lambda: read_checkpoint(path), lambda: load(copied_run)):
-        with pytest.raises(ValueError, match="is damaged, or no checkpoint"):
+        with pytest.raises(ValueError, match="is damaged, or not a checkpoint"):
             reading()
-    assert "is damaged, or no checkpoint" in message_of(invoke("train", "--resume", copied_run, "--epochs", 9))
+    assert "is damaged, or not a checkpoint" in message_of(invoke("train", "--resume", copied_run, "--epochs", 9))
     assert not left_behind.exists()
     assert files_of(copied_run) == before
-    # It would have run where pickles are allowed.
+    # The pickle does run if pickles are allowed.
     with np.load(path, allow_pickle=True) as archive:
         assert archive["epoch"].item() is None
     assert left_behind.exists()

@@ -13,14 +13,14 @@ SHORT = (*SMALL, "--set", "epochs=3")
 
 
 def rows_of(directory, name="results.csv"):
-    """Return the rows of a file of a sweep, sorted, without the columns that tell time."""
+    """Return the sorted rows of a file of a sweep without the columns that depend on time."""
     with (directory / name).open(newline="") as file:
         rows = [{key: value for key, value in row.items() if key != "train_s"} for row in csv.DictReader(file)]
     return sorted(rows, key=lambda row: list(row.values()))
 
 
 def comparable(result):
-    """Return what a result says of each run, without times."""
+    """Return the outcome of each run of a result, without times."""
     return [
         (run.key, outcome.final_return, outcome.env_steps, outcome.solved, [point[:2] for point in outcome.curve])
         for run, outcome in result.results

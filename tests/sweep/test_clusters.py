@@ -1,4 +1,4 @@
-"""Sweeps on clusters of Ray and Dask, started here on the loopback interface: the results are those of one process."""
+"""Sweeps on Ray and Dask clusters, started on the loopback interface, give the results of a single process."""
 
 import subprocess
 import time
@@ -11,7 +11,7 @@ from sweeps import SHORT, rows_of
 pytestmark = [
     pytest.mark.clusters,
     pytest.mark.timeout(240),
-    # Of the libraries' own doing.
+    # The cluster libraries cause warnings.
     pytest.mark.filterwarnings("default"),
 ]
 LOOPBACK = "127.0.0.1"
@@ -31,7 +31,7 @@ def ray_cluster():
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    # Also of the loopback interface; Ray takes 127.0.0.1 for a name of the machine's other interface.
+    # This is a loopback address too; Ray replaces 127.0.0.1 by the address of the machine's other interface.
     node = {"num_cpus": 1, "node_ip_address": "127.0.0.2"}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     cluster.add_node(**node)
@@ -74,7 +74,7 @@ def kill_one_after_the_first_result(directory, process, is_worker):
     while not (directory / "results.csv").exists() or not rows_of(directory):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
-    # The clusters are children of the tests' process.
+    # The processes of the clusters are children of this one.
     children = psutil.Process().children(recursive=True)
     workers = [candidate for candidate in children if is_worker(command_of(candidate))]
     assert len(workers) == 2

@@ -1,4 +1,4 @@
-"""Seeds and settings as users write them."""
+"""Parsing of seeds and settings, and the grid of runs."""
 
 import re
 
@@ -64,7 +64,7 @@ def test_other_settings_are_refused(text):
         (parsed_setting, "gamma=0.9,0.90", "holds a value twice."),
     ],
 )
-def test_what_may_be_meant_otherwise_is_refused_with_what_to_write(parse, text, message):
+def test_ambiguous_input_is_refused_with_a_suggestion(parse, text, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         parse(text)
 
@@ -76,7 +76,7 @@ def test_what_may_be_meant_otherwise_is_refused_with_what_to_write(parse, text, 
     ),
     limits=st.lists(st.none() | st.integers(1, 999), min_size=1, max_size=3, unique=True),
 )
-def test_what_is_written_is_what_is_read(gammas, sizes, limits):
+def test_written_settings_are_read_back_unchanged(gammas, sizes, limits):
     for name, values in (("gamma", gammas), ("hidden_sizes", sizes), ("max_episode_steps", limits)):
         assert parsed_setting(f"{name}={','.join(map(as_text, values))}") == (name, tuple(values))
 
@@ -91,7 +91,7 @@ def test_every_combination_is_a_run_of_its_own_with_every_seed():
     assert runs[0].config == adapted_preset(
         "fast", seed=3, gamma=0.9, policy_learning_rate=1e-3, value_learning_rate=1e-3
     )
-    # Preset fast adapts to the number of environments, here too.
+    # Preset fast adapts to the number of environments in sweeps too.
     assert runs_of("fast", [0], {"envs": [8]})[0].config == adapted_preset("fast", num_envs=8)
 
 
@@ -112,7 +112,7 @@ def test_every_combination_is_a_run_of_its_own_with_every_seed():
         ),
     ],
 )
-def test_what_cannot_be_trained_is_named(arguments, error, message):
+def test_settings_that_cannot_be_trained_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         runs_of(*arguments)
 

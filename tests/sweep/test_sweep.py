@@ -1,4 +1,4 @@
-"""Sweeps: the same results however they are trained, and nothing is trained twice or lost."""
+"""Sweeps give the same results however they are executed, and no run is trained twice or lost."""
 
 import json
 import os
@@ -29,7 +29,7 @@ COLUMNS = "num_envs,steps_per_epoch,hidden_sizes,target_return,epochs,seed,final
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory):
-    """Return the directory of a sweep trained by one job."""
+    """Return the directory of a sweep with one job."""
     directory = tmp_path_factory.mktemp("sweeps") / "serial"
     result = invoke("sweep", "--seeds", "0:4", *SHORT, "--set", "gamma=0.9,0.99", "--jobs", 1, "--out", directory)
     assert result.exit_code == 0, result.output
@@ -111,7 +111,7 @@ def test_a_run_that_is_lost_with_its_worker_is_trained_by_another():
 
 
 def ending_its_worker(run, _):
-    """Train a run, but for seed 0, which ends its process: for a while as a run that takes all memory."""
+    """Train a run, or end the process if the seed is 0, as a run that exhausts the memory would."""
     if run.config.seed == 0:
         time.sleep(0.3)
         os._exit(9)
@@ -143,11 +143,11 @@ def test_a_run_that_fails_is_reported_and_ends_nothing(tmp_path):
     assert [bool(row["error"]) for row in rows] == [False, False, True, True]
     whole, failed = json.loads((directory / "summary.json").read_text()).values()
     assert (whole["runs"], whole["failed"]) == (2, 0)
-    # A failure is no return of 0.
+    # A failure does not count as a return of 0.
     assert (failed["runs"], failed["failed"], failed["failed_share"]) == (2, 2, 1.0)
     assert (failed["mean"], failed["interquartile_mean"], failed["solved"]) == (None, None, None)
     assert "(100% failed)" in result.stdout
-    # What failed is trained again, what ended is not.
+    # Failed runs are trained again, finished ones are not.
     again = invoke("sweep", "--resume", directory, "--jobs", 1)
     assert again.exit_code == 1
     assert sum(line.startswith("seed ") for line in again.stdout.splitlines()) == 2
@@ -182,7 +182,7 @@ def test_a_sweep_that_was_ended_goes_on_where_it_stopped(serial, tmp_path, endin
         [FASTPPO, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     wait_for_rows(directory, 1, process)
-    # As a terminal does it: to the workers, too.
+    # A terminal sends the signal to the workers as well.
     os.killpg(process.pid, ending)
     _, errors = process.communicate(timeout=60)
     if ending == signal.SIGINT:
@@ -226,7 +226,7 @@ def test_two_processes_do_not_work_at_one_sweep(serial):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("sweep.json", None, "is no sweep: "),
+        ("sweep.json", None, "is not a sweep: "),
         ("sweep.json", "{", "sweep.json' is damaged: "),
         ("sweep.json", '{"format": 9}', "sweep.json' has format 9; this version of fastppo reads 2."),
         (
@@ -234,8 +234,8 @@ def test_two_processes_do_not_work_at_one_sweep(serial):
             '{"format": 2, "preset": "fast", "seeds": [0], "settings": {"speed": [1]}, "environment": {}}',
             "unknown setting 'speed'",
         ),
-        ("results.csv", None, "is no sweep: "),
-        ("results.csv", "a,b\n1,2\n", "damaged, or of another sweep: results.csv must have the columns num_envs, "),
+        ("results.csv", None, "is not a sweep: "),
+        ("results.csv", "a,b\n1,2\n", "damaged, or from another sweep: results.csv must have the columns num_envs, "),
         ("curves.csv", "", "curves.csv must have the columns num_envs, "),
     ],
 )
@@ -269,7 +269,7 @@ def test_a_damaged_sweep_is_named_and_left_alone(serial, tmp_path, name, content
         (("--set", "envs=1000000000000"), "num_envs=1000000000000 would take at least 139,698 GiB of memory"),
         (("--jobs", "0"), "Invalid value for '--jobs': 0 is not in the range x>=1."),
         (("--backend", "slurm"), "'slurm' is not one of 'loky', 'ray', 'dask'."),
-        (("--address", "localhost:1"), "--address is that of a cluster: it needs --backend ray or --backend dask."),
+        (("--address", "localhost:1"), "--address is for a cluster: it needs --backend ray or --backend dask."),
         (
             ("--backend", "dask", "--address", "127.0.0.1:1"),
             "Invalid value for '--address': address must be that of a cluster; nothing answers at '127.0.0.1:1'.",
@@ -283,7 +283,7 @@ def test_a_wrong_argument_is_one_sentence_and_leaves_nothing(arguments, message,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_belongs_to_the_sweep_cannot_be_changed(serial):
+def test_settings_of_the_sweep_cannot_be_changed_when_it_is_resumed(serial):
     before = files_of(serial)
     for option, value in (("--seeds", "0:9"), ("--set", "gamma=0.5"), ("--preset", "keras"), ("--out", "x")):
         message = message_of(invoke("sweep", "--resume", serial, option, value))
@@ -292,7 +292,7 @@ def test_what_belongs_to_the_sweep_cannot_be_changed(serial):
     assert files_of(serial) == before
 
 
-def test_numbers_of_numpy_are_recorded_as_others_are(tmp_path):
+def test_numpy_numbers_are_recorded_like_others(tmp_path):
     settings = {name: np.array(values) if name == "envs" else values for name, values in SETTINGS.items()}
     result = sweep(np.arange(1), {**settings, "gamma": [np.float32(0.5)]}, jobs=np.int64(1), out=tmp_path / "o")
     assert result.failures == []
@@ -306,7 +306,7 @@ def test_wrong_arguments_of_the_function_are_named(tmp_path):
         ({"seeds": []}, ValueError, "seeds must hold at least one seed"),
         ({"jobs": 0}, ValueError, "jobs must be at least 1, got 0"),
         ({"settings": {"gamma": 0.9}}, TypeError, "settings must hold a list of values for gamma, got 0.9"),
-        ({"address": "localhost:1"}, ValueError, "address is that of a cluster: it needs the backend 'ray' or 'dask'"),
+        ({"address": "localhost:1"}, ValueError, "address is for a cluster: it needs backend 'ray' or 'dask'"),
         ({"backend": "slurm"}, ValueError, "backend must be one of loky, ray, dask, got 'slurm'"),
         ({"settings": {"gamma": [3]}}, ValueError, "gamma must be at most 1"),
     ):
@@ -347,13 +347,14 @@ def test_whatever_a_training_raises_is_a_failure_with_its_type_and_place(monkeyp
 
 
 class LossError(Exception):
-    """Stands for what a backend raises where a worker is lost."""
+    """Replaces the error that a backend raises if a worker is lost."""
 
 
 def losing(monkeypatch, jobs, fatal, accidents=()):
-    """Let trainings be lost: always those of seeds in ``fatal``, once those in ``accidents``, with all beside them.
+    """Let runs be lost together with those in flight: always for seeds in ``fatal``, once for those in ``accidents``.
 
-    Returns the seeds of each batch that is handed to the workers.
+    Returns:
+        The list of the seeds of each batch that the workers receive.
     """
     batches, accidents = [], set(accidents)
 
@@ -378,7 +379,7 @@ def test_after_a_worker_was_lost_by_accident_all_runs_are_trained_side_by_side_a
     runs = runs_of("fast", range(20), {})
     ended = [outcome for _, outcome in engine.outcomes(runs, Workers(4))]
     assert sorted(ended) == list(range(20))
-    # Only as many as there are jobs were in flight; they come after the others, and not one by one.
+    # Only as many runs as there are jobs were in flight; they follow the others, and not one by one.
     assert batches == [list(range(20)), list(range(10, 20)), [6, 7, 8, 9]]
 
 

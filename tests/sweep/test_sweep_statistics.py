@@ -1,4 +1,4 @@
-"""The statistics of Agarwal et al. 2021 against plain formulas."""
+"""The statistics of Agarwal et al. (2021) agree with plain formulas."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ def test_the_optimality_gap_is_the_mean_shortfall_from_the_target():
     assert optimality_gap(np.array([20.0, -20.0, 0.0, -60.0])) == 20.0
 
 
-def test_without_a_target_nothing_is_said_of_gap_and_solved_runs():
+def test_without_a_target_there_are_no_optimality_gap_and_solved_runs():
     summary = summarize([outcome(-70.0, target=None), outcome(-90.0, target=None)])
     assert summary.optimality_gap is summary.solved is None
     assert summary.mean.value == -80.0
@@ -46,7 +46,7 @@ def test_an_interval_holds_the_truth_in_about_95_of_100_samples(statistic):
         found = estimate(generator.normal(300.0, 50.0, 40), statistic)
         assert found.low <= found.value <= found.high
         held += found.low <= 300.0 <= found.high
-    # A percentile bootstrap of 40 samples is a little narrow.
+    # The percentile bootstrap interval of 40 samples is slightly too narrow.
     assert 0.88 <= held / 300 <= 0.98
 
 
@@ -85,7 +85,7 @@ def test_a_summary_counts_runs_failures_and_what_solved_runs_took():
     summary = summarize(outcomes, failed=2)
     assert (summary.runs, summary.failed, summary.ended_early) == (6, 2, 2)
     assert summary.failed_share == pytest.approx(1 / 3)
-    # Statistics are those of the runs that ended.
+    # The statistics cover the finished runs only.
     assert summary.solved.value == 0.75
     assert summary.mean.value == pytest.approx(1570 / 4)
     assert summary.median.value == pytest.approx(485.0)
@@ -102,7 +102,7 @@ def test_where_every_run_failed_there_are_no_statistics():
     assert summary.mean is summary.interquartile_mean is summary.solved is summary.steps_to_solve is None
 
 
-def test_what_is_unknown_is_null_in_the_summary():
+def test_unknown_values_are_null_in_the_summary():
     content = summarize([outcome(100.0, ended_early=False)]).as_dict()
     assert content["steps_to_solve"] is None
     assert content["mean"] == {"value": 100.0, "low": None, "high": None}
