@@ -139,7 +139,7 @@ def blocks_of(page, language):
 
 WITH_CODE = [page for page in PAGES if blocks_of(page, "python")]
 # These run in the default suite; a training takes the others longer.
-QUICK = {"cartpole.md", "tracking.md"}
+QUICK = {"cartpole.md"}
 
 
 @pytest.mark.parametrize(
