@@ -1,4 +1,4 @@
-"""Earlier policies of a run, by training it again."""
+"""Earlier policies of a run, recovered by training it again."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ def actors_after(
 ) -> dict[int, keras.Model]:
     """Train a run again and return its actors after chosen epochs.
 
-    A seed fixes a training to the last bit, so that nothing has to be kept for this. Whether this training is the
-    recorded one is checked epoch by epoch.
+    A seed determines a training run to the last bit, so no intermediate checkpoints are needed. Every epoch is compared
+    with the recorded one.
 
     Args:
         config: The configuration of the run.
-        recorded: What it reported after each epoch.
-        resumptions: Where it was resumed: there environments whose state cannot be kept began new episodes.
-        epochs: After which to return the actor; 0 is before the training. At most the recorded number.
-        on_epoch_end: Is told how many epochs have been trained.
+        recorded: The metrics it recorded after each epoch.
+        resumptions: The points at which it was resumed, where environments whose state cannot be saved started new
+            episodes.
+        epochs: Epochs after which to return the actor, at most the recorded number; 0 is before training.
+        on_epoch_end: Called with the number of trained epochs.
 
     Raises:
-        ValueError: If an epoch comes out otherwise than recorded, as it may with another processor, another version of
-            TensorFlow, or an environment that does not honour its seed.
+        ValueError: If an epoch differs from the recorded one, which can happen on another processor, with another
+            version of TensorFlow or NumPy, or in an environment that ignores its seed.
     """
     with PPO(config) as ppo:
         actors = {0: copy_of(ppo.actor)} if 0 in epochs else {}
@@ -55,20 +56,20 @@ def actors_after(
 
 
 def _assert_recorded(epoch: int, metrics: EpochMetrics, recorded: list[EpochMetrics]) -> None:
-    """Raise a ValueError if an epoch came out otherwise than recorded."""
+    """Raise a ValueError if an epoch differs from the recorded one."""
     if _without_times(metrics) != _without_times(recorded[epoch - 1]):
         raise ValueError(
-            f"training again gives another epoch {epoch} than the run recorded, as it may on another processor, with "
-            "other versions of TensorFlow or NumPy, or in an environment that does not honour its seed."
+            f"epoch {epoch} differs from the recorded one when the run is trained again. This can happen on another "
+            "processor, with other versions of TensorFlow or NumPy, or in an environment that ignores its seed."
         )
 
 
 def _epochs_planned(epoch: int, resumptions: Sequence[Resumption], last: int) -> int:
-    """Return how many epochs the run was to have when it trained this one."""
+    """Return the number of epochs the run was configured for when it trained this one."""
     planned = next((resumption.epochs for resumption in resumptions if resumption.after_epoch >= epoch), last)
     return max(planned, epoch)
 
 
 def _without_times(metrics: EpochMetrics) -> str:
-    """Return the figures that do not depend on the clock; as text, which is equal where both are not numbers."""
+    """Return the metrics that do not depend on the clock, as text, in which NaN equals NaN."""
     return repr(dataclasses.replace(metrics, steps_per_second=0.0, elapsed_s=0.0))

@@ -45,7 +45,7 @@ def test_a_wrong_export_is_not_kept(copied_run, monkeypatch):
     before = sorted(copied_run.iterdir())
     result = invoke("export", copied_run, "--format", "keras")
     assert result.exit_code == 1
-    assert result.stderr == "Error: the exported model gives other outputs than the actor. Nothing was kept.\n"
+    assert result.stderr == "Error: the exported model and the actor give different outputs. Nothing was kept.\n"
     assert sorted(copied_run.iterdir()) == before
 
 

@@ -86,7 +86,7 @@ def test_a_run_that_cannot_be_trained_again_shows_its_last_policy_and_says_so(co
     (copied_run / "metrics.csv").write_text("\n".join([lines[0], ",".join(cells), *lines[2:], ""]))
     result = invoke("export", copied_run, "--format", "html")
     assert result.exit_code == 0, result.output
-    assert result.stderr.startswith("Only the last policy is on the page: training again gives another epoch 1")
+    assert result.stderr.startswith("Only the last policy is on the page: epoch 1 differs from the recorded one")
     (policy,) = data_of(copied_run / "policy.html")["policies"]
     assert policy["label"] == "at the end of training"
     assert (

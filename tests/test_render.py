@@ -133,7 +133,7 @@ def test_a_run_that_cannot_be_reproduced_is_not_shown(copied_run):
     path.write_text("".join(lines))
     result = invoke("render", copied_run, "--epoch", 3)
     assert result.exit_code == 1
-    assert "Error: training again gives another epoch 2 than the run recorded, " in result.stderr
+    assert "Error: epoch 2 differs from the recorded one when the run is trained again." in result.stderr
     assert not list(copied_run.glob("*.gif"))
 
 

@@ -1,4 +1,4 @@
-"""Trained actors in the formats of other libraries."""
+"""Export of trained actors to the formats of other libraries."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Shape = tuple[int, ...]
 
 _CHECKED_OBSERVATIONS = 1000
 _SPREAD = 3.0
-# Different libraries sum in different orders.
+# Libraries sum in different orders.
 _TOLERANCE = 1e-5
-# What ONNX calls the types of inputs other than single precision.
+# ONNX names of input dtypes other than float32.
 _ONNX_TYPES = {
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
@@ -37,11 +37,11 @@ _ONNX_TYPES = {
 
 
 class ExportError(RuntimeError):
-    """Raised where the actor cannot be converted, or the exported model computes something else."""
+    """Raised if the actor cannot be converted, or if the exported model gives different outputs."""
 
 
 def missing_packages(file_format: Format) -> list[str]:
-    """Return which of the packages that write and check a format are not installed."""
+    """Return the packages needed to write and check a format that are not installed."""
     return [name for name in ("onnx", "onnxruntime", "tf2onnx") if file_format == "onnx" and not find_spec(name)]
 
 
@@ -49,26 +49,26 @@ def export_actor(actor: keras.Model, spec: EnvironmentSpec, path: Path, file_for
     """Write the actor, read it back, and compare its outputs on 1,000 random observations.
 
     Args:
-        actor: One that ``agent.evaluate`` takes.
-        spec: Of its environment.
-        path: Where to write: a directory for a SavedModel, else a file.
+        actor: An actor that ``fastppo.evaluate`` accepts.
+        spec: Description of its environment.
+        path: Path of the output: a directory for a SavedModel, otherwise a file.
         file_format: A Keras archive, a TensorFlow SavedModel, or ONNX.
 
     Returns:
         The largest difference between two outputs.
 
     Raises:
-        ExportError: If one is larger than what other roundings explain, or the actor has layers that the format lacks.
+        ExportError: If a difference exceeds rounding errors, or if the format lacks one of the actor's layers.
         ImportError: If a package is not installed.
         ValueError: If the actor does not fit the environment.
-        OSError: If it cannot be written.
+        OSError: If the output cannot be written.
     """
     observations = _random_observations(spec)
     head = spec.action_head
     shape = checked_input_shape("the actor", actor, spec, head.output_names, head.num_outputs)
     expected = outputs_of(actor, spec)(observations)
     with computing_on("cpu"), standard_error_held_back(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras' converter to ONNX uses names that NumPy has given up.
+        warnings.simplefilter("ignore")  # Keras' converter to ONNX uses names that NumPy has deprecated.
         try:
             _write(actor, shape, path, file_format)
             exported = _READERS[file_format](path, spec, shape)(observations)
@@ -78,12 +78,12 @@ def export_actor(actor: keras.Model, spec: EnvironmentSpec, path: Path, file_for
             # Converters and readers raise exceptions of many kinds.
             raise ExportError(f"the actor cannot be converted to {file_format}: {reason_of(error)}.") from None
     if not np.allclose(exported, expected, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True):
-        raise ExportError("the exported model gives other outputs than the actor.")
+        raise ExportError("the exported model and the actor give different outputs.")
     return float(np.nanmax(np.abs(exported - expected), initial=0.0))
 
 
 def _random_observations(spec: EnvironmentSpec) -> Outputs:
-    """Return observations within the bounds of their space, and not far beyond +-10 where it has none, (1000, D)."""
+    """Return random observations within the bounds of their space, shape (1000, D), float32."""
     space: Any = gymnasium.spaces.flatten_space(spec.observation_space)
     observations = np.random.default_rng(0).normal(scale=_SPREAD, size=(_CHECKED_OBSERVATIONS, spec.observation_size))
     return np.clip(observations, space.low.reshape(-1), space.high.reshape(-1)).astype(np.float32)
@@ -95,7 +95,7 @@ def _write(actor: keras.Model, shape: Shape, path: Path, file_format: Format) ->
     else:
         name = {"saved_model": "tf_saved_model", "onnx": "onnx"}[file_format]
         (inputs,) = actor.inputs
-        # Any number of rows, also where the model was built with one.
+        # Any number of rows, even if the model was built with a fixed one.
         signature = [keras.InputSpec(dtype=inputs.dtype, shape=(None, *shape), name=inputs.name)]
         with _statistics_as_constants(actor):
             actor.export(path, format=name, verbose=False, input_signature=signature)
@@ -103,9 +103,9 @@ def _write(actor: keras.Model, shape: Shape, path: Path, file_format: Format) ->
 
 @contextmanager
 def _statistics_as_constants(model: keras.Model) -> Iterator[None]:
-    """Let normalization layers compute with arrays of NumPy's within, which become constants of what is traced.
+    """Let normalization layers use NumPy arrays, which tracing turns into constants.
 
-    Their own tensors are captured by it instead, and the converter to ONNX makes inputs of them.
+    Their own tensors would be captured, and the converter to ONNX would make them inputs.
     """
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
     before = [(layer.mean, layer.variance) for layer in layers]
@@ -134,7 +134,7 @@ def _onnx_outputs(path: Path, spec: EnvironmentSpec, shape: Shape) -> Callable[[
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     dtype = _ONNX_TYPES.get(given.type, np.float32)
-    # In any order: by name, where there are several.
+    # Their order varies, so several outputs are fetched by name.
     names = list(spec.action_head.output_names) or None
 
     def outputs(rows: Outputs) -> Outputs:
