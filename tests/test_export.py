@@ -75,7 +75,7 @@ def test_a_failed_export_is_reported_in_one_sentence_with_exit_code_2(copied_run
     for arguments, message in (
         ((copied_run,), "Missing option '--format'"),
         ((copied_run, "--format", "torch"), "'torch' is not one of 'keras', 'saved_model', 'onnx', 'html'."),
-        ((tmp_path, "--format", "keras"), "holds no trained actor."),
+        ((tmp_path, "--format", "keras"), f"holds no trained actor; pass one run, such as '{copied_run}'."),
         (
             (copied_run, "--format", "onnx", "--out", tmp_path / "there.onnx"),
             "exists already; --overwrite replaces it.",

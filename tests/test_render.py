@@ -148,7 +148,7 @@ def test_a_failed_rendering_is_reported_in_one_sentence_with_exit_code_2(copied_
         ((copied_run / "actor.keras", "--epoch", "1"), "--epoch needs a run directory: "),
         ((copied_run, "--out", tmp_path / "x.webm"), "must end in .gif or .mp4."),
         ((copied_run, "--out", tmp_path / "no" / "x.gif"), "is not a directory."),
-        ((tmp_path,), "holds no trained actor."),
+        ((tmp_path,), "holds no trained actor"),
     ):
         assert message in message_of(invoke("render", *arguments)), arguments
     monkeypatch.setattr(animations, "missing_packages", lambda _: ["imageio"])

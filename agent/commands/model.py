@@ -60,7 +60,9 @@ def path_of_actor(path: Path) -> Path:
         return path
     actor_path = RunDirectory(path).actor_path
     if not actor_path.exists():
-        raise click.BadParameter(f"'{path}' holds no trained actor.", param_hint=_HINT)
+        runs = (child for child in sorted(path.iterdir()) if RunDirectory(child).actor_path.exists())
+        hint = next((f"; pass one run, such as '{run}'" for run in runs), "")
+        raise click.BadParameter(f"'{path}' holds no trained actor{hint}.", param_hint=_HINT)
     return actor_path
 
 
