@@ -169,7 +169,7 @@ class PPOConfig:
         minibatch_size: Transitions per gradient step; None uses the whole rollout. Each pass drops the transitions that
             do not fill a minibatch.
         value_target: What the critic learns: discounted rewards-to-go, or lambda-returns (advantage + value).
-        device: Where the networks are updated. Networks this small update faster on the CPU than on any GPU; rollouts
+        device: Where the networks are updated. Networks this small are not expected to gain from a GPU; rollouts
             always run on the CPU.
     """
 

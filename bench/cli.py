@@ -44,9 +44,11 @@ def _list_of(families: dict[str, str]) -> str:
 
 _HELP = f"""Benchmark fastppo against other libraries.
 
+FAMILY is one of the following. Without it, or with 'all', these six are measured:
+
 {_list_of(_DEFAULT_FAMILIES)}
 
-Two families take long and are not part of 'all':
+Two more take long and run only if you name them:
 
 {_list_of(_OPTIONAL_FAMILIES)}
 
@@ -82,7 +84,7 @@ def run_family(family: str) -> None:
     type=click.IntRange(min=1),
     default=20,
     metavar="N",
-    help="Maximum number of training runs in 'solve'; a quarter of it for preset keras and Stable-Baselines3.",
+    help="Maximum number of training runs in 'solve'; a quarter as many for preset keras and Stable-Baselines3.",
 )
 @cloup.option(
     "--time-budget",

@@ -40,7 +40,7 @@ def epoch_option(help_text: str, default: str) -> Callable[[Callable[..., Any]],
         callback=_epochs,
         metavar="N [N ...]",
         show_default=default,
-        help=f"{help_text} 0 is before training. Give several as 0 8 20 after RUN, or as 0,8,20.",
+        help=f"{help_text} 0 is before training. For several, write RUN --epoch 0 8 20 or --epoch 0,8,20.",
     )
     # Options of click take a fixed number of values; what follows --epoch N are arguments.
     argument = cloup.argument("more_epochs", nargs=-1, callback=_epochs, metavar="")

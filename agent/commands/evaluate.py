@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "environment",
     type=click.Choice(["gymnasium", "fast"]),
     default="gymnasium",
-    help="Implementation to evaluate in: Gymnasium's, or for CartPole fastcartpole's, which gives the same returns.",
+    help="Implementation of CartPole: Gymnasium's, or 'fast' for fastcartpole's, which gives the same returns.",
 )
 @cloup.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object that includes the return of every episode."
@@ -45,8 +45,9 @@ def evaluate(
 ) -> None:
     """Evaluate a trained actor and report its returns.
 
-    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
-    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
+    RUN is a run directory; its last policy, actor.keras, is used. ACTOR.keras is any Keras model that maps observations
+    to logits or, for continuous actions, to a dictionary of 'mean' and 'log_std'. A model in a run directory plays the
+    environment of that run, any other plays CartPole; --env-id overrides both.
 
     Every episode is played to its end, so that short episodes are not overrepresented.
     """

@@ -33,7 +33,7 @@ _NAMES = {"saved_model": "exported_actor_saved_model", _HTML: "policy.html"}
     "that needs no network.",
 )
 @epoch_option(
-    "Show the policies after these epochs of the run on the page, by training it again; for --format html.",
+    "Train the run again and show the policies after these epochs on the page; for --format html.",
     "for CartPole as many as fit, else the last",
 )
 @cloup.option(
@@ -57,8 +57,9 @@ def export(
 ) -> None:
     """Write a trained actor in another format.
 
-    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
-    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
+    RUN is a run directory; its last policy, actor.keras, is used. ACTOR.keras is any Keras model that maps observations
+    to logits or, for continuous actions, to a dictionary of 'mean' and 'log_std'. A model in a run directory plays the
+    environment of that run, any other plays CartPole; --env-id overrides both.
 
     The exported model is read back and must give the actor's outputs on 1,000 observations. With --format html, the
     page plays CartPole live in the browser; for other environments it shows recorded episodes.

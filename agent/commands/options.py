@@ -243,7 +243,7 @@ ALGORITHM: Decorator = cloup.option_group(
     _choice(
         "--clip-ratio-schedule",
         "clip_ratio_schedule",
-        "Keep --clip-ratio and --value-clip-range constant, or let them fall linearly to 0 after the last epoch.",
+        "Keep --clip-ratio and --value-clip-range constant, or decrease them linearly to 0 at the end of training.",
     ),
     _setting(
         "--value-clip-range",
@@ -308,7 +308,7 @@ OPTIMIZATION: Decorator = cloup.option_group(
     _choice(
         "--learning-rate-schedule",
         "learning_rate_schedule",
-        "Keep learning rates constant, or let them fall linearly to 0 after the last epoch. auto: linear if actions "
+        "Keep learning rates constant, or decrease them linearly to 0 at the end of training. auto: linear if actions "
         "are continuous.",
     ),
     _optional_number(

@@ -24,8 +24,9 @@ def play(
 ) -> None:
     """Show episodes of a trained actor in a window, in real time.
 
-    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
-    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
+    RUN is a run directory; its last policy, actor.keras, is used. ACTOR.keras is any Keras model that maps observations
+    to logits or, for continuous actions, to a dictionary of 'mean' and 'log_std'. A model in a run directory plays the
+    environment of that run, any other plays CartPole; --env-id overrides both.
 
     Close the window or press Ctrl-C to stop.
     """

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 @cloup.command()
 @model_argument
-@epoch_option(
-    "Animate the policies after these epochs of the run side by side, by training it again.", "the last policy"
-)
+@epoch_option("Train the run again and show the policies after these epochs side by side.", "the last policy")
 @cloup.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -49,10 +47,11 @@ def render(
 ) -> None:
     """Write an animation of an episode.
 
-    The environment draws each frame.
+    The environment renders each frame, which requires pip install 'fastppo[rendering]'.
 
-    RUN is a run directory. ACTOR.keras is any Keras model that maps observations to logits or, for continuous actions,
-    to a dictionary of 'mean' and 'log_std'. Outside a run directory it plays CartPole, unless --env-id is given.
+    RUN is a run directory; its last policy, actor.keras, is used. ACTOR.keras is any Keras model that maps observations
+    to logits or, for continuous actions, to a dictionary of 'mean' and 'log_std'. A model in a run directory plays the
+    environment of that run, any other plays CartPole; --env-id overrides both.
     """
     from ..views.animations import SUFFIXES, missing_packages
 

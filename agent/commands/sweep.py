@@ -78,8 +78,8 @@ def _settings(context: click.Context, parameter: click.Parameter, texts: tuple[s
         multiple=True,
         metavar="NAME=VALUE,...",
         callback=_settings,
-        help="Values to try for a setting of 'fastppo train', such as gamma=0.98,0.99 or hidden-sizes=64x64,32; lr "
-        "sets both learning rates. Can be repeated: all combinations are trained.",
+        help="Values to try for a setting, such as gamma=0.98,0.99 or hidden-sizes=64x64,32. NAME is a field of "
+        "PPOConfig, envs, or lr, which sets both learning rates. Can be repeated: all combinations are trained.",
     ),
     env_id_option(
         "Environment of all runs. MODULE is imported first and may be in the current folder.",
@@ -137,10 +137,10 @@ def sweep(
 ) -> None:
     """Train with many seeds and settings and report statistics.
 
-    Every combination of settings is trained with every seed; each worker compiles only once. The directory holds
-    results.csv and curves.csv, which grow as runs end, summary.json, learning_curves.png and performance_profile.png.
-    The statistics follow Agarwal et al. 2021: interquartile mean, mean, median and optimality gap with 95% bootstrap
-    intervals.
+    Every combination of settings is trained with every seed; workers reuse compiled code where the settings allow it.
+    The directory holds results.csv and curves.csv, which grow as runs end, summary.json, learning_curves.png and
+    performance_profile.png. The statistics follow Agarwal et al. 2021: interquartile mean, mean, median and optimality
+    gap with 95% bootstrap intervals.
 
     Ctrl-C ends the sweep; --resume continues it. A failed run is reported and does not end the sweep.
     """

@@ -56,9 +56,9 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         type=click.Choice(list(PRESETS)),
         default="fast",
         help="Settings to start from. 'fast' is tuned for CartPole, Acrobot, Pendulum, MountainCar and LunarLander "
-        "(discrete and continuous), and BipedalWalker; for all others it equals 'standard'. 'standard' has the "
-        "defaults that CleanRL and Stable-Baselines3 share. 'keras' reproduces the Keras example, which trains without "
-        "a time limit.",
+        "(discrete and continuous), and BipedalWalker; for all others it equals 'standard'. 'standard' has "
+        "Stable-Baselines3's defaults for discrete and those of CleanRL for continuous actions. 'keras' reproduces the "
+        "Keras example, which trains without a time limit.",
     ),
     cloup.option(
         "--seed",
@@ -79,7 +79,8 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
         help="Resume the run in this directory from its last checkpoint: bit for bit on CartPole, with new episodes in "
-        "other environments. Only the training budget and the device can be changed.",
+        "other environments. You can change the training budget, the device, and what is shown and saved; the run "
+        "determines everything else.",
     ),
     cloup.option(
         "--checkpoint-every",
@@ -136,9 +137,9 @@ def train(
     """Train an agent, evaluate it and save its networks.
 
     On a terminal, the command shows progress, the latest metrics and the learning curve; otherwise it prints one line
-    per epoch. mean_return is the mean over the last 100 episodes; with preset 'keras', which also prints the line of
-    the Keras example, over the episodes of the epoch. elapsed_s excludes imports and compilation. Training ends early
-    when the target return is reached.
+    per epoch. mean_return is the mean over the last 100 episodes or, with preset 'keras', over those of the epoch.
+    Preset 'keras' also prints the line of the Keras example. elapsed_s excludes imports and compilation. Training ends
+    early when the target return is reached.
 
     The run directory holds config.json, metrics.csv, checkpoint.npz, actor.keras, critic.keras, evaluation.json,
     best_actor.keras and its best_evaluation.json, learning_curve.png and any requested animations. Ctrl-C ends training

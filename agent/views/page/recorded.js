@@ -4,7 +4,7 @@ setUpChooser((policy) => {
   video.setAttribute("aria-label", `An episode of the policy ${policy.label}`);
   element("figures").textContent = policy.figures;
   if (!prefersReducedMotion) {
-    // A browser may refuse to start by itself; its own controls do then.
+    // If the browser refuses to start playback by itself, the viewer can use the video's controls.
     video.play().catch(() => {});
   }
 });
