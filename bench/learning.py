@@ -193,8 +193,8 @@ def _landing(results: dict[str, list[Training]]) -> list[str]:
     return [
         f"In {_LANDING}, an evaluation during training showed a greedy mean return of {_LANDED:.0f} in {len(times)} of "
         f"{len(trainings)} runs, first after a median of {np.median(times):.0f} s of training. Over all runs, the "
-        f"median is {median:.2f} times as long as the environments alone take for {_COMPARED_STEPS:,} random steps; a run "
-        "without such an evaluation counts as slowest.",
+        f"median is {median:.2f} times as long as the environments alone take for {_COMPARED_STEPS:,} random steps; a "
+        "run without such an evaluation counts as slowest.",
         "",
     ]
 
