@@ -49,7 +49,7 @@ def checked_output(path: Path, suffixes: Sequence[str] = (), option: str = "--ou
     if not has_directory:
         raise _bad(option, f"'{path.parent}' is not a directory.")
     if not os.access(path.parent, os.W_OK):
-        raise _bad(option, f"cannot write to '{path.parent}'.")
+        raise _bad(option, f"'{path.parent}' cannot be written to.")
 
 
 def _is_saved_model(path: Path) -> bool:

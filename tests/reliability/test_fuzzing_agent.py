@@ -14,12 +14,13 @@ from runs import files_of, invoke
 from agent import PPO, PRESETS, EvaluationResult, PPOConfig, adapted_preset, evaluate, load
 from agent.cli import main
 from agent.config import CHOICES
+from agent.learning.networks import build_actor
 from agent.runs.directory import RunDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-train, render, plot, export = (
-    import_module(f"agent.commands.{name}") for name in ("train", "render", "plot", "export")
+train, render, plot, export, page = (
+    import_module(f"agent.commands.{name}") for name in ("train", "render", "plot", "export", "page")
 )
 FIELDS = [field.name for field in dataclasses.fields(PPOConfig)]
 ANYTHING = (
@@ -206,8 +207,10 @@ def test_commands_run_or_say_in_one_sentence_what_is_wrong(trained, tmp_path, mo
     trained_configurations = []
     monkeypatch.setattr(train, "_train", lambda config, *_, **__: trained_configurations.append(config) or True)
     monkeypatch.setattr("agent.rollouts.evaluation.evaluate", lambda *_, **__: EvaluationResult((1.0,), (1,)))
-    monkeypatch.setattr(render, "_earlier_actors", lambda *_: [])
-    for module in (render, plot, export):
+    actor = build_actor(4, 2, (16,), seed=0)
+    for module in (render, page):
+        monkeypatch.setattr(module, "earlier_actors", lambda _, epochs: [actor] * len(epochs))
+    for module in (render, plot, export, page):
         monkeypatch.setattr(module, "write_output", lambda *_, **__: 0.0)
     monkeypatch.chdir(tmp_path)
     command = data.draw(st.sampled_from(["train", "train", "train", "eval", "render", "plot", "export"]))
