@@ -103,7 +103,9 @@ def earlier_actors(recorded: RecordedRun, epochs: list[int]) -> list[keras.Model
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    # The bar is for terminals; older versions of rich print an empty line elsewhere.
+    console.quiet = not console.is_terminal
+    with Progress(console=console, transient=True) as progress:
         task = progress.add_task("training again", total=max(epochs))
         from ..process.backend import hide_gpus
         from ..replay import actors_after
