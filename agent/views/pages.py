@@ -31,9 +31,9 @@ MAX_BYTES = 200_000
 
 _FILES = Path(__file__).parent / "page"
 _SEED = 0
-# What a video may take of its share of the page: the rest is the page's own text.
-_TEXT_BYTES = 12_000
 _BYTES_PER_BASE64 = 3 / 4
+# What a policy's label and figures take, at most.
+_BYTES_OF_FIGURES = 200
 # From the best to the smallest: how often the frames are halved, and x264's constant rate factor.
 _ENCODINGS = ((0, 26), (0, 32), (0, 38), (1, 32), (1, 38), (1, 44), (2, 44), (2, 50))
 
@@ -119,16 +119,12 @@ def _described(operation: Any) -> Layer | None:
         layer = {"kind": "dense", "kernel": kernel, "bias": bias.astype(np.float32), "activation": activation}
         return layer if activation in _ACTIVATIONS else None
     if type(operation) is keras.layers.Normalization:
-        mean, variance = (np.asarray(part, dtype=np.float32).reshape(-1) for part in _moments(operation))
+        mean, variance = (np.asarray(part, np.float32).reshape(-1) for part in (operation.mean, operation.variance))
         deviation = np.maximum(np.sqrt(variance), np.float32(keras.config.epsilon()))
         return {"kind": "normalization", "mean": mean, "deviation": deviation}
     if type(operation).__name__ == "Clip":
         return {"kind": "clip", "low": float(operation.x_min), "high": float(operation.x_max)}
     return None
-
-
-def _moments(layer: Any) -> tuple[Any, Any]:
-    return layer.mean, layer.variance
 
 
 def _computed(layers: Iterable[Layer], observations: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -162,7 +158,7 @@ def _as_json(layer: Layer) -> Layer:
 def policies_that_fit(layers: Sequence[Layer]) -> int:
     """Return how many policies of this size fit on a live page."""
     empty = len(_live_page("", "", []).encode())
-    return (MAX_BYTES - empty) // (len(json.dumps([_as_json(layer) for layer in layers])) + 100)
+    return (MAX_BYTES - empty) // (len(json.dumps([_as_json(layer) for layer in layers])) + _BYTES_OF_FIGURES)
 
 
 def write_live_page(path: Path, policies: Sequence[ShownPolicy], title: str, note: str) -> int:
@@ -225,7 +221,7 @@ def write_recorded_page(
         OSError: If the file cannot be written.
     """
     empty = len(_page(title, note, "recorded.html", ("chooser.js", "recorded.js"), {"policies": []}).encode())
-    budget = int((MAX_BYTES - empty) / len(policies) * _BYTES_PER_BASE64) - 200
+    budget = int((MAX_BYTES - empty) / len(policies) * _BYTES_PER_BASE64) - _BYTES_OF_FIGURES
     shown = [_recording(source, spec, policy, budget) for policy in policies]
     page = _page(title, note, "recorded.html", ("chooser.js", "recorded.js"), {"policies": shown})
     return _written(path, page, len(policies))
