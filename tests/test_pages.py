@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import gymnasium
 import keras
@@ -13,6 +14,7 @@ from runs import BALANCING, TO_THE_LEFT, TO_THE_RIGHT, invoke, let_act_by, messa
 
 import fastcartpole  # noqa: F401
 from agent.learning.networks import build_actor
+from agent.views import pages
 from agent.views.pages import MAX_BYTES, PageError, ShownPolicy, layers_of, write_live_page, write_recorded_page
 
 STATES = np.random.default_rng(3).uniform(-0.05, 0.05, size=(10, 4))
@@ -57,6 +59,14 @@ def test_a_page_needs_nothing_but_itself(page_file):
     assert not re.findall(r"https?:|//\w+\.|@import|url\(|fetch\(|import\(", text)
     assert len(text.encode()) <= MAX_BYTES == 200_000
     assert "<title>A &lt;title&gt; &amp; more</title>" in text
+
+
+def test_the_page_of_the_documentation_is_what_the_command_writes_today():
+    path = Path(__file__).parents[1] / "docs" / "play.html"
+    title, note = (
+        re.search(pattern, path.read_text(encoding="utf-8"))[1] for pattern in ("<h1>(.*)</h1>", 'note">(.*)</p>')
+    )
+    assert path.read_text(encoding="utf-8") == pages._live_page(title, note, data_of(path)["policies"])
 
 
 def test_a_run_of_cartpole_becomes_a_page_of_policies_from_first_to_last(copied_run):
@@ -140,6 +150,17 @@ def test_a_page_never_shows_a_network_that_it_computes_otherwise():
     assert layers_of(gelu) is None
     in_parallel = keras.Model(inputs, keras.layers.Dense(2)(inputs * 2.0))
     assert layers_of(in_parallel) is None
+
+
+@pytest.mark.slow
+def test_a_network_that_a_page_cannot_compute_is_shown_in_recorded_episodes(tmp_path):
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(4, activation="gelu")(inputs)
+    keras.Model(inputs, keras.layers.Dense(2)(hidden)).save(tmp_path / "gelu.keras")
+    result = invoke("export", tmp_path / "gelu.keras", "--format", "html")
+    assert result.exit_code == 0, result.output
+    (policy,) = data_of(tmp_path / "policy.html")["policies"]
+    assert policy["figures"].startswith("Return ")
 
 
 @pytest.mark.slow

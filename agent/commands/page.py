@@ -70,12 +70,14 @@ def _write(
     *,
     is_cartpole: bool,
 ) -> int:
-    from ..views.pages import layers_of, write_live_page, write_recorded_page
+    from ..views.pages import UnknownLayersError, write_live_page, write_recorded_page
 
-    if is_cartpole and all(layers_of(policy.actor) is not None for policy in policies):
-        return write_live_page(path, policies, title, note)
-    # A network that the page cannot compute: its episodes are recorded.
-    _check_recording(spec)
+    if is_cartpole:
+        try:
+            return write_live_page(path, policies, title, note)
+        except UnknownLayersError:
+            # Episodes of such a network are recorded, as in other environments.
+            _check_recording(spec)
     return write_recorded_page(path, source, spec, policies, title, note)
 
 

@@ -50,6 +50,10 @@ class PageError(ValueError):
     """Raised if the policies do not fit on a page."""
 
 
+class UnknownLayersError(PageError):
+    """Raised if an actor has layers that a page cannot compute."""
+
+
 class ShownPolicy(NamedTuple):
     """A policy of a page.
 
@@ -174,14 +178,15 @@ def write_live_page(path: Path, policies: Sequence[ShownPolicy], title: str, not
         The size of the page in bytes.
 
     Raises:
-        PageError: If the page would be larger than ``MAX_BYTES``, or an actor has layers that pages do not know.
+        UnknownLayersError: If an actor has layers that a page cannot compute.
+        PageError: If the page would be larger than ``MAX_BYTES``.
         OSError: If the file cannot be written.
     """
     shown = []
     for policy in policies:
         layers = layers_of(policy.actor)
         if layers is None:
-            raise PageError(f"the actor '{policy.label}' has layers that a page cannot compute.")
+            raise UnknownLayersError(f"the actor '{policy.label}' has layers that a page cannot compute.")
         shown.append({"label": policy.label, "layers": [_as_json(layer) for layer in layers]})
     return _written(path, _live_page(title, note, shown), len(policies))
 
