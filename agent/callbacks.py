@@ -18,7 +18,8 @@ OnEpochEnd = Callable[["PPO", EpochMetrics], object]
 class Callback:
     """Base class of callbacks: override the methods you need; the others do nothing.
 
-    Set ``ppo.stop_training = True`` in a callback to end training after the current epoch.
+    Set ``ppo.stop_training = True`` in a callback to end training after the current epoch. What the methods return is
+    ignored; only a function as a callback also ends training by returning False.
     """
 
     def on_train_begin(self, ppo: PPO) -> None:
@@ -69,14 +70,19 @@ Callbacks = Iterable[Callback | OnEpochEnd] | Callback | OnEpochEnd
 
 
 class _FunctionCallback(Callback):
-    """Calls a function after every epoch."""
+    """Calls a function after every epoch, and ends training if its result is False."""
 
     def __init__(self, function: OnEpochEnd) -> None:
         self._function = function
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Call the function."""
-        self._function(ppo, metrics)
+        """Call the function; only False ends training, not None or anything else that is false."""
+        import numpy as np
+
+        result = self._function(ppo, metrics)
+        # Comparisons of NumPy's numbers have a False of their own.
+        if isinstance(result, (bool, np.bool_)) and not result:
+            ppo.stop_training = True
 
 
 def as_callbacks(given: Callbacks) -> list[Callback]:
@@ -84,7 +90,8 @@ def as_callbacks(given: Callbacks) -> list[Callback]:
 
     Args:
         given: ``Callback`` objects, or functions of the agent and the metrics of an epoch; an iterable of them, or a
-            single one.
+            single one. If a function returns False, also NumPy's, training ends after the epoch; with None and every
+            other result it goes on.
 
     Raises:
         TypeError: If a callback is neither.

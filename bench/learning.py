@@ -15,6 +15,7 @@ import click
 import numpy as np
 
 from agent import preset_config
+from agent.formatting import format_number
 from agent.sweeps.statistics import Estimate, estimate, interquartile_mean
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def trainings_of(env_id: str, seeds: Sequence[int]) -> list[Training]:
         else:
             ppo.restart(config)
         trainings.append(train(ppo, looks_for=looks_for))
-        click.echo(f"{env_id}, seed {seed}: {trainings[-1].final_return:.1f} after {trainings[-1].train_s:.0f} s")
+        final_return = format_number(trainings[-1].final_return)
+        click.echo(f"{env_id}, seed {seed}: {final_return} after {trainings[-1].train_s:.0f} s")
     assert ppo is not None
     ppo.close()
     return trainings
@@ -161,9 +163,10 @@ def as_markdown(results: dict[str, list[Training]], machine: str) -> str:
         returns = np.array([training.final_return for training in trainings])
         seconds = np.median([training.train_s for training in trainings])
         published = ENVIRONMENTS[env_id]
+        lowest, highest = format_number(returns.min()), format_number(returns.max())
         lines.append(
             f"| {env_id} | {len(trainings)} | {_shown(estimate(returns, interquartile_mean))} "
-            f"| {returns.min():.1f} to {returns.max():.1f} | {published.zoo} | {published.cleanrl} "
+            f"| {lowest} to {highest} | {published.zoo} | {published.cleanrl} "
             f"| {trainings[0].env_steps:,} | {seconds:.0f} |"
         )
     lines += ["", *_flags(results), *_landing(results), "![Learning curves](learning.png)", "", machine, ""]
@@ -200,7 +203,7 @@ def _landing(results: dict[str, list[Training]]) -> list[str]:
 
 
 def _shown(found: Estimate) -> str:
-    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
+    return f"{format_number(found.value)} [{format_number(found.low)}, {format_number(found.high)}]"
 
 
 def plot(results: dict[str, list[Training]], path: Path) -> None:

@@ -22,7 +22,7 @@ from runs import SMALL, invoke, message_of
 from agent import PRESETS
 from agent.metrics import EpochMetrics
 from agent.runs.directory import RunDirectory
-from agent.views.display import LineDisplay, LiveDisplay, new_display
+from agent.views.display import Display, JsonDisplay, LineDisplay, LiveDisplay, format_epoch, format_solved, new_display
 from agent.views.sparkline import Sparkline
 
 pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
@@ -197,6 +197,84 @@ def test_json_has_null_for_the_return_before_an_episode_has_ended(tmp_path):
     figures = json.loads(result.stdout, parse_constant=pytest.fail)
     assert figures["mean_return"] is figures["mean_length"] is None
     assert not (tmp_path / "o" / "learning_curve.png").exists()
+
+
+NO_RETURN_YET = "mean_return is '-' until the first episode ends.\n"
+
+
+def shown_of(display, returns):
+    """Show a training with these mean returns."""
+    with display:
+        display.on_train_begin(FakePPO())
+        for epoch, mean_return in enumerate(returns, start=1):
+            display.on_epoch_end(FakePPO(), drawn(epoch, mean_return=mean_return, mean_length=mean_return))
+        display.on_train_end(FakePPO())
+
+
+def test_lines_say_once_what_the_dash_before_the_first_episode_means(capsys):
+    shown_of(LineDisplay(), [math.nan, math.nan, 3.0, 4.0])
+    _, first, sentence, second, third, _ = capsys.readouterr().out.splitlines(keepends=True)
+    assert sentence == NO_RETURN_YET
+    assert first.split()[2:4] == second.split()[2:4] == ["-", "-"]
+    assert third.split()[2:4] == ["3.0", "3.0"]
+
+
+def test_the_live_display_says_once_what_the_dash_before_the_first_episode_means():
+    screen = io.StringIO()
+    shown_of(LiveDisplay(Console(file=screen, force_terminal=True, width=100), 50), [math.nan, math.nan])
+    text = CONTROL_SEQUENCE.sub("", screen.getvalue())
+    assert text.count(NO_RETURN_YET) == 1
+    assert re.search(r"epoch +2 +mean_return +-\n", text)
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize("display", [Display, JsonDisplay])
+def test_quiet_and_json_runs_say_nothing_about_the_dash(display, capsys):
+    shown_of(display(), [math.nan, math.nan])
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["mean_return"] for line in lines] == ([] if display is Display else [None, None])
+
+
+def test_nothing_is_said_about_a_dash_where_every_epoch_has_a_return(capsys):
+    shown_of(LineDisplay(), [1.0, 2.0])
+    assert "until" not in capsys.readouterr().out
+
+
+MEANS = st.floats() | st.floats(-1, 1)
+
+
+@given(MEANS, MEANS, st.floats(-9, 9))
+def test_the_line_of_an_epoch_is_80_characters_wide_whatever_the_returns(mean_return, mean_length, kl):
+    line = format_epoch(drawn(mean_return=mean_return, mean_length=mean_length, kl=kl))
+    assert len(line) == 80
+    assert len(line.split()) == 7
+    assert line.split()[4] != "-0.0000"
+
+
+def test_small_figures_keep_their_digits_in_the_line_the_table_and_the_curve():
+    small = drawn(mean_return=0.0412, policy_loss=-0.000012, value_loss=0.0035, explained_variance=math.nan)
+    assert format_epoch(small).split()[2] == "0.0412"
+    screen = io.StringIO()
+    with LiveDisplay(Console(file=screen, force_terminal=True, width=100), 50, past_returns=[0.6, 1.35]) as display:
+        display.on_train_begin(FakePPO())
+        display.on_epoch_end(FakePPO(), small)
+        display.on_train_end(FakePPO())
+    text = CONTROL_SEQUENCE.sub("", screen.getvalue())
+    assert re.search(r"mean_return 0\.0412 ▄█▁ +1\.35", text)
+    for figure in (
+        "mean_return +0.0412\n",
+        "policy_loss +-0.000012 ",
+        "value_loss +0.0035\n",
+        "explained_variance +-\n",
+    ):
+        assert re.search(figure, text), figure
+
+
+def test_the_sentence_of_a_solved_training_keeps_the_digits_of_return_and_target():
+    ppo = SimpleNamespace(config=SimpleNamespace(target_return=0.7831), is_exact=False, recent_mean_return=0.78512)
+    assert "reached a mean return of 0.785 (target 0.7831)" in format_solved(ppo, drawn())
+    ppo.config.target_return, ppo.recent_mean_return = 475.0, 481.94
+    assert "reached a mean return of 481.9 (target 475)" in format_solved(ppo, drawn())
 
 
 def test_a_quiet_run_shows_nothing(tmp_path):

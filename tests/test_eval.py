@@ -1,16 +1,22 @@
 """``fastppo eval`` as users see it."""
 
+import itertools
 import json
 import math
 import re
 import zipfile
+from decimal import Decimal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from runs import invoke, message_of
 
+from agent import EvaluationResult
 from agent.learning.networks import build_actor
 from agent.process.backend import keras
+from agent.views.console import format_evaluation, histogram, print_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +32,99 @@ def test_a_run_is_evaluated_with_statistics_and_a_histogram(actor_path):
     sentence, quartiles, *bins = result.output.splitlines()
     assert sentence.startswith("Greedy policy in CartPole-v1, 30 episodes: mean ")
     assert quartiles.startswith("Quartiles of the returns: ")
-    assert all(re.fullmatch(r" *\d+ to +\d+ +\d+( █*)?", line) for line in bins)
-    assert sum(int(line.split()[3]) for line in bins) == 30
+    # Bins of a single number if all returns are almost equal.
+    counts = [re.fullmatch(r" *\d+(?: to +\d+)? +(\d+)( █*)?", line) for line in bins]
+    assert sum(int(count[1]) for count in counts) == 30
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+RETURNS = st.one_of(
+    st.lists(st.one_of(FINITE, st.floats(-1e-6, 1e-6), st.floats(-500, 500)), min_size=1, max_size=50),
+    st.lists(st.integers(-500, 500).map(float), min_size=1, max_size=50),
+    st.lists(st.integers(-5, 5).map(lambda tenths: tenths / 10), min_size=1, max_size=50),
+)
+
+
+def ends_of(label):
+    """Return the lowest and the highest number of a bin; they are equal for a bin of a single number."""
+    ends = [Decimal(end) for end in label.split(" to ")]
+    return ends[0], ends[-1]
+
+
+@given(RETURNS)
+def test_every_return_is_in_exactly_one_bin_and_in_the_one_that_names_it(returns):
+    bins = histogram(returns)
+    assert 1 <= len(bins) <= 11
+    assert len({len(label) for label, _ in bins}) == 1
+    assert sum(count for _, count in bins) == len(returns)
+    if len(bins) == 1:
+        return
+    exact = [Decimal(str(value)) for value in returns]
+    last_label, last_count = bins[-1]
+    for label, count in bins[:-1]:
+        start, end = ends_of(label)
+        assert count == sum(value == start or start < value < end for value in exact), label
+    start, end = ends_of(last_label)
+    assert last_count == sum(start <= value <= end for value in exact)
+
+
+@given(RETURNS)
+def test_the_first_bin_holds_the_lowest_and_the_last_bin_the_highest_return(returns):
+    bins = histogram(returns)
+    assert bins[0][1] > 0
+    assert bins[-1][1] > 0
+
+
+@given(RETURNS)
+def test_bins_follow_one_another_and_have_one_round_width(returns):
+    ranges = [ends_of(label) for label, _ in histogram(returns)]
+    widths = {end - start for start, end in ranges}
+    assert len(widths) == 1
+    (width,) = widths
+    assert width.normalize().as_tuple().digits in ((0,), (1,), (2,), (5,))
+    gaps = {start - end for (_, end), (start, _) in itertools.pairwise(ranges)}
+    assert gaps <= ({0} if width else {1})
+
+
+@pytest.mark.parametrize(
+    ("returns", "bins"),
+    [
+        ([500.0] * 7, {"500": 7}),
+        ([0.35] * 7, {"0.35": 7}),
+        ([0.0] * 96 + [1.0] * 4, {"0": 96, "1": 4}),
+        ([9.0, 10.0, 9.0], {" 9": 2, "10": 1}),
+        ([0.3, 0.30000000000000004], {"0.3": 2}),
+        ([0.0, 350.0, 499.0, 500.0], {"  0 to  50": 1, "350 to 400": 1, "450 to 500": 2}),
+        ([0.6, 0.8, 1.2, 1.35], {"0.6 to 0.7": 1, "0.8 to 0.9": 1, "1.2 to 1.3": 1, "1.3 to 1.4": 1}),
+        ([-0.04, 0.0], {"-0.040 to -0.035": 1, "-0.005 to  0.000": 1}),
+    ],
+)
+def test_a_histogram_has_round_bins_up_to_the_highest_return(returns, bins):
+    assert {label: count for label, count in histogram(returns) if count} == bins
+
+
+def test_small_returns_keep_their_digits_in_every_sentence(capsys):
+    small = EvaluationResult((0.0,) * 24 + (1.0,), (5,) * 25)
+    assert format_evaluation(small, "FrozenLake-v1").endswith("mean 0.04, standard deviation 0.196, min 0, max 1")
+    grid = EvaluationResult((0.6, 1.35, 1.2), (5, 5, 5))
+    assert repr(grid) == (
+        "<EvaluationResult: mean 1.05, standard deviation 0.324, minimum 0.6, maximum 1.35 of 3 episodes>"
+    )
+    costs = EvaluationResult((-0.04, -0.0025, -0.01), (5, 5, 5))
+    print_evaluation(costs, "Costs-v0", greedy=True)
+    sentence, quartiles, *_ = capsys.readouterr().out.splitlines()
+    assert sentence.endswith("mean -0.0175, standard deviation 0.0162, min -0.04, max -0.0025")
+    assert quartiles == "Quartiles of the returns: -0.025, -0.01, -0.00625"
+
+
+def test_large_and_equal_returns_read_as_they_always_did():
+    result = EvaluationResult((9.0, 500.0, 500.0), (9, 500, 500))
+    assert format_evaluation(result, "CartPole-v1") == (
+        "Greedy policy in CartPole-v1, 3 episodes: mean 336.3, standard deviation 231.5, min 9, max 500"
+    )
+    # Their standard deviation is a rounding error.
+    equal = EvaluationResult((0.1,) * 100, (5,) * 100)
+    assert format_evaluation(equal, "Equal-v0").endswith("mean 0.1, standard deviation 0.0, min 0.1, max 0.1")
 
 
 def test_json_is_one_object_with_every_return_the_same_in_both_environments(actor_path):

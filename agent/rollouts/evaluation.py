@@ -17,6 +17,7 @@ from fastcartpole.memory import BYTES_PER_ENVIRONMENT, assert_fits_memory
 from ..actors import outputs_of
 from ..config import Vectorization
 from ..environments.making import EnvironmentSource, close_quietly
+from ..formatting import format_episode_return, format_number
 from ..process.backend import keras
 from ..validation import checked_integer
 from .budget import EVALUATION_ENVS, LONGEST_EPISODE
@@ -45,8 +46,10 @@ class EvaluationResult:
 
     def __repr__(self) -> str:
         return (
-            f"<EvaluationResult: mean {self.mean:.1f}, standard deviation {self.standard_deviation:.1f}, "
-            f"minimum {self.minimum:g}, maximum {self.maximum:g} of {self.episodes} episodes>"
+            f"<EvaluationResult: mean {format_number(self.mean)}, "
+            f"standard deviation {format_number(self.standard_deviation)}, "
+            f"minimum {format_episode_return(self.minimum)}, maximum {format_episode_return(self.maximum)} "
+            f"of {self.episodes} episodes>"
         )
 
     @property
@@ -143,8 +146,31 @@ def evaluate(
     if make_env is not None and env_kwargs:
         raise ValueError(f"env_kwargs apply to env_id only, not to make_env, got {env_kwargs!r}.")
     source = EnvironmentSource(None if make_env else env_id, dict(env_kwargs or {}), vectorization, make_env)
+    return evaluate_in(source, actor, episodes, seed, greedy=greedy, environment=environment)
+
+
+def evaluate_in(
+    source: EnvironmentSource,
+    actor: keras.Model,
+    episodes: int,
+    seed: int,
+    *,
+    greedy: bool = True,
+    environment: Environment = "gymnasium",
+    on_episodes: Callable[[int], object] = lambda _: None,
+) -> EvaluationResult:
+    """Evaluate an actor in environments that a source creates; ``evaluate`` describes arguments and errors.
+
+    Args:
+        source: Creates the environments.
+        actor: The actor.
+        episodes: Number of episodes.
+        seed: Seed of the environments and of sampled actions.
+        greedy: Whether to take the most probable actions.
+        environment: Implementation of CartPole.
+        on_episodes: Called with the number of episodes so far whenever one has ended.
+    """
     spec = source.describe()
-    environments = _new_environments(source, environment, episodes)
     outputs = outputs_of(actor, spec)
     # A spawned seed keeps the actions independent of the initial states, which use the same seed.
     generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
@@ -152,8 +178,10 @@ def evaluate(
     def act(observations: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         return spec.action_head.chosen(outputs(observations), generator)
 
+    environments = _new_environments(source, environment, episodes)
     try:
-        played = play(Stepper(environments), act, seed, episodes, spec.max_episode_steps or LONGEST_EPISODE)
+        limit = spec.max_episode_steps or LONGEST_EPISODE
+        played = play(Stepper(environments, spec.name), act, seed, episodes, limit, on_episodes)
     finally:
         close_quietly(environments)
     return EvaluationResult(tuple(played.returns.tolist()), tuple(played.lengths.tolist()))

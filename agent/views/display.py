@@ -6,18 +6,21 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.spinner import Spinner
 from rich.table import Table
 
 from ..callbacks import Callback
+from ..formatting import format_number
 from ..metrics import EpochMetrics
 from .sparkline import Sparkline
 
@@ -27,15 +30,18 @@ if TYPE_CHECKING:
 
 _HEADER = "epoch  env_steps  mean_return  mean_length       kl  steps_per_second  elapsed_s"
 # The metrics in the live table, two per row, and their formats.
-_TABLE = (
-    (("epoch", "d"), ("mean_return", ".1f")),
-    (("env_steps", ",d"), ("mean_length", ".1f")),
-    (("elapsed_s", ".3f"), ("steps_per_second", ",.0f")),
-    (("kl", ".5f"), ("clip_fraction", ".4f")),
-    (("policy_loss", ".4f"), ("value_loss", ".2f")),
-    (("entropy", ".4f"), ("explained_variance", ".4f")),
+_TABLE: tuple[tuple[tuple[str, Callable[[float], str]], ...], ...] = (
+    (("epoch", "{:d}".format), ("mean_return", format_number)),
+    (("env_steps", "{:,d}".format), ("mean_length", format_number)),
+    (("elapsed_s", "{:.3f}".format), ("steps_per_second", "{:,.0f}".format)),
+    (("kl", format_number), ("clip_fraction", format_number)),
+    (("policy_loss", format_number), ("value_loss", format_number)),
+    (("entropy", format_number), ("explained_variance", format_number)),
 )
+_NO_RETURN_YET = "mean_return is '-' until the first episode ends."
 _REFRESHES_PER_SECOND = 8
+# Evaluations that take longer show progress where lines are printed.
+_LONG_EVALUATION_S = 5.0
 _COLUMNS_WITHOUT_TIME = 3
 
 
@@ -45,6 +51,8 @@ class Display(Callback):
     A display is a context manager that is entered before anything is imported or compiled, and left after the last
     message.
     """
+
+    _has_explained_the_dash = False
 
     def __enter__(self) -> Display:
         return self
@@ -59,6 +67,17 @@ class Display(Callback):
 
     def message(self, text: str) -> None:
         """Show a line about the run."""
+
+    @contextmanager
+    def evaluating(self, episodes: int) -> Iterator[Callable[[int], object]]:
+        """Show the progress of an evaluation; yields a function of the number of episodes that have been played."""
+        yield lambda _: None
+
+    def _explain_dash(self, metrics: EpochMetrics) -> None:
+        """Say once why an epoch has no mean return."""
+        if math.isnan(metrics.mean_return) and not self._has_explained_the_dash:
+            self._has_explained_the_dash = True
+            self.message(_NO_RETURN_YET)
 
 
 class JsonDisplay(Display):
@@ -85,6 +104,20 @@ class LineDisplay(Display):
         """Print the line."""
         click.echo(text)
 
+    @contextmanager
+    def evaluating(self, episodes: int) -> Iterator[Callable[[int], object]]:
+        """Print how many episodes have been played, whenever another tenth of a long evaluation is done."""
+        start, shown = time.monotonic(), 0
+
+        def show(done: int) -> None:
+            nonlocal shown
+            tenths = 10 * done // episodes
+            if tenths > shown and time.monotonic() - start > _LONG_EVALUATION_S:
+                self.message(f"evaluating: {done} of {episodes} episodes")
+            shown = tenths
+
+        yield show
+
     def on_train_begin(self, ppo: PPO) -> None:
         """Print the names of the columns."""
         self.message(_HEADER)
@@ -92,6 +125,7 @@ class LineDisplay(Display):
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Print the line of the epoch."""
         self.message(format_epoch(metrics))
+        self._explain_dash(metrics)
         if ppo.is_solved:
             self.message(format_solved(ppo, metrics))
         if self._as_in_the_example:
@@ -158,6 +192,14 @@ class LiveDisplay(Display):
         """Print a line without wrapping, above the live display or below its final state."""
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    @contextmanager
+    def evaluating(self, episodes: int) -> Iterator[Callable[[int], object]]:
+        """Show a progress bar, which disappears at the end."""
+        columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"))
+        with Progress(*columns, console=self._live.console, transient=True) as progress:
+            task = progress.add_task("evaluating", total=episodes)
+            yield lambda done: progress.update(task, completed=done)
+
     def on_train_begin(self, ppo: PPO) -> None:
         """Start to estimate the remaining time, now that everything is compiled."""
         self._waiting = None
@@ -170,6 +212,7 @@ class LiveDisplay(Display):
         self._progress.update(self._task, completed=metrics.env_steps)
         if ppo.is_solved:
             self._solved = format_solved(ppo, metrics)
+        self._explain_dash(metrics)
         if self._as_in_the_example:
             self.message(format_epoch_as_in_the_example(metrics))
 
@@ -217,9 +260,10 @@ def new_display(
 
 def format_epoch(metrics: EpochMetrics) -> str:
     """Return the metrics of an epoch as a line of fixed-width columns, 80 characters wide."""
+    mean_return, mean_length = format_number(metrics.mean_return), format_number(metrics.mean_length)
     return (
-        f"{metrics.epoch:5d}  {metrics.env_steps:9d}  {metrics.mean_return:11.1f}  {metrics.mean_length:11.1f}"
-        f"  {metrics.kl:7.4f}  {metrics.steps_per_second:16,.0f}"
+        f"{metrics.epoch:5d}  {metrics.env_steps:9d}  {mean_return:>11}  {mean_length:>11}"
+        f"  {metrics.kl:z7.4f}  {metrics.steps_per_second:16,.0f}"
         f"  {metrics.elapsed_s:9.3f}"
     )
 
@@ -231,12 +275,14 @@ def format_epoch_as_in_the_example(metrics: EpochMetrics) -> str:
 
 def format_solved(ppo: PPO, metrics: EpochMetrics) -> str:
     """Return a sentence that says how the environment was solved."""
-    target = f"{ppo.config.target_return:g}"
+    # All digits that the user gave.
+    target = f"{ppo.config.target_return:.12g}"
     solved = f"Solved after {metrics.env_steps:,} steps and {metrics.elapsed_s:.3f} s:"
     if ppo.is_exact:
         return f"{solved} the greedy policy reaches a mean return of {target} in episodes not used for training."
+    reached = format_number(ppo.recent_mean_return)
     return (
-        f"{solved} the last 100 episodes reached a mean return of {ppo.recent_mean_return:.1f} (target {target}), and "
+        f"{solved} the last 100 episodes reached a mean return of {reached} (target {target}), and "
         "a validation confirmed it."
     )
 
@@ -249,7 +295,7 @@ def _learning_curve(returns: Sequence[float]) -> Table:
     table.add_column(no_wrap=True, justify="right")
     table.add_column(ratio=1)
     table.add_column(no_wrap=True)
-    lowest, highest = (f"{min(finite):.1f}", f"{max(finite):.1f}") if finite else ("", "")
+    lowest, highest = (format_number(min(finite)), format_number(max(finite))) if finite else ("", "")
     table.add_row("mean_return", lowest, Sparkline(returns), highest)
     return table
 
@@ -260,5 +306,5 @@ def _figures(metrics: EpochMetrics) -> Table:
     for justify in ("left", "right", "left", "right"):
         table.add_column(justify=justify, no_wrap=True)
     for row in _TABLE:
-        table.add_row(*(text for name, form in row for text in (name, format(getattr(metrics, name), form))))
+        table.add_row(*(text for name, form in row for text in (name, form(getattr(metrics, name)))))
     return table

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..environments.making import EnvironmentSource
 from ..environments.spec import EnvironmentSpec
+from ..formatting import format_episode_return
 from ..process.quiet import standard_error_held_back
 from .animations import Frame, missing_packages, shrunk, write_mp4
 from .rendering import drawn_episode, frame_rate
@@ -244,7 +245,7 @@ def _recording(source: EnvironmentSource, spec: EnvironmentSpec, policy: ShownPo
             last = moment
     return {
         "label": policy.label,
-        "figures": f"Return {last.total_reward:,.1f} in {last.steps:,} steps",
+        "figures": f"Return {format_episode_return(last.total_reward)} in {last.steps:,} steps",
         "video": base64.b64encode(_video_within(budget, frames, frame_rate(spec))).decode(),
     }
 

@@ -69,7 +69,7 @@ def play_episode(
     yield moment
     while not moment.has_ended:
         row = flatten_one(environment.observation_space, observation)
-        (action,) = head.in_environment(head.chosen(outputs(row[None]), generator))
+        action = head.in_environment(head.chosen(outputs(row[None]), generator))[0]
         with of_the_environment():
             observation, reward, terminated, truncated, _ = environment.step(action)
         moment = Moment(moment.steps + 1, moment.total_reward + float(reward), bool(terminated or truncated))

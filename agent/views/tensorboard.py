@@ -80,7 +80,8 @@ class TensorBoardWriter(Tracker):
             ImportError: If TensorBoard is not installed.
         """
         assert_tensorboard()
-        self._directory = Path(directory)
+        # An environment may change the working directory before the first epoch ends.
+        self._directory = Path(directory).absolute()
         self._writer: tf.summary.SummaryWriter | None = None
 
     def log(self, figures: dict[str, float], step: int) -> None:

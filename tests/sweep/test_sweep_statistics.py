@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import re
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from agent.sweeps.grid import runs_of
 from agent.sweeps.statistics import band, estimate, interquartile_mean, optimality_gap, summarize
+from agent.sweeps.sweeping import SweepResult
 from agent.sweeps.worker import Outcome, Point
+
+# The package attribute of the same name is the command, not the module.
+command = import_module("agent.commands.sweep")
 
 
 def outcome(final_return, *, target=475.0, ended_early=True, env_steps=1000, train_s=0.5):
@@ -106,3 +113,24 @@ def test_unknown_values_are_null_in_the_summary():
     content = summarize([outcome(100.0, ended_early=False)]).as_dict()
     assert content["steps_to_solve"] is None
     assert content["mean"] == {"value": 100.0, "low": None, "high": None}
+
+
+def test_small_returns_keep_their_digits_in_the_lines_and_tables_of_a_sweep(capsys):
+    outcomes = [outcome(value, target=0.05, ended_early=False) for value in (0.0412, 0.0413, -0.0004)]
+    results = tuple(zip(runs_of("fast", range(3), {}), outcomes, strict=True))
+    for result, shown in zip(results, ("  0.0412", "  0.0413", " -0.0004"), strict=True):
+        assert f"return {shown}  " in command._line(result)
+    command._print_tables(SweepResult(results))
+    returns, _, solving = capsys.readouterr().out.partition("optimality")
+    number = r"-?0\.0*[1-9]\d*"
+    assert len(re.findall(rf"\[{number}, {number}\]", returns)) == 3
+    assert re.search(r"3 +0\.0274 +0\.0274 +0\.0412\n", returns)
+    assert re.search(r"0% +0\.0226 ", solving)
+
+
+def test_the_lines_of_a_sweep_are_aligned_whatever_the_returns():
+    runs = runs_of("fast", range(4), {})
+    returns = (0.0412, -1148.7, 500.0, math.nan)
+    lines = [command._line((run, outcome(value))) for run, value in zip(runs, returns, strict=True)]
+    assert len({line.index(" steps") for line in lines}) == 1
+    assert lines[-1].split()[lines[-1].split().index("return") + 1] == "-"
