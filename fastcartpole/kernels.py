@@ -3,6 +3,10 @@
 Numba's own disk cache checks only the file that defines a kernel: a kernel that inlines a function from another file is
 not rebuilt when that file changes. Here the cache directory is named after a digest of every source file a kernel could
 have inlined, so a stale kernel is never loaded: changed sources use another directory.
+
+Numba also numbers the files with machine code, and enters a number into the index before it writes the file. Of two
+processes that do so at once, one may enter the file that the other one writes. Here the files are named after what they
+were compiled for, and hold it, so that no other code is ever loaded.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 import platformdirs
+from numba.core.caching import IndexDataCacheFile
 
 if numba.config.DISABLE_JIT:
     raise ImportError("fastcartpole is compiled by Numba, which NUMBA_DISABLE_JIT switches off: unset it.")
@@ -74,18 +79,58 @@ def kernel(
         previous, config.CACHE_DIR = config.CACHE_DIR, directory or config.CACHE_DIR
         locators, config.CACHE_LOCATOR_CLASSES = getattr(config, "CACHE_LOCATOR_CLASSES", ""), ""
         try:
-            compiled: Callable[Parameters, Result] = numba.njit(
+            compiled = numba.njit(
                 nogil=not brief,
                 error_model="numpy",
                 cache=directory is not None,
                 fastmath=set(fastmath),
                 forceinline=inlined,
             )(function)
-            return compiled
+            if directory is not None:
+                compiled._cache._cache_file = _CacheFile(compiled._cache._impl)
+            result: Callable[Parameters, Result] = compiled
+            return result
         finally:
             config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = previous, locators
 
     return decorate
+
+
+class _CacheFile(IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's cache of a kernel, in which concurrent processes lose at most entries of each other.
+
+    A lost entry means that its code is compiled again.
+    """
+
+    def __init__(self, implementation: Any) -> None:
+        """Create the cache.
+
+        Args:
+            implementation: Numba's ``CacheImpl`` of the kernel, which knows its files.
+        """
+        locator = implementation.locator
+        super().__init__(locator.get_cache_path(), implementation.filename_base, locator.get_source_stamp())
+
+    def save(self, key: Any, data: Any) -> None:
+        """Save the machine code, and then enter it into the index.
+
+        Args:
+            key: What it was compiled for: types, processor, and the function's bytecode.
+            data: The machine code.
+        """
+        # Pickles of Numba's types depend on the process, their names do not.
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()
+        name = f"{self._index_name.removesuffix('.nbi')}.{digest[:32]}.nbc"
+        self._save_data(name, (key, data))
+        overloads = self._load_index()
+        overloads[key] = name
+        self._save_index(overloads)
+
+    def load(self, key: Any) -> Any:
+        """Return the machine code that was compiled for a key, or None."""
+        kept = super().load(key)
+        # Types of the same name may differ.
+        return kept[1] if kept is not None and kept[0] == key else None
 
 
 def is_on_disk(function: Callable[..., Any]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
@@ -40,7 +40,7 @@ _BATCH = np.dtype(
         ("num_streams", np.int64),
         ("num_constants", np.int64),
         *((name, _ADDRESS) for name in ("physics", "elapsed_steps", "needs_reset", "streams", "constants")),
-        *((name, _ADDRESS) for name in ("rows", "doubts", "indices", "final_observations")),
+        *((name, _ADDRESS) for name in ("rows", "doubts", "indices")),
         ("max_episode_steps", np.int64),
         ("trigonometry", np.int64),
         ("autoreset_mode", np.int64),
@@ -50,7 +50,7 @@ _BATCH = np.dtype(
     ],
     align=True,
 )
-_RESULTS = np.dtype([(name, _ADDRESS) for name in ("observations", "terminated", "truncated")])
+_RESULTS = np.dtype([(name, _ADDRESS) for name in ("observations", "terminated", "truncated", "final_observations")])
 
 NO_FINALS = -1
 """Return value of a step that has written no final observations."""
@@ -63,7 +63,6 @@ def _note_batch(
     constants: npt.NDArray[np.float64],
     rules: StepRules,
     scratch: Scratch,
-    final_observations: npt.NDArray[np.float32],
 ) -> None:
     """Write the addresses of a batch's arrays, and its rules, into a record of shape (1,)."""
     batch = record[0]
@@ -78,7 +77,6 @@ def _note_batch(
     batch.rows = scratch.rows.ctypes.data
     batch.doubts = scratch.doubts.ctypes.data
     batch.indices = scratch.indices.ctypes.data
-    batch.final_observations = final_observations.ctypes.data
     batch.max_episode_steps = rules.max_episode_steps
     batch.trigonometry = rules.trigonometry
     batch.autoreset_mode = rules.autoreset_mode
@@ -95,8 +93,6 @@ class NotedBatch:
 
     Attributes:
         address: Address of the record.
-        final_observations: With same-step autoreset, the last observations of episodes that ended, shape (N, 4),
-            float32; otherwise shape (0, 4).
     """
 
     def __init__(self, state: BatchState, constants: npt.NDArray[np.float64], rules: StepRules) -> None:
@@ -107,33 +103,23 @@ class NotedBatch:
             constants: Physical constants, shape (9, 1) or (9, N), float64.
             rules: Rules of the batch.
         """
-        num_envs = state.elapsed_steps.size if rules.autoreset_mode == SAME_STEP else 0
-        self.final_observations = np.empty((num_envs, 4), dtype=np.float32)
         scratch = new_scratch()
         record = np.zeros(1, dtype=_BATCH)
-        _note_batch(record, state, constants, rules, scratch, self.final_observations)
+        _note_batch(record, state, constants, rules, scratch)
         self.address: int = record.ctypes.data
         self._held = (record, state, constants, scratch)
 
 
-class Results(NamedTuple):
-    """The arrays that a step writes and returns, and the record of their addresses.
-
-    Attributes:
-        observations: Shape (N, 4), float32.
-        rewards: Shape (N,), float64 (float32 with shared seeding).
-        terminated: Shape (N,), bool.
-        truncated: Shape (N,), bool.
-        address: Address of the record.
-        record: Addresses of all arrays except the rewards, shape (1,).
-    """
-
-    observations: npt.NDArray[np.float32]
-    rewards: npt.NDArray[np.floating]
-    terminated: npt.NDArray[np.bool_]
-    truncated: npt.NDArray[np.bool_]
-    address: int
-    record: npt.NDArray[Any]
+Results = tuple[
+    npt.NDArray[np.float32],
+    npt.NDArray[np.floating],
+    npt.NDArray[np.bool_],
+    npt.NDArray[np.bool_],
+    npt.NDArray[np.float32],
+    int,
+    npt.NDArray[Any],
+]
+"""The arrays that a step writes, as ``ResultPool.take`` describes them."""
 
 
 def _references_of_a_free_array() -> int:
@@ -154,7 +140,12 @@ class ResultPool:
     """
 
     def __init__(
-        self, num_envs: int, reward_dtype: np.dtype[np.floating], observations: npt.NDArray[np.float32] | None
+        self,
+        num_envs: int,
+        reward_dtype: np.dtype[np.floating],
+        observations: npt.NDArray[np.float32] | None,
+        *,
+        with_finals: bool,
     ) -> None:
         """Create an empty pool.
 
@@ -162,45 +153,52 @@ class ResultPool:
             num_envs: Number of environments N.
             reward_dtype: Dtype of the rewards.
             observations: Array to which all steps write observations, shape (N, 4), float32; None for pooled arrays.
+            with_finals: Whether steps write final observations.
         """
         self._num_envs = num_envs
+        self._no_finals = None if with_finals else np.empty((0, 4), dtype=np.float32)
         self._reward_dtype = reward_dtype
         self._observations = observations
         self._pool: list[Results] = []
 
     def take(self) -> Results:
-        """Return arrays with undefined contents that nothing else references."""
+        """Return arrays with undefined contents that nothing else references.
+
+        Several threads may call this at the same time: each gets other arrays.
+
+        Returns:
+            The observations, shape (N, 4), float32; the rewards, shape (N,), float64 (float32 with shared seeding); the
+            terminated and the truncated flags, shape (N,), bool; the final observations, shape (N, 4), float32, or
+            (0, 4) if steps write none; the address of a record with the addresses of all arrays except the rewards; and
+            the record, which must be kept until the step has ended.
+        """
         count = sys.getrefcount
+        # The loop's variable keeps a tuple, whose references are counted, alive if another thread removes it.
         for results in self._pool:
-            observations, rewards, terminated, truncated, _, _ = results
+            observations, rewards, terminated, truncated, finals, address, record = results
             if (
                 count(rewards) == _FREE
                 and count(terminated) == _FREE
                 and count(truncated) == _FREE
                 and (self._observations is not None or count(observations) == _FREE)
             ):
-                return results
-        return self._new()
+                # A tuple of its own references the arrays until the caller does; after the pool's tuple has been
+                # returned, another thread could take the same arrays before the caller unpacks it.
+                return observations, rewards, terminated, truncated, finals, address, record
+        self._add()
+        return self.take()
 
-    def _new(self) -> Results:
-        if len(self._pool) < _MAX_POOLED:
-            record = np.zeros(1, dtype=_RESULTS)
-            address = record.ctypes.data
-        else:
-            # The caller still holds its arrays; only its record is reused.
-            *_, address, record = self._pool.pop(0)
+    def _add(self) -> None:
         shape = (self._num_envs,)
-        results = Results(
-            np.empty((*shape, 4), dtype=np.float32) if self._observations is None else self._observations,
-            np.empty(shape, dtype=self._reward_dtype),
-            np.empty(shape, dtype=np.bool_),
-            np.empty(shape, dtype=np.bool_),
-            address,
-            record,
-        )
-        _note_results(record, results.observations, results.terminated, results.truncated)
-        self._pool.append(results)
-        return results
+        observations = np.empty((*shape, 4), dtype=np.float32) if self._observations is None else self._observations
+        rewards = np.empty(shape, dtype=self._reward_dtype)
+        terminated, truncated = np.empty(shape, dtype=np.bool_), np.empty(shape, dtype=np.bool_)
+        finals = np.empty((*shape, 4), dtype=np.float32) if self._no_finals is None else self._no_finals
+        # Records are not reused: another thread may be about to step with one that leaves the pool.
+        record = np.empty(1, dtype=_RESULTS)
+        address = _note_results(record, observations, terminated, truncated, finals)
+        self._pool.append((observations, rewards, terminated, truncated, finals, address, record))
+        del self._pool[:-_MAX_POOLED]
 
 
 @kernel()
@@ -209,11 +207,15 @@ def _note_results(
     observations: npt.NDArray[np.float32],
     terminated: npt.NDArray[np.bool_],
     truncated: npt.NDArray[np.bool_],
-) -> None:
-    """Write the addresses of arrays into a record of shape (1,)."""
+    final_observations: npt.NDArray[np.float32],
+) -> int:
+    """Write the addresses of arrays into a record of shape (1,); return the address of the record."""
     record[0].observations = observations.ctypes.data
     record[0].terminated = terminated.ctypes.data
     record[0].truncated = truncated.ctypes.data
+    record[0].final_observations = final_observations.ctypes.data
+    address: int = record.ctypes.data
+    return address
 
 
 @kernel(inlined=True)
@@ -247,7 +249,7 @@ def _noted(
         rewards,
         numba.carray(pointer(results.terminated), num_envs, np.bool_),
         numba.carray(pointer(results.truncated), num_envs, np.bool_),
-        numba.carray(pointer(batch.final_observations), (num_envs, 4), np.float32),
+        numba.carray(pointer(results.final_observations), (num_envs, 4), np.float32),
     )
     return state, constants, rules, outputs
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ import numba
 Result = TypeVar("Result")
 
 _POOL: ThreadPoolExecutor | None = None
+_SECONDS_BETWEEN_LOOKS = 0.0005
 _THREAD_LIMIT: ContextVar[int | None] = ContextVar("_THREAD_LIMIT", default=None)
 
 
@@ -55,18 +57,55 @@ def in_ranges(num_threads: int, num_items: int, function: Callable[..., Result],
     count = min(num_threads, num_items)
     bounds = [part * num_items // count for part in range(count + 1)]
     first, *others = itertools.pairwise(bounds)
+    calls = _Calls()
     futures: list[Future[Result] | None] = []
     try:
-        for start, stop in others:
-            futures.append(_submitted(function, start, stop, *args))
-        results = [function(*first, *args)]
-        for future, (start, stop) in zip(futures, others, strict=True):
-            is_free = future is None or future.cancel()
-            results.append(function(start, stop, *args) if is_free or future is None else future.result())
-        return results
+        try:
+            for start, stop in others:
+                futures.append(_submitted(calls.make, function, start, stop, *args))
+            results = [function(*first, *args)]
+            for future, (start, stop) in zip(futures, others, strict=True):
+                is_free = future is None or future.cancel()
+                results.append(function(start, stop, *args) if is_free or future is None else future.result())
+            return results
+        except BaseException:
+            calls.end()
+            raise
     except BaseException:
-        _wait_for([future for future in futures if future is not None and not future.cancel()])
+        # A second interrupt may have come before the handler of the first one began to wait.
+        calls.end()
         raise
+
+
+class _Calls:
+    """Calls made by other threads, which note them: an interrupt of the thread that submits a call cannot lose it."""
+
+    def __init__(self) -> None:
+        self._running: list[None] = []
+        self._have_ended = False
+
+    def make(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Make a call, unless ``end`` has been called."""
+        self._running.append(None)
+        try:
+            # Read after the call is noted: if this is still False, ``end`` sees the note.
+            return None if self._have_ended else function(*args)
+        finally:
+            self._running.pop()
+
+    def end(self) -> None:
+        """Let no call begin any more, wait for those that are running, and only then raise a ``KeyboardInterrupt``."""
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
+                self._have_ended = True
+                while self._running:
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 def _submitted(function: Callable[..., Result], *args: Any) -> Future[Result] | None:
@@ -82,18 +121,6 @@ def _submitted(function: Callable[..., Result], *args: Any) -> Future[Result] | 
         pool.shutdown(wait=False, cancel_futures=True)
         _forget_pool()
         return None
-
-
-def _wait_for(futures: Sequence[Future[Any]]) -> None:
-    """Wait until all threads have finished, and only then raise a ``KeyboardInterrupt`` that arrived meanwhile."""
-    interrupt: KeyboardInterrupt | None = None
-    while not all(future.done() for future in futures):
-        try:
-            wait(futures)
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
 
 
 @contextmanager

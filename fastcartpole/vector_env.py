@@ -180,7 +180,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         self._reset_kernel = self._compiled_reset()
         self._is_seeded = False
         self._is_ready = False
-        self._results = ResultPool(self.num_envs, self._reward_dtype, self._observations)
+        self._results = self._new_results()
         self._one_thread = OneThread()
         # Seeds of the streams, and their generators once ``np_random`` has been read or set.
         self._seeds: Sequence[int] = ()
@@ -256,14 +256,17 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
             gymnasium.error.ClosedEnvironmentError: If the environment has been closed.
             RuntimeError: If another thread is using the environment.
         """
-        if not self._is_prepared:
-            self._prepare()
         checked = checked_actions(actions, self._action_shape)
-        observations, rewards, terminated, truncated, address, _ = self._results.take()
-        outcome = self._step(self._noted.address, address, checked, rewards)
+        observations, rewards, terminated, truncated, finals, address, _ = self._results.take()
+        # No other thread can run between the last look at this flag and the end of a step by a brief kernel.
+        while not self._is_prepared:
+            self._prepare()
+        # Keeps its arrays alive, even if another thread replaces them.
+        noted = self._noted
+        outcome = self._step(noted.address, address, checked, rewards)
         if outcome >= 0:
             raise ValueError(f"actions must be 0 or 1, got {checked[outcome]} for environment {outcome}.")
-        infos = {} if outcome == NO_FINALS else _final_infos(terminated | truncated, self._noted.final_observations)
+        infos = {} if outcome == NO_FINALS else _final_infos(terminated | truncated, finals)
         return observations, rewards, terminated, truncated, infos
 
     def rollout(
@@ -586,8 +589,12 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._results = ResultPool(self.num_envs, self._reward_dtype, self._observations)
+        self._results = self._new_results()
         self._reset_kernel = self._compiled_reset()
+
+    def _new_results(self) -> ResultPool:
+        with_finals = self.autoreset_mode is AutoresetMode.SAME_STEP
+        return ResultPool(self.num_envs, self._reward_dtype, self._observations, with_finals=with_finals)
 
     def _observation_array(self) -> npt.NDArray[np.float32]:
         return np.empty((self.num_envs, 4), dtype=np.float32) if self._observations is None else self._observations
@@ -601,18 +608,17 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         """Check that the environments can be stepped, and prepare what the following steps need.
 
         Raises:
-            gymnasium.error.ResetNeeded: As ``step`` does.
+            gymnasium.error.ResetNeeded: If ``reset`` has not been called.
             gymnasium.error.ClosedEnvironmentError: As ``step`` does.
             RuntimeError: If another thread is using the environments.
         """
-        self._assert_ready()
-        if not self._is_noted:
-            with self._one_thread:
+        self._assert_reset()
+        with self._one_thread:
+            if not self._is_noted:
                 self._detach_state()
                 noted, step = NotedBatch(self._state, self._constants, self._rules), self._chosen_step()
-            vars(self).update(_noted=noted, _step=step, _is_noted=True)
-        # With manual resets, every step must check for ended episodes.
-        vars(self).update(_is_prepared=not self._resets_are_manual)
+                vars(self).update(_noted=noted, _step=step, _is_noted=True)
+            vars(self)["_is_prepared"] = True
 
     def _chosen_step(self) -> Callable[..., int]:
         """Return the function that steps the batch: a kernel without a guard against other threads, if possible."""
@@ -620,7 +626,7 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
         kernel: Callable[..., int]
         if self._usable_threads > 1:
             kernel = threaded_step_batch(self._usable_threads, actions, rewards)
-        elif self.num_envs <= _MAX_BRIEF_STEP_ENVS and not self._generators:
+        elif self.num_envs <= _MAX_BRIEF_STEP_ENVS and not self._generators and not self._resets_are_manual:
             return specialized(brief_step_batch, 0, 0, actions, rewards)
         else:
             kernel = specialized(step_batch, 0, 0, actions, rewards)
@@ -630,6 +636,11 @@ class CartPoleVectorEnv(Physical, Drawn, VectorEnv[npt.NDArray[np.float32], npt.
             if not acquire(False):
                 raise RuntimeError(IN_USE)
             try:
+                if not self._is_prepared:
+                    # Another thread has replaced the arrays of this step meanwhile.
+                    raise RuntimeError(IN_USE)
+                if self._resets_are_manual:
+                    self._assert_ready()
                 if self._generators:
                     self._take_states()
                 outcome = kernel(*args)

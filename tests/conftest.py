@@ -28,14 +28,55 @@ def figure(record_property):
     return lambda sentence: record_property("figure", sentence)
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     properties = [entry for report in reports for entry in getattr(report, "user_properties", ())]
     figures = dict.fromkeys(sentence for name, sentence in properties if name == "figure")
+    for name, (number, limit, are_half_used) in sorted(config.stash[MAPS].items()):
+        too_many = ", more than half: too many" if are_half_used else ""
+        figures[f"{name}: {number:,} memory maps of at most {limit:,}{too_many}"] = None
     if figures:
         terminalreporter.section("figures")
         for sentence in figures:
             terminalreporter.write_line(sentence)
+
+
+# The name of each process that has run tests, with the number of its memory maps, their limit, and whether more than
+# half are used.
+MAPS = pytest.StashKey[dict[str, tuple[int, int, bool]]]()
+
+
+def pytest_configure(config):
+    config.stash[MAPS] = {}
+
+
+def pytest_testnodedown(node):
+    if maps := getattr(node, "workeroutput", {}).get("memory_maps"):
+        node.config.stash[MAPS][node.gateway.id] = maps
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    """Fail the run if a process has used half of its memory maps: with all of them, it would die."""
+    all_maps = session.config.stash[MAPS]
+    if maps := used_memory_maps():
+        if hasattr(session.config, "workeroutput"):
+            # A process of pytest-xdist reports to the one that started it.
+            session.config.workeroutput["memory_maps"] = maps
+        else:
+            all_maps["this process"] = maps
+    if session.exitstatus == pytest.ExitCode.OK and any(are_half_used for _, _, are_half_used in all_maps.values()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def used_memory_maps():
+    try:
+        from agent.process.memory_maps import memory_maps
+    except ImportError:
+        # Only the environment is installed, which compiles no graphs.
+        return None
+    maps = memory_maps()
+    return maps and (*maps, maps.are_half_used)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from ..environments.heads import ActionHead
 from ..kernels.advantages import EQUAL_DEVIATION
 from ..process.backend import keras, remarks_of_xla_held_back, tf
 from ..process.graphs import graphs_at_hand
+from ..process.memory_maps import assert_room_to_compile
 from .distributions import distribution_of
 from .flat_weights import FlatWeights
 from .losses import clipped_objectives, clipped_to_norm, mean, squared_errors
@@ -190,6 +191,7 @@ class PPOUpdate:
         arrays = [*given.values(), indices, limits, numbers]
         key = tuple(given), layout_of(arrays)
         if key not in self._compiled:
+            assert_room_to_compile()
             packing = Packing(key[1])
             self._compiled[key] = packing, self._both_loops(packing, key[0])
             # The first call compiles.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
 import socket
@@ -11,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
-from multiprocessing import parent_process
 from threading import current_thread, main_thread
 from typing import Literal, NamedTuple, get_args
 
@@ -24,7 +24,7 @@ from ..process.quiet import standard_error_held_back
 from ..process.surroundings import children_with_safe_path
 from ..validation import checked_integer
 from .grid import Key, Run
-from .worker import Failure, Outcome, train_one
+from .worker import Failure, Outcome, is_used_up, train_one
 
 Backend = Literal["loky", "ray", "dask"]
 
@@ -52,7 +52,8 @@ class Workers(NamedTuple):
     address: str | None = None
 
 
-Ended = tuple[Run, Outcome | Failure]
+# None if the worker has left the run to another process.
+Ended = tuple[Run, Outcome | Failure | None]
 
 
 class ClusterError(RuntimeError):
@@ -97,7 +98,7 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
     """Train all runs and yield each as soon as it ends, in any order.
 
     If a worker is lost, another one trains its runs again from the start. A run that repeatedly loses its worker, even
-    when it trains alone, is a failure.
+    when it trains alone, is a failure. Workers that are used up are replaced when all others have ended their runs.
 
     Args:
         runs: The runs to train.
@@ -110,9 +111,13 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
             batch = _next_batch(list(remaining.values()), losses)
             jobs = _number_of_jobs(workers)
             unfinished = {run.key for run in batch}
+            some_are_used_up = False
             try:
                 for run, outcome in _starting_safely(_parallel_outcomes(batch, workers.backend, jobs)):
                     unfinished.remove(run.key)
+                    if outcome is None:
+                        some_are_used_up = True
+                        continue
                     del remaining[run.key]
                     yield run, outcome
             except _worker_losses(workers.backend):
@@ -121,6 +126,9 @@ def outcomes(runs: Sequence[Run], workers: Workers) -> Iterator[tuple[Run, Outco
             for run in [run for run in batch if run.key in remaining and losses[run.key] > _MAX_LOSSES]:
                 del remaining[run.key]
                 yield run, Failure(f"its worker was lost {losses[run.key]} times")
+            if some_are_used_up:
+                # The next batch starts new processes.
+                get_reusable_executor().shutdown(wait=True)
 
 
 def _starting_safely(outcomes: Iterator[Ended]) -> Iterator[Ended]:
@@ -148,18 +156,20 @@ def _next_batch(remaining: Sequence[Run], losses: Counter[Key]) -> Sequence[Run]
     return remaining[:1]
 
 
-def _parallel_outcomes(runs: Sequence[Run], backend: Backend, jobs: int) -> Iterator[tuple[Run, Outcome | Failure]]:
-    """Train runs in parallel until all have ended or a worker is lost."""
+def _parallel_outcomes(runs: Sequence[Run], backend: Backend, jobs: int) -> Iterator[Ended]:
+    """Train runs in parallel until all have ended, or were left to other processes, or a worker is lost."""
     with (
         joblib.parallel_config(backend=backend, n_jobs=jobs),
         joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs") as parallel,
     ):
-        yield from parallel(joblib.delayed(_train)(run, backend) for run in runs)
+        yield from parallel(joblib.delayed(_train)(run, backend, os.getpid()) for run in runs)
 
 
-def _train(run: Run, backend: Backend) -> tuple[Run, Outcome | Failure]:
+def _train(run: Run, backend: Backend, main_process: int) -> Ended:
     if backend == "loky":
-        if parent_process() is not None:
+        if os.getpid() != main_process:
+            if is_used_up():
+                return run, None
             _prepare_worker(run)
         return run, train_one(run.config)
     # Processes of a cluster may also serve other programs, so their settings must be restored.

@@ -14,6 +14,7 @@ from ..callbacks import Callback
 from ..config import PPOConfig
 from ..errors import reason_of
 from ..metrics import EpochMetrics
+from ..process.memory_maps import memory_maps
 
 if TYPE_CHECKING:
     from ..ppo import PPO
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Each agent holds several compiled graphs.
 _MOST_AGENTS = 4
 _AGENTS: OrderedDict[object, PPO] = OrderedDict()
+_HAS_TRAINED = False
 # Workers of Dask may be threads of the same process.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -85,11 +87,23 @@ def train_one(config: PPOConfig) -> Outcome | Failure:
     Returns:
         The outcome, or a failure instead of any exception.
     """
+    global _HAS_TRAINED
     with _ONE_AT_A_TIME:
+        _HAS_TRAINED = True
         try:
             return _outcome(config)
         except Exception as error:
             return Failure(_described(error))
+
+
+def is_used_up() -> bool:
+    """Return whether earlier runs may have taken the memory maps that another run needs.
+
+    Compiled graphs stay mapped when their agent is gone. A process that has trained nothing is never used up, so that
+    each process trains at least one run.
+    """
+    maps = memory_maps()
+    return _HAS_TRAINED and maps is not None and maps.are_half_used
 
 
 def _described(error: Exception) -> str:

@@ -21,6 +21,8 @@ environments.step([1])
 print(environments.state[0, 0])
 """
 
+DTYPES = ("int64", "float64")
+
 
 def run(code, *, source_tree, cache, **environment):
     completed = subprocess.run(
@@ -64,6 +66,89 @@ def test_what_older_versions_compiled_is_removed_when_something_newer_is_written
     (tmp_path / older[0]).mkdir()
     assert Path(run(code, source_tree=PACKAGE.parent, cache=tmp_path)) == directory
     assert (tmp_path / older[0]).exists()
+
+
+HALVED = """
+from fastcartpole.kernels import kernel
+
+@kernel()
+def halved(numbers):
+    return numbers[0] / 2
+"""
+SAVE_BESIDE_ANOTHER_PROCESS = """
+import sys
+import time
+from pathlib import Path
+from numba.core.caching import IndexDataCacheFile
+
+us, other, last = sys.argv[1:]
+flags = Path.cwd()
+
+def in_order(method, what, is_last):
+    original = getattr(IndexDataCacheFile, method)
+
+    def called(*args):
+        if is_last:
+            wait_for(what + other)
+        result = original(*args)
+        (flags / (what + us)).touch()
+        return result
+
+    setattr(IndexDataCacheFile, method, called)
+
+def wait_for(flag):
+    while not (flags / flag).exists():
+        time.sleep(0.001)
+
+original = IndexDataCacheFile._load_index
+
+def load_index(self):
+    # Both processes read the index before either writes it; the first time, they only look for compiled code.
+    index = original(self)
+    (flags / f"read {us} {len(list(flags.glob(f'read {us} *')))}").touch()
+    if (flags / f"read {us} 1").exists():
+        wait_for(f"read {other} 1")
+    return index
+
+IndexDataCacheFile._load_index = load_index
+in_order("_save_index", "index ", us != last)
+in_order("_save_data", "data ", us == last)
+"""
+HALVE = """
+import numpy as np
+from halved import halved
+
+for dtype in {dtypes}:
+    print(halved(np.array([3], dtype)))
+print(len(halved.stats.cache_hits))
+"""
+
+
+@pytest.mark.parametrize("last", DTYPES)
+def test_two_processes_that_save_at_once_leave_no_code_of_each_other_under_their_names(tmp_path, last):
+    (tmp_path / "halved.py").write_text(HALVED)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE.parent, tmp_path))),
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+    }
+
+    def started(code, *arguments):
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+
+    both = [
+        started(SAVE_BESIDE_ANOTHER_PROCESS + HALVE.format(dtypes=[dtype]), dtype, other, last)
+        for dtype, other in (DTYPES, DTYPES[::-1])
+    ]
+    assert [process.communicate(timeout=120)[0].split() for process in both] == [["1.5", "0"]] * 2
+    *halves, hits = started(HALVE.format(dtypes=DTYPES)).communicate(timeout=120)[0].split()
+    assert halves == ["1.5", "1.5"]
+    assert int(hits) >= 1
+    # A process finds what the last one has compiled again.
+    assert started(HALVE.format(dtypes=DTYPES)).communicate(timeout=120)[0].split() == ["1.5", "1.5", "2"]
+    # The files have the same names in every process.
+    assert len(list((tmp_path / "cache").rglob("*.nbc"))) == 2
 
 
 def test_kernels_of_a_package_are_named_by_all_its_sources(tmp_path):

@@ -1,12 +1,14 @@
 """Threads of a vector environment, and their interaction with the threads of the program."""
 
 import copy
+import itertools
 import pickle
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -14,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcartpole import CartPoleEnv, CartPoleVectorEnv, threads
+from fastcartpole import CartPoleEnv, CartPoleVectorEnv, stepping, threads, vector_env
+from fastcartpole.kernels import IN_USE
 
 
 @pytest.fixture
@@ -23,9 +26,9 @@ def asked(monkeypatch):
     asked = []
     submitted = threads._submitted
 
-    def submit(function, start, stop, *args):
+    def submit(make, function, start, stop, *args):
         asked.append((start, stop))
-        return submitted(function, start, stop, *args)
+        return submitted(make, function, start, stop, *args)
 
     monkeypatch.setattr(threads, "_submitted", submit)
     return asked
@@ -87,17 +90,76 @@ def test_nobody_is_at_work_any_more_when_an_error_comes(error):
     assert done == [1]
 
 
-def test_an_interrupt_while_waiting_comes_when_all_is_done(monkeypatch):
+def test_interrupts_while_waiting_come_when_all_is_done(monkeypatch):
     work, done = failing_beside_another(KeyError)
+    interrupts = [KeyboardInterrupt, KeyboardInterrupt]
 
-    def wait(_):
-        monkeypatch.undo()
-        raise KeyboardInterrupt
+    def sleep(_):
+        if interrupts:
+            raise interrupts.pop()
 
-    monkeypatch.setattr(threads, "wait", wait)
+    monkeypatch.setattr(threads, "time", SimpleNamespace(sleep=sleep))
     with pytest.raises(KeyboardInterrupt):
         threads.in_ranges(2, 2, work)
     assert done == [1]
+    assert interrupts == []
+
+
+class Interruption:
+    """Interrupts the code of the module at its n-th event (a call, a line, a return), as Ctrl-C may do."""
+
+    def __init__(self, number):
+        self.number = number
+        self.has_come = False
+
+    def __call__(self, frame, *_):
+        if frame.f_code.co_filename != threads.__file__:
+            return None
+        self.number -= 1
+        if self.number < 0:
+            self.has_come = True
+            raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        self._previous = sys.gettrace()
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(self._previous)
+
+
+@pytest.mark.parametrize("error", [None, KeyError])
+def test_whenever_an_interrupt_comes_nobody_is_at_work_any_more_when_it_is_raised(monkeypatch, error):
+    monkeypatch.setattr(threads, "_POOL", None)
+    for number in itertools.count():
+        begun, done = threading.Event(), []
+
+        def work(start, _, begun=begun, done=done):
+            if error and start == 0:
+                assert begun.wait(60)
+                raise error
+            begun.set()
+            time.sleep(0.003)
+            done.append(start)
+
+        raised = None
+        try:
+            with Interruption(number) as interruption:
+                threads.in_ranges(3, 3, work)
+        except (KeyboardInterrupt, KeyError) as caught:
+            raised = type(caught)
+        assert raised is (KeyboardInterrupt if interruption.has_come else error)
+        done_when_raised = list(done)
+        if threads._POOL is not None:
+            # No call begins later, either.
+            threads._POOL.shutdown(wait=True)
+            threads._forget_pool()
+        assert done == done_when_raised, f"event {number}"
+        if not interruption.has_come:
+            break
+    assert number > 40
 
 
 def test_where_no_thread_can_be_started_the_calling_one_does_everything_once(monkeypatch):
@@ -176,7 +238,7 @@ def test_a_second_thread_is_told_that_an_environment_is_in_use_and_moves_nothing
     )
     # Another thread holds this lock during its reset or rollout.
     with environments._one_thread:
-        environments._is_prepared = False
+        vars(environments)["_is_prepared"] = False
         for use in uses:
             with pytest.raises(RuntimeError, match="Another thread is using this environment"):
                 use()
@@ -186,6 +248,106 @@ def test_a_second_thread_is_told_that_an_environment_is_in_use_and_moves_nothing
     assert all(np.array_equal(before[name], after[name]) for name in before)
     for use in uses:
         use()
+
+
+class Meeting:
+    """Lets another thread run a function before the n-th bytecode instruction of a step of this thread."""
+
+    def __init__(self, number, function):
+        self.number = number
+        self._function = function
+        self.has_come = False
+
+    def __call__(self, frame, event, _):
+        if frame.f_code.co_filename not in (stepping.__file__, vector_env.__file__):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.number -= 1
+            if self.number == -1:
+                self.has_come = True
+                other = threading.Thread(target=self._function)
+                other.start()
+                other.join()
+        return self
+
+    def __enter__(self):
+        self._previous = sys.gettrace()
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(self._previous)
+
+
+def outcomes_of(environments, actions, uses):
+    """Step, or reset first; return what is returned, or nothing more after the environments were in use."""
+    returned = []
+    try:
+        for use in uses:
+            returned.append(environments.step(actions) if use == "step" else environments.reset(seed=7))
+    except RuntimeError as error:
+        if str(error) != IN_USE:
+            raise
+    return returned
+
+
+def bytes_of(outcomes):
+    return [array.tobytes() for *arrays, infos in outcomes for array in (*arrays, *infos.get("final_obs", ()))]
+
+
+@pytest.mark.parametrize("uses", [["step"], ["step"] * 5, ["reset"], ["reset", "step"]])
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
+@pytest.mark.parametrize("most_envs_of_brief_steps", [0, 2])
+def test_wherever_another_thread_comes_in_between_each_gets_the_results_of_its_own_steps(
+    monkeypatch, most_envs_of_brief_steps, mode, uses
+):
+    """What is returned is that of one thread after the other, in either order, or one of them is refused."""
+    monkeypatch.setattr(vector_env, "_MAX_BRIEF_STEP_ENVS", most_envs_of_brief_steps)
+    # Each step ends an episode, so that final observations are returned, too.
+    most = 1 if mode == "SameStep" else None
+    environments, alone = (CartPoleVectorEnv(2, autoreset_mode=mode, max_episode_steps=most) for _ in range(2))
+    environments.reset(seed=0)
+    actions = np.zeros(2, dtype=np.int64)
+    state = environments.get_state()
+
+    def in_turn(*turns):
+        alone.set_state(state)
+        alone.step(actions)
+        return [bytes_of(outcomes_of(alone, actions, turn)) for turn in turns]
+
+    ours_first, (others, ours_last) = in_turn(["step"], uses), in_turn(uses, ["step"])
+    allowed = (ours_first, [ours_last, others], [ours_first[0], []], [[], others])
+    # Python 3.12 traces instructions only once a trace function has asked for it before.
+    with Meeting(sys.maxsize, None):
+        environments.step(actions)
+    for number in itertools.count():
+        environments.set_state(state)
+        environments.step(actions)
+        theirs = []
+        with Meeting(number, lambda theirs=theirs: theirs.extend(outcomes_of(environments, actions, uses))) as meeting:
+            ours = outcomes_of(environments, actions, ["step"])
+        if not meeting.has_come:
+            break
+        assert [bytes_of(ours), bytes_of(theirs)] in allowed, f"instruction {number}"
+    assert number > 50
+
+
+def test_a_small_batch_is_not_stepped_during_a_rollout_or_a_reset(monkeypatch):
+    environments = CartPoleVectorEnv(3)
+    environments.reset(seed=0)
+    actions = np.zeros(3, dtype=np.int64)
+    environments.step(actions)
+    returned = []
+
+    def step_meanwhile(*_):
+        returned.append(outcomes_of(environments, actions, ["step"]))
+
+    monkeypatch.setattr(vector_env, "roll_out", step_meanwhile)
+    monkeypatch.setitem(vars(environments), "_reset_kernel", step_meanwhile)
+    environments.rollout("random", 1, seed=0)
+    environments.reset(seed=1)
+    assert returned == [[], []]
 
 
 @pytest.mark.parametrize("num_envs", [5, 20_000])

@@ -11,9 +11,12 @@ SEEDS = range(20)
 @pytest.mark.slow
 @pytest.mark.parametrize("num_envs", [1, 8, 64, 256, 1024])
 def test_trainings_that_end_by_themselves_have_reached_their_target(num_envs, figure):
+    config = adapted_preset("fast", num_envs=num_envs)
+    ppo = new_agent(config)
     means = []
     for seed in SEEDS:
-        ppo = new_agent(adapted_preset("fast", num_envs=num_envs, seed=seed))
+        # Compiles once, not once for each seed.
+        ppo.restart(config.replace(seed=seed))
         ppo.train()
         assert ppo.is_solved
         means.append(ppo.evaluate().mean)

@@ -6,17 +6,22 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
+import filling
 import numba
 import numpy as np
 import psutil
 import pytest
 from agents import agents_taken_back, new_agent
+from filling import needs_memory_maps
 from runs import FASTPPO, files_of, invoke, message_of
 from sweeps import SETTINGS, SHORT, SMALL, comparable, rows_of
 from systems import SIGKILL, needs_posix_signals
 
 from agent import PPO, EvaluationResult, adapted_preset, sweep
+from agent.process.memory_maps import MemoryMaps
 from agent.sweeps import engine, worker
 from agent.sweeps.directory import SweepDirectory
 from agent.sweeps.engine import Workers
@@ -110,7 +115,7 @@ def test_a_run_that_is_lost_with_its_worker_is_trained_by_another():
     assert killed
 
 
-def ending_its_worker(run, _):
+def ending_its_worker(run, *_):
     """Train a run, or end the process if the seed is 0, as a run that exhausts the memory would."""
     if run.config.seed == 0:
         time.sleep(0.3)
@@ -391,6 +396,58 @@ def test_a_run_that_always_loses_its_worker_is_trained_alone_in_the_end_and_give
     assert [batch for batch in batches if len(batch) == 1] == [[2], [3], [4], [4]]
 
 
+def test_runs_that_used_up_workers_leave_to_others_are_trained_by_their_replacements(monkeypatch):
+    batches, replaced = [], []
+
+    def parallel_outcomes(runs, *_):
+        # Each process trains two runs, and then leaves the rest of the batch.
+        batches.append([run.config.seed for run in runs])
+        for index, run in enumerate(runs):
+            yield run, run.config.seed if index < 2 else None
+
+    monkeypatch.setattr(engine, "_parallel_outcomes", parallel_outcomes)
+    monkeypatch.setattr(
+        engine, "get_reusable_executor", lambda: SimpleNamespace(shutdown=lambda **_: replaced.append(1))
+    )
+    ended = {run.config.seed: outcome for run, outcome in engine.outcomes(runs_of("fast", range(5), {}), Workers(2))}
+    assert ended == {seed: seed for seed in range(5)}
+    assert batches == [[0, 1, 2, 3, 4], [2, 3, 4], [4]]
+    assert len(replaced) == 2
+
+
+@pytest.mark.parametrize(
+    ("process", "has_trained", "number", "is_left"),
+    [
+        ("worker", True, 501, True),
+        ("worker", True, 500, False),
+        # Otherwise no process would ever train a run that another one has left.
+        ("worker", False, 900, False),
+        ("main process", True, 900, False),
+    ],
+)
+def test_a_worker_leaves_a_run_once_half_of_its_memory_maps_are_used(
+    monkeypatch, process, has_trained, number, is_left
+):
+    (run,) = runs_of("fast", [0], {})
+    monkeypatch.setattr(worker, "memory_maps", lambda: MemoryMaps(number, 1000))
+    monkeypatch.setattr(worker, "_HAS_TRAINED", has_trained)
+    monkeypatch.setattr(engine, "_prepare_worker", lambda _: None)
+    monkeypatch.setattr(engine, "train_one", lambda _: "trained")
+    main_process = os.getpid() if process == "main process" else -1
+    assert engine._train(run, "loky", main_process) == (run, None if is_left else "trained")
+
+
+@needs_memory_maps
+@pytest.mark.slow
+def test_workers_whose_memory_maps_each_run_uses_up_are_replaced_and_all_runs_end_well(tmp_path, monkeypatch):
+    tests = str(Path(filling.__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([tests, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
+    notes = tmp_path / "processes.txt"
+    result = sweep(range(3), SETTINGS, env_id="filling:Filling-v0", env_kwargs={"notes": str(notes)}, jobs=2)
+    assert result.failures == []
+    assert len(set(notes.read_text().split())) == 3
+
+
 @pytest.mark.parametrize(("jobs", "expected"), [(-1, 7), (5, 5), (9, 7)])
 @pytest.mark.parametrize("backend", ["ray", "dask"])
 def test_jobs_on_a_cluster_are_those_of_the_cluster_whatever_this_machine_has(monkeypatch, backend, jobs, expected):
@@ -407,7 +464,7 @@ def test_a_process_of_others_keeps_its_settings_and_a_training_there_takes_one_t
     threads = []
     monkeypatch.setattr(engine, "train_one", lambda config: threads.append(usable_threads(None, config.num_envs, 128)))
     before = dict(os.environ)
-    engine._train(run, backend)
+    engine._train(run, backend, os.getpid())
     assert threads == [8 if backend == "loky" else 1]
     assert dict(os.environ) == before
     assert usable_threads(None, 4096, 128) == 8
