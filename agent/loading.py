@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from .config import REGISTERED
 from .ppo import PPO
-from .runs.directory import Resumption, RunDirectory
+from .runs.directory import Resumption, RunDirectory, is_run, named_example
 
 
 def load(
@@ -27,19 +27,26 @@ def load(
         path: A run directory written by ``fastppo train``, ``PPO.train`` or ``PPO.save``.
         environments: Vector environment, as for ``PPO``, to use instead of the run's environment.
         agent_class: The class of the agent, if the run was trained by a subclass of ``PPO``.
-        handed_over: Further arguments of ``PPO``: ``make_env``, ``evaluation_environments`` and ``autoreset_mode``.
-            ``actor`` and ``critic`` are required if the run trained custom models; their weights are set to the run's.
+        handed_over: Further arguments of ``PPO``, or of its subclass: ``make_env``, ``evaluation_environments`` and
+            ``autoreset_mode``. ``actor`` and ``critic`` are required if the run trained custom models; their weights
+            are set to the run's.
 
     Returns:
         The agent.
 
     Raises:
-        OSError: If the configuration or the checkpoint is missing or cannot be read.
+        TypeError: If a setting is given: the run determines them all.
+        FileNotFoundError: If the path is not a run directory, or there is no checkpoint.
+        OSError: If the configuration or the checkpoint cannot be read.
         ValueError: If a file is damaged or from another version, the environment cannot be played, or the models or the
             subclass that trained the run are missing.
         DeviceError: If the run was trained on a GPU and there is none.
     """
+    _check_names(agent_class, handed_over)
     run = RunDirectory(Path(path))
+    if not is_run(run):
+        hint = named_example(run.shown_path, is_run) or "; it holds no config.json"
+        raise FileNotFoundError(f"'{run.shown_path}' is not a run directory{hint}.")
     config = run.read_config()
     state = run.read_checkpoint()
     if state is None:
@@ -58,6 +65,20 @@ def load(
     return ppo
 
 
+def _check_names(agent_class: type[PPO], handed_over: dict[str, Any]) -> None:
+    """Check that only objects are handed over, and no settings; a subclass may take more.
+
+    Raises:
+        TypeError: If there is another argument.
+    """
+    names = ("actor", "critic", "make_env", "evaluation_environments", "autoreset_mode")
+    if agent_class is PPO and (others := handed_over.keys() - set(names)):
+        raise TypeError(
+            f"load() takes no {sorted(others)[0]}: the run determines the settings. Besides the path it takes "
+            f"environments, agent_class, {', '.join(names[:-1])} and {names[-1]}."
+        )
+
+
 def _check_handed_over(run: RunDirectory, agent_class: type[PPO], handed_over: dict[str, Any]) -> None:
     """Check that the models and the class that trained the run are given; environments are checked elsewhere.
 
@@ -68,9 +89,9 @@ def _check_handed_over(run: RunDirectory, agent_class: type[PPO], handed_over: d
     for name in run.read_handed_over():
         if name in ("actor", "critic"):
             if handed_over.get(name) is None:
-                raise ValueError(f"{name} must be given for '{run.path}': that run trained your own model.")
+                raise ValueError(f"{name} must be given for '{run.shown_path}': that run trained your own model.")
         elif name not in elsewhere and agent_class is PPO:
-            raise ValueError(f"agent_class must be {name} for '{run.path}', which it trained, got PPO.")
+            raise ValueError(f"agent_class must be {name} for '{run.shown_path}', which it trained, got PPO.")
 
 
 def _set_history(ppo: PPO, run: RunDirectory) -> None:

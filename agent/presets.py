@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Unpack
 
 from .config import PPOConfig, Settings
+from .environments.ids import versioned
 from .validation import checked_number
 
 _DIFFERENCES: dict[str, Settings] = {
@@ -173,7 +174,7 @@ def preset_config(name: str = "fast", *, learning_rate: float | None = None, **c
     """
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
-    changes = _with_rates(changes, learning_rate)
+    changes = _completed(changes, learning_rate)
     if changes.get("exploration") == "independent":
         # The preset's noise_interval is only allowed with its own, state-dependent exploration.
         changes = {"noise_interval": None, **changes}
@@ -181,12 +182,15 @@ def preset_config(name: str = "fast", *, learning_rate: float | None = None, **c
     return _preset_for(name, changes.get("env_id", PPOConfig.env_id), env_kwargs).replace(**changes)
 
 
-def _with_rates(changes: Settings, learning_rate: float | None) -> Settings:
-    """Return changes with ``learning_rate``, if given, set for both networks.
+def _completed(changes: Settings, learning_rate: float | None) -> Settings:
+    """Return changes with the version of the environment, and ``learning_rate``, if given, set for both networks.
 
     Raises:
         ValueError: If one of the two learning rates is given as well.
     """
+    env_id = changes.get("env_id")
+    if isinstance(env_id, str):
+        changes = {**changes, "env_id": versioned(env_id)}
     if learning_rate is None:
         return changes
     for name in ("policy_learning_rate", "value_learning_rate"):
@@ -229,7 +233,7 @@ def adapted_preset(name: str = "fast", *, learning_rate: float | None = None, **
         ValueError: If the preset does not exist, a field is out of range, or both ``learning_rate`` and a field that it
             sets are given.
     """
-    changes = _with_rates(changes, learning_rate)
+    changes = _completed(changes, learning_rate)
     if name != "fast" or _without_module(changes.get("env_id", PPOConfig.env_id)) not in CARTPOLE_IDS:
         return preset_config(name, **changes)
     # Without the preset's minibatch size: with it, a larger rollout could exceed the allowed number of gradient steps.

@@ -16,7 +16,7 @@ from systems import needs_posix_signals
 
 from agent import PRESETS, PPOConfig
 from agent.cli import main
-from agent.commands.train import _checked_gif_epochs
+from agent.commands.train import _checked_gif_epochs, _own_gif_epochs
 from agent.environments.making import EnvironmentSource
 from agent.metrics import EpochMetrics
 from agent.views import animations
@@ -116,6 +116,10 @@ def test_training_prints_a_line_per_epoch_then_the_evaluation_and_fills_the_run_
         (["--total-steps", "0"], "Invalid value for '--total-steps': 0 is not in the range x>=1."),
         (["--total-steps", "9", "--epochs", "9"], "Error: --epochs and --total-steps exclude each other."),
         (["--no-early-stop", "--target-return", "9"], "Error: --target-return and --no-early-stop exclude each other."),
+        (
+            ["--lr", "1e-3", "--learning-rate", "2e-3"],
+            "Invalid value for '--learning-rate' / '--lr': --learning-rate and --lr are one option, given with 0.001",
+        ),
         (["--gamma", "1.5"], "Error: gamma must be at most 1, got 1.5."),
         (["--gamma", "nan"], "Error: gamma must be finite, got nan."),
         (["--target-kl", "x"], "Invalid value for '--target-kl': 'x' is neither a number nor 'none'."),
@@ -241,10 +245,11 @@ def test_preset_keras_prints_the_examples_lines_and_shows_the_policy(tmp_path):
 
 def test_by_default_preset_keras_records_before_the_training_and_after_8_and_20_epochs():
     spec = EnvironmentSource("CartPole-v1").describe()
-    assert _checked_gif_epochs(None, PRESETS["keras"], spec) == (0, 8, 20)
-    assert _checked_gif_epochs(None, PRESETS["fast"], spec) == ()
-    assert _checked_gif_epochs((), PRESETS["keras"], spec) == ()
-    assert _checked_gif_epochs(None, PRESETS["keras"], dataclasses.replace(spec, render_modes=())) == ()
+    assert _own_gif_epochs(PRESETS["fast"]) == ()
+    own = _own_gif_epochs(PRESETS["keras"])
+    assert _checked_gif_epochs(None, PRESETS["keras"], spec, own) == own == (0, 8, 20)
+    assert _checked_gif_epochs((), PRESETS["keras"], spec, own) == ()
+    assert _checked_gif_epochs(None, PRESETS["keras"], dataclasses.replace(spec, render_modes=()), own) == ()
 
 
 def test_without_the_rendering_extra_preset_keras_trains_and_says_how_to_get_animations(tmp_path, monkeypatch):

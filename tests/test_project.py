@@ -55,13 +55,13 @@ LAYERS = (
     {"runs"},
     {"learning", "rollouts"},
     {"actors"},
+    {"presets"},
     {"environments"},
     {"kernels"},
     {"process", "memory"},
     {"callbacks"},
-    {"presets"},
     {"config", "metrics", "state"},
-    {"errors", "validation"},
+    {"errors", "formatting", "validation"},
 )
 
 

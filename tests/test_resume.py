@@ -7,10 +7,11 @@ import time
 
 import numpy as np
 import pytest
-from runs import FASTPPO, SMALL, assert_ended_alike, invoke, metrics_of, number_of_rows
+from runs import FASTPPO, SMALL, assert_ended_alike, invoke, message_of, metrics_of, number_of_rows
 
 from agent import PPO, adapted_preset
 from agent.runs.directory import RunDirectory
+from agent.runs.outputs import Outputs
 
 
 def test_two_halves_are_the_whole(trained, tmp_path):
@@ -45,8 +46,9 @@ def test_a_run_records_how_it_was_made(trained):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "has trained 4 of 4 epochs; a larger --epochs continues."),
-        (("--epochs", "3"), "has trained 4 of 3 epochs; a larger --epochs continues."),
+        ((), "has trained all 4 epochs; a larger --epochs continues."),
+        (("--epochs", "3"), "has trained 4 epochs already, more than 3; a larger --epochs continues."),
+        (("--total-steps", "512"), "has trained 4 epochs already, more than 1; a larger --epochs continues."),
         (("--gamma", "0.9"), "--resume takes --gamma from the run; it cannot be given with it."),
         (("--seed", "1"), "--resume takes --seed from the run; it cannot be given with it."),
         (("--out", "elsewhere"), "--resume takes --out from the run; it cannot be given with it."),
@@ -76,6 +78,55 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
     assert number_of_rows(tmp_path) == 5
 
 
+def test_what_was_asked_for_belongs_to_the_run_until_it_is_asked_for_again(tmp_path, monkeypatch):
+    written = []
+    write_checkpoint = RunDirectory.write_checkpoint
+
+    def noted(run, state):
+        written.append(int(state["epoch"]))
+        write_checkpoint(run, state)
+
+    run = RunDirectory(tmp_path / "run")
+    asked = ("--checkpoint-every", 512, "--eval-every", 2048, "--gif-epochs", "1,3")
+    assert invoke("train", *SMALL, "--epochs", 3, *asked, "--out", run.path, "--quiet").exit_code == 0
+    monkeypatch.setattr(RunDirectory, "write_checkpoint", noted)
+    assert invoke("train", "--resume", run.path, "--epochs", 5, "--quiet").exit_code == 0
+    assert run.read_outputs() == Outputs(512, 2048, gif_epochs=(1, 3))
+    # One an epoch, and one at the end of the training.
+    assert written == [4, 5, 5]
+    written.clear()
+    again = ("--checkpoint-every", 100_000, "--gif-epochs", "none", "--tensorboard")
+    assert invoke("train", "--resume", run.path, "--epochs", 7, *again, "--quiet").exit_code == 0
+    assert run.read_outputs() == Outputs(100_000, 2048, tensorboard=True)
+    assert written == [7]
+    events = len(list(run.tensorboard_path.iterdir()))
+    assert invoke("train", "--resume", run.path, "--epochs", 8, "--no-tensorboard", "--quiet").exit_code == 0
+    assert len(list(run.tensorboard_path.iterdir())) == events
+    assert not run.read_outputs().tensorboard
+
+
+@pytest.mark.parametrize(
+    "outputs", [3, ["gif_epochs"], {"checkpoint_every": 0}, {"eval_every": "1"}, {"gif_epochs": [-1]}, {"films": True}]
+)
+def test_damaged_outputs_of_a_run_are_named(copied_run, outputs):
+    content = json.loads((copied_run / "config.json").read_text())
+    (copied_run / "config.json").write_text(json.dumps({**content, "outputs": outputs}))
+    message = message_of(invoke("train", "--resume", copied_run, "--epochs", 5))
+    assert "config.json' is damaged: outputs cannot be " in message
+
+
+def test_a_directory_of_runs_is_not_a_run_and_one_of_them_is_named(copied_run):
+    runs, example = copied_run.parent, f"; pass one run, such as '{copied_run}'."
+    said = message_of(invoke("train", "--resume", runs))
+    assert f"'{runs}' is not a run directory{example}" in said
+    said = message_of(invoke("render", runs, "--epoch", 1, "--out", runs / "a.gif"))
+    assert f"--epoch needs a run directory, which '{runs}' is not{example}" in said
+    assert f"'{runs}' is neither a run nor a sweep{example}" in message_of(
+        invoke("plot", runs, "--out", runs / "a.png")
+    )
+    assert f"'{runs}' holds no trained actor{example}" in message_of(invoke("eval", runs))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -88,7 +139,6 @@ def test_a_solved_run_is_not_trained_on_unless_asked_to(trained, tmp_path):
         ("metrics.csv", b"epoch,kl\n1,0.1\n", "is damaged, or from another version."),
         ("metrics.csv", b"", "is damaged, or from another version."),
         ("metrics.csv", b"\xff\n\xff\n", "is damaged, or from another version."),
-        ("best_evaluation.json", b"{}", "is damaged: it holds no validation_mean."),
     ],
 )
 def test_a_damaged_run_is_named_and_left_alone(copied_run, name, content, message):

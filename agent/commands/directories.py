@@ -16,7 +16,7 @@ INTERRUPTED = 130
 class Lockable(Protocol):
     """The directory of a run or of a sweep."""
 
-    path: Path
+    shown_path: Path
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other processes out; raise BlockingIOError if one holds the lock."""
@@ -31,7 +31,7 @@ def lock_until_the_end(directory: Lockable) -> None:
     try:
         click.get_current_context().with_resource(directory.locked())
     except BlockingIOError:
-        raise click.UsageError(f"another process is working in '{directory.path}'.") from None
+        raise click.UsageError(f"another process is working in '{directory.shown_path}'.") from None
 
 
 def refuse_beside_resume(is_kept: Callable[[str], bool], what: str) -> None:

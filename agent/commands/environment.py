@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from ..environments.ids import MODULE_FOLDER, versioned
 from ..process.surroundings import environment_variable
 
 if TYPE_CHECKING:
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
 ENV_ID_HINT = "'--env-id'"
 
 
-def _with_module_folder(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    """Let the module of an id given on the command line, and only that one, be imported from the current folder."""
-    if value is not None and ":" in value:
-        from ..environments.making import MODULE_FOLDER
+def _versioned(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    """Return an id with its version.
 
+    The module of an id given on the command line, and only that one, may be in the current folder.
+    """
+    if value is None:
+        return None
+    if ":" in value:
         context.with_resource(environment_variable(MODULE_FOLDER, str(Path.cwd())))
-    return value
+    return versioned(value)
 
 
 def _json_object(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -43,7 +47,7 @@ def _json_object(context: click.Context, parameter: click.Parameter, value: str 
 
 def env_id_option(help_text: str, **attributes: Any) -> Any:
     """Return the option ``--env-id``."""
-    return cloup.option("--env-id", metavar="[MODULE:]ID", callback=_with_module_folder, help=help_text, **attributes)
+    return cloup.option("--env-id", metavar="[MODULE:]ID", callback=_versioned, help=help_text, **attributes)
 
 
 def env_kwargs_option(**attributes: Any) -> Any:
@@ -104,7 +108,6 @@ def check_drawing(spec: EnvironmentSpec, hint: str = ENV_ID_HINT) -> None:
 
 def sentence_of(source: EnvironmentSource, error: Exception) -> str:
     """Return why an environment cannot be played, as a sentence."""
-    from ..environments.making import MODULE_FOLDER
     from ..errors import UnsupportedSpaceError
 
     if isinstance(error, UnsupportedSpaceError):

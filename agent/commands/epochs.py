@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import cloup
 
-from ..runs.directory import Resumption, RunDirectory
+from ..runs.directory import Resumption, RunDirectory, is_run, named_example
 from .options import integers_of_list
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def recorded_run(path: Path, last: int) -> RecordedRun:
         click.BadParameter: If the run has fewer epochs, or cannot be trained again.
     """
     run = RunDirectory(path)
+    if path.is_dir() and not is_run(run):
+        raise click.UsageError(f"--epoch needs a run directory, which '{path}' is not{named_example(path, is_run)}.")
     try:
         recorded = RecordedRun(run.read_config(), run.read_metrics(), run.read_resumptions())
         names = run.read_handed_over()

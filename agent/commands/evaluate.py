@@ -37,7 +37,7 @@ def evaluate(
     path: Path,
     episodes: int,
     greedy: bool,
-    seed: int,
+    seed: int | None,
     env_id: str | None,
     env_kwargs: dict[str, Any] | None,
     environment: Environment,
@@ -49,7 +49,8 @@ def evaluate(
     to logits or, for continuous actions, to a dictionary of 'mean' and 'log_std'. A model in a run directory plays the
     environment of that run, any other plays CartPole; --env-id overrides both.
 
-    Every episode is played to its end, so that short episodes are not overrepresented.
+    Every episode is played to its end, so that short episodes are not overrepresented. Without --seed, the episodes are
+    those of the run's own evaluation, if there are as many.
     """
     from ..views.console import print_evaluation
 
@@ -60,7 +61,7 @@ def evaluate(
         result = evaluation.evaluate(
             trained.model,
             episodes=episodes,
-            seed=seed,
+            seed=trained.evaluation_seed if seed is None else seed,
             greedy=greedy,
             environment=environment,
             env_id=str(trained.source.env_id),

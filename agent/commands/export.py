@@ -70,13 +70,18 @@ def export(
         raise click.UsageError("--epoch is for --format html; the other formats take the last policy.")
     out = out or path_of_actor(path).with_name(_NAMES.get(file_format, f"exported_actor{suffix}"))
     checked_output(out, (suffix,) if suffix else (), overwrite=overwrite)
+    # The environment may change the working directory.
+    target = out.absolute()
     if file_format == _HTML:
-        export_page(path, environment_of(path, env_id, env_kwargs), epochs, out, overwrite=overwrite)
+        said = export_page(path, environment_of(path, env_id, env_kwargs), epochs, target, overwrite=overwrite)
     else:
-        _export_model(loaded_actor(path, env_id, env_kwargs), file_format, out, overwrite)  # type: ignore[arg-type]
+        trained = loaded_actor(path, env_id, env_kwargs)
+        said = _export_model(trained, file_format, target, overwrite)  # type: ignore[arg-type]
+    click.echo(f"Saved in {out}{said}")
 
 
-def _export_model(trained: TrainedActor, file_format: Format, out: Path, overwrite: bool) -> None:
+def _export_model(trained: TrainedActor, file_format: Format, out: Path, overwrite: bool) -> str:
+    """Write the model and return the rest of the sentence that says where it is."""
     from ..runs.exporting import ExportError, export_actor, missing_packages
 
     missing = missing_packages(file_format)
@@ -88,4 +93,4 @@ def _export_model(trained: TrainedActor, file_format: Format, out: Path, overwri
         )
     except ExportError as error:
         raise click.ClickException(f"{error} Nothing was kept.") from None
-    click.echo(f"Saved in {out}; on 1,000 observations its outputs differ from the actor's by {difference:.1e}")
+    return f"; on 1,000 observations its outputs differ from the actor's by {difference:.1e}"

@@ -11,7 +11,7 @@ import click
 import cloup
 
 from ..config import PPOConfig
-from ..runs.directory import RunDirectory
+from ..runs.directory import RunDirectory, named_example
 from .environment import ENV_ID_HINT, described
 
 if TYPE_CHECKING:
@@ -25,11 +25,19 @@ _HINT = f"'{_METAVAR}'"
 
 @dataclass(frozen=True)
 class TrainedActor:
-    """A trained actor and its environment."""
+    """A trained actor and its environment.
+
+    Attributes:
+        model: The actor.
+        source: Creates the environment.
+        spec: Properties of the environment.
+        evaluation_seed: Seed with which its run was evaluated; 0 if it is of no run.
+    """
 
     model: keras.Model
     source: EnvironmentSource
     spec: EnvironmentSpec
+    evaluation_seed: int
 
 
 def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,9 +46,13 @@ def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--seed`` and ``--greedy/--sample``."""
+    """Add ``--seed``, whose default is None, and ``--greedy/--sample``."""
     seed = cloup.option(
-        "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed for initial states and actions."
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        show_default="for eval that of the run's evaluation, else 0",
+        help="Seed for initial states and actions.",
     )
     greedy = cloup.option(
         "--greedy/--sample",
@@ -58,10 +70,9 @@ def path_of_actor(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    actor_path = RunDirectory(path).actor_path
+    actor_path = path / RunDirectory(path).actor_path.name
     if not actor_path.exists():
-        runs = (child for child in sorted(path.iterdir()) if RunDirectory(child).actor_path.exists())
-        hint = next((f"; pass one run, such as '{run}'" for run in runs), "")
+        hint = named_example(path, lambda run: run.actor_path.exists())
         raise click.BadParameter(f"'{path}' holds no trained actor{hint}.", param_hint=_HINT)
     return actor_path
 
@@ -77,7 +88,9 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
     Raises:
         click.BadParameter: If there is no actor, it cannot be loaded, or it does not fit the environment.
     """
-    actor_path = path_of_actor(path)
+    # The environment may change the working directory.
+    actor_path = path_of_actor(path).absolute()
+    config = _config_of_run(path)
     source = environment_of(path, env_id, env_kwargs)
     spec = described(source, ENV_ID_HINT if env_id or not path.is_dir() else _HINT)
     from ..actors import load_actor
@@ -85,10 +98,13 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
 
     hide_gpus()
     try:
-        return TrainedActor(load_actor(actor_path, spec), source, spec)
+        model = load_actor(actor_path, spec)
     except ValueError as error:
         hint = f" It would play {spec.name}; --env-id selects another environment." if "must map" in str(error) else ""
         raise click.BadParameter(f"{error}{hint}", param_hint=_HINT) from None
+    from ..ppo import evaluation_seed
+
+    return TrainedActor(model, source, spec, 0 if config is None else evaluation_seed(config))
 
 
 def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | None) -> EnvironmentSource:
@@ -97,9 +113,10 @@ def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | 
     Raises:
         click.BadParameter: If the run does not record its environment.
     """
-    from ..environments.making import EnvironmentSource
+    from ..environments.making import EnvironmentSource, source_of
 
-    of_the_run = _environment_of_run(path)
+    config = _config_of_run(path)
+    of_the_run = None if config is None else source_of(config)
     if of_the_run is None or env_id not in (None, of_the_run.env_id):
         return EnvironmentSource(env_id or PPOConfig.env_id, env_kwargs or {})
     if of_the_run.env_id is None:
@@ -108,15 +125,13 @@ def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | 
     return of_the_run if env_kwargs is None else replace(of_the_run, env_kwargs=env_kwargs)
 
 
-def _environment_of_run(path: Path) -> EnvironmentSource | None:
-    """Return the environment that a run was trained in; None if there is no run."""
-    from ..environments.making import source_of
-
+def _config_of_run(path: Path) -> PPOConfig | None:
+    """Return the configuration of the run that the argument names or lies in; None if there is no run."""
     run = RunDirectory(path if path.is_dir() else path.parent)
     if not run.config_path.exists():
         return None
     try:
-        return source_of(run.read_config())
+        return run.read_config()
     except OSError as error:
         message = f"'{error.filename}' cannot be read: {error.strerror}."
     except ValueError as error:

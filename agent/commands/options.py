@@ -133,6 +133,15 @@ def or_none(parse: Parser, expected: str) -> Callable[[click.Context, click.Para
     return convert
 
 
+def _one_number(context: click.Context, parameter: click.Parameter, values: tuple[float, ...]) -> float | None:
+    if len(values) > 1:
+        names = " and ".join(parameter.opts)
+        raise click.BadParameter(
+            f"{names} are one option, given with {' and '.join(map(str, values))}.", context, parameter
+        )
+    return values[0] if values else None
+
+
 def _sizes_of_list(text: str) -> tuple[int, ...]:
     """Return the numbers of a list such as ``64,64``, or ``64x64`` as in sweeps.
 
@@ -299,6 +308,9 @@ OPTIMIZATION: Decorator = cloup.option_group(
         "--learning-rate",
         "--lr",
         type=float,
+        # Otherwise the last of the two names would silently take precedence.
+        multiple=True,
+        callback=_one_number,
         metavar="X",
         help="Adam's learning rate for both networks; sets the following two options.",
     ),

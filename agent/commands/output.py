@@ -11,8 +11,10 @@ import click
 import cloup
 
 from ..runs.files import write_atomically
+from .directories import Lockable
 
 _Result = TypeVar("_Result")
+_Directory = TypeVar("_Directory", bound=Lockable)
 # The contents of a SavedModel's directory; the first is always there.
 _SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets")
 
@@ -80,29 +82,45 @@ def write_output(path: Path, write: Callable[[Path], _Result], *, overwrite: boo
         raise click.ClickException(unwritable(error)) from None
 
 
-def created_directory(out: Path | None, default_name: str, create: Callable[[Path], _Result]) -> _Result:
-    """Create the requested directory with ``create``, or the first one of the default names that is free.
+def possible_directories(
+    out: Path | None, default_name: str, directory_at: Callable[[Path], _Directory]
+) -> list[_Directory]:
+    """Return the requested directory, or those of the default names, with paths that no environment can change.
 
     Args:
         out: Value of ``--out``.
         default_name: Name below ``runs`` if ``out`` is None.
-        create: Creates the directory; raises a FileExistsError if it exists and is not empty.
+        directory_at: Returns the directory of a path.
 
-    Returns:
-        What ``create`` returned.
+    Raises:
+        click.BadParameter: If the working directory is gone.
+    """
+    paths = [out] if out else [Path("runs") / f"{default_name}{suffix}" for suffix in ("", *range(-2, -100, -1))]
+    try:
+        return [directory_at(path) for path in paths]
+    except OSError as error:
+        raise _bad("--out", f"'{paths[0]}' cannot be written: {error.strerror}.") from None
+
+
+def created_directory(possible: Sequence[_Directory], create: Callable[[_Directory], object]) -> _Directory:
+    """Create the first directory that is free, and return it.
+
+    Args:
+        possible: What ``possible_directories`` returned.
+        create: Creates the directory; raises a FileExistsError if it exists and is not empty.
 
     Raises:
         click.BadParameter: If it cannot be created.
     """
-    candidates = [out] if out else [Path("runs") / f"{default_name}{suffix}" for suffix in ("", *range(-2, -100, -1))]
-    for candidate in candidates:
+    for directory in possible:
         try:
-            return create(candidate)
+            create(directory)
+            return directory
         except FileExistsError:
             continue
         except OSError as error:
-            raise _bad("--out", f"'{candidate}' cannot be written: {error.strerror}.") from None
-    raise _bad("--out", f"'{candidates[0]}' exists and is not an empty directory.")
+            raise _bad("--out", f"'{directory.shown_path}' cannot be written: {error.strerror}.") from None
+    raise _bad("--out", f"'{possible[0].shown_path}' exists and is not an empty directory.")
 
 
 def unwritable(error: OSError) -> str:

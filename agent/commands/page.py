@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 _MAX_POLICIES = 8
 
 
-def export_page(path: Path, source: EnvironmentSource, epochs: list[int], out: Path, *, overwrite: bool) -> None:
+def export_page(path: Path, source: EnvironmentSource, epochs: list[int], out: Path, *, overwrite: bool) -> str:
     """Write a page with policies of a run: CartPole live, other environments as recorded episodes.
 
     Args:
         path: A run directory or an actor.
         source: Makes the environment.
         epochs: After which epochs to show the policy; empty for the default.
-        out: The file.
+        out: The file, an absolute path.
         overwrite: Whether an existing file is replaced.
+
+    Returns:
+        The rest of the sentence that says where the page is.
 
     Raises:
         click.ClickException: If the policies do not fit on a page, or episodes cannot be recorded.
@@ -39,6 +42,8 @@ def export_page(path: Path, source: EnvironmentSource, epochs: list[int], out: P
     from ..environments.making import UnknownEnvironmentError
     from ..rollouts.cartpole import can_play
 
+    # The environment may change the working directory.
+    path = path.absolute()
     spec = described(source)
     is_cartpole = can_play(source)
     if not is_cartpole:
@@ -57,7 +62,7 @@ def export_page(path: Path, source: EnvironmentSource, epochs: list[int], out: P
         raise click.ClickException(sentence_of(source, error)) from None
     except (DivergenceError, ValueError) as error:
         raise click.ClickException(f"{error} Nothing was written.") from None
-    click.echo(f"Saved in {out} ({size / 1000:.0f} kB): the policy {', '.join(policy.label for policy in policies)}")
+    return f" ({size / 1000:.0f} kB): the policy {', '.join(policy.label for policy in policies)}"
 
 
 def _write(

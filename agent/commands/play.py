@@ -10,6 +10,7 @@ import click
 import cloup
 
 from ..errors import DivergenceError
+from ..formatting import format_episode_return
 from .environment import check_drawing, environment_options, sentence_of
 from .model import loaded_actor, model_argument, policy_options
 
@@ -20,7 +21,7 @@ from .model import loaded_actor, model_argument, policy_options
 @policy_options
 @environment_options
 def play(
-    path: Path, episodes: int, seed: int, greedy: bool, env_id: str | None, env_kwargs: dict[str, Any] | None
+    path: Path, episodes: int, seed: int | None, greedy: bool, env_id: str | None, env_kwargs: dict[str, Any] | None
 ) -> None:
     """Show episodes of a trained actor in a window, in real time.
 
@@ -41,10 +42,10 @@ def play(
     try:
         with Window(trained.source) as window:
             for episode in range(episodes):
-                episode_return = window.play(trained.model, seed + episode, greedy=greedy)
+                episode_return = window.play(trained.model, (seed or 0) + episode, greedy=greedy)
                 if episode_return is None:
                     return
-                click.echo(f"episode {episode + 1}: return {episode_return:g}")
+                click.echo(f"episode {episode + 1}: return {format_episode_return(episode_return)}")
     except KeyboardInterrupt:
         return
     except UnknownEnvironmentError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from ..runs.directory import RunDirectory
+from ..runs.directory import RunDirectory, is_run, named_example
 from .output import checked_output, overwrite_option, write_output
 
 if TYPE_CHECKING:
@@ -57,8 +57,11 @@ def plot(paths: tuple[Path, ...], out: Path, overwrite: bool, x_axis: XAxis) -> 
             if sweep.plan_path.exists():
                 curves |= curves_of_sweep(sweep, x_axis)
                 continue
-            runs.append(RunDirectory(path))
-            if not has_returns(runs[-1]):
+            run = RunDirectory(path)
+            if not run.metrics_path.exists() and not is_run(run):
+                raise ValueError(f"'{path}' is neither a run nor a sweep{named_example(path, is_run)}.")
+            runs.append(run)
+            if not has_returns(run):
                 raise ValueError(f"no episode has ended in '{path}'.")
         curves = curves_of_runs(runs, x_axis) | curves
     except OSError as error:

@@ -40,7 +40,7 @@ def render(
     more_epochs: list[int],
     out: Path | None,
     overwrite: bool,
-    seed: int,
+    seed: int | None,
     greedy: bool,
     env_id: str | None,
     env_kwargs: dict[str, Any] | None,
@@ -57,19 +57,21 @@ def render(
 
     epochs = chosen_epochs(epochs, more_epochs)
     if out is None:
-        out = RunDirectory(path).epochs_gif_path(epochs) if epochs else path_of_actor(path).with_suffix(".gif")
+        gif_path = RunDirectory(path).epochs_gif_path(epochs)
+        out = path / gif_path.name if epochs else path_of_actor(path).with_suffix(".gif")
     missing = missing_packages(out.suffix.lower())
     if missing:
         raise click.UsageError(f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'.")
-    if epochs:
-        recorded = recorded_run(path, max(epochs))
-        checked_output(out, SUFFIXES, overwrite=overwrite)
+    recorded = recorded_run(path, max(epochs)) if epochs else None
+    checked_output(out, SUFFIXES, overwrite=overwrite)
+    # The environment may change the working directory.
+    target = out.absolute()
+    if recorded is not None:
         source = environment_of(path, env_id, env_kwargs)
         spec = described(source)
         check_drawing(spec)
         actors = earlier_actors(recorded, epochs)
     else:
-        checked_output(out, SUFFIXES, overwrite=overwrite)
         trained = loaded_actor(path, env_id, env_kwargs)
         source, spec, actors = trained.source, trained.spec, [trained.model]
     check_drawing(spec)
@@ -77,7 +79,9 @@ def render(
 
     captions = [caption_of(epoch) for epoch in epochs]
     try:
-        write_output(out, lambda path: _draw(path, source, spec, actors, captions, seed, greedy), overwrite=overwrite)
+        write_output(
+            target, lambda path: _draw(path, source, spec, actors, captions, seed or 0, greedy), overwrite=overwrite
+        )
     except UnknownEnvironmentError as error:
         raise click.ClickException(sentence_of(source, error)) from None
     except DivergenceError as error:

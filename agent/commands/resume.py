@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from ..config import PPOConfig
-from ..runs.directory import MAY_CHANGE, RunDirectory
+from ..runs.directory import MAY_CHANGE, RunDirectory, is_run, named_example
 from ..state import State
 from .directories import refuse_beside_resume
 
@@ -17,7 +17,17 @@ from .directories import refuse_beside_resume
 _CHANGEABLE = frozenset(
     {
         *MAY_CHANGE,
-        *("as_json", "checkpoint_every", "env_id", "eval_every", "gif_epochs", "no_early_stop", "quiet", "resume"),
+        *(
+            "as_json",
+            "checkpoint_every",
+            "env_id",
+            "eval_episodes",
+            "eval_every",
+            "gif_epochs",
+            "no_early_stop",
+            "quiet",
+            "resume",
+        ),
         *("tensorboard", "total_steps"),
     }
 )
@@ -42,12 +52,14 @@ def read_run(path: Path) -> tuple[RunDirectory, PPOConfig, State | None]:
         click.BadParameter: If it is not a run directory, or a file in it is damaged or from another version.
     """
     run = RunDirectory(path)
+    if not is_run(run) and (hint := named_example(path, is_run)):
+        raise _bad(f"'{path}' is not a run directory{hint}.")
     try:
         config = run.read_config()
         state = run.read_checkpoint()
-        run.read_best_mean()
         run.read_resumptions()
         run.read_spaces()
+        run.read_outputs()
         _check_named(run)
         _check_consistency(run, state)
     except OSError as error:
@@ -66,7 +78,7 @@ def _check_named(run: RunDirectory) -> None:
     """
     if names := run.read_handed_over():
         raise ValueError(
-            f"'{run.path}' was trained by a program with its own {' and '.join(names)}: resume it there, with "
+            f"'{run.shown_path}' was trained by a program with its own {' and '.join(names)}: resume it there, with "
             "fastppo.load(...) and train(run=...)."
         )
 
@@ -101,18 +113,21 @@ def continued(run: RunDirectory, config: PPOConfig, state: State | None, changes
     """
     if state is None:
         return None
+    epoch = int(state["epoch"])
+    if epoch > config.epochs:
+        raise click.UsageError(
+            f"'{run.shown_path}' has trained {epoch} epochs already, more than {config.epochs}; a larger --epochs "
+            "continues."
+        )
     if "target_return" in changes:
         state = {**state, "is_solved": np.array(False)}
     if not run.evaluation_path.exists():
         # Even after the last epoch: the evaluation is still missing.
         return state
     if state["is_solved"]:
-        raise click.UsageError(f"'{run.path}' is already solved; --no-early-stop continues training.")
-    epoch = int(state["epoch"])
-    if epoch >= config.epochs:
-        raise click.UsageError(
-            f"'{run.path}' has trained {epoch} of {config.epochs} epochs; a larger --epochs continues."
-        )
+        raise click.UsageError(f"'{run.shown_path}' is already solved; --no-early-stop continues training.")
+    if epoch == config.epochs:
+        raise click.UsageError(f"'{run.shown_path}' has trained all {epoch} epochs; a larger --epochs continues.")
     return state
 
 

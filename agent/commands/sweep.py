@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,13 @@ import click
 import cloup
 
 from ..config import CHOICES
+from ..formatting import format_number
 from ..presets import PRESETS
+from ..runs.next_commands import command
 from ..sweeps.grid import Key, Run, label_of, parsed_seeds, parsed_setting, runs_of
 from .directories import INTERRUPTED, lock_until_the_end, refuse_beside_resume
 from .environment import ENV_ID_HINT, described, env_id_option, env_kwargs_option
-from .output import created_directory, unwritable
+from .output import created_directory, possible_directories, unwritable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -183,6 +184,8 @@ def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]
     from ..memory import assert_training_fits_memory
     from ..sweeps.directory import SweepDirectory
 
+    name = f"sweep-{plan.preset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    possible = possible_directories(out, name, SweepDirectory)
     try:
         runs = runs_of(*plan)
         spec = described(source_of(runs[0].config), builds_networks=True)
@@ -192,12 +195,8 @@ def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]
     except (MemoryError, TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
-    def create(path: Path) -> SweepDirectory:
-        directory = SweepDirectory(path)
-        directory.create(plan, list(runs[0].settings))
-        return directory
-
-    return created_directory(out, f"sweep-{plan.preset}-{time.strftime('%Y%m%d-%H%M%S')}", create), runs
+    fields = list(runs[0].settings)
+    return created_directory(possible, lambda directory: directory.create(plan, fields)), runs
 
 
 def _reopened(directory: SweepDirectory) -> tuple[list[Run], dict[Key, Outcome]]:
@@ -206,7 +205,8 @@ def _reopened(directory: SweepDirectory) -> tuple[list[Run], dict[Key, Outcome]]
         runs = runs_of(*directory.read_plan())
         return runs, directory.reopen(runs)
     except OSError as error:
-        message = f"'{directory.path}' is not a sweep: {error.filename} cannot be read or written: {error.strerror}."
+        reason = f"{error.filename} cannot be read or written: {error.strerror}"
+        message = f"'{directory.shown_path}' is not a sweep: {reason}."
         raise click.BadParameter(message, param_hint="'--resume'") from None
     except (TypeError, ValueError) as error:
         raise click.BadParameter(str(error), param_hint="'--resume'") from None
@@ -217,7 +217,7 @@ def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory
     from ..sweeps.engine import ClusterError, quiet_workers
     from ..sweeps.sweeping import report, train_all
 
-    to_continue = f"To continue: fastppo sweep --resume {shlex.quote(str(directory.path))}"
+    to_continue = f"To continue: {command('sweep --resume', directory.shown_path, runs[0].config.env_id)}"
     try:
         with quiet_workers(workers), _shown(len(runs), len(known)) as show:
             result = train_all(runs, known, directory, workers, show)
@@ -230,7 +230,7 @@ def _train(runs: list[Run], known: dict[Key, Outcome], directory: SweepDirectory
     except OSError as error:
         raise click.ClickException(f"{unwritable(error)} {to_continue}") from None
     _print_tables(result)
-    click.echo(f"Saved in {directory.path}")
+    click.echo(f"Saved in {directory.shown_path}")
     for run, failure in result.failures:
         click.echo(f"Error: seed {run.config.seed}, {label_of(run)}: {failure.reason}", err=True)
     if result.failures:
@@ -270,7 +270,8 @@ def _line(result: Result) -> str:
     if isinstance(outcome, Failure):
         return f"{head}failed: {outcome.reason}"
     solved = {True: "solved", False: "not solved", None: ""}[outcome.solved]
-    figures = f"return {outcome.final_return:6.1f}  {outcome.env_steps:>9,} steps  {outcome.train_s:7.2f} s"
+    final_return = format_number(outcome.final_return)
+    figures = f"return {final_return:>8}  {outcome.env_steps:>9,} steps  {outcome.train_s:7.2f} s"
     return f"{head}{figures}  {solved}".rstrip()
 
 
@@ -308,7 +309,7 @@ def _returns(summary: Summary) -> list[str]:
     returns = (summary.interquartile_mean, summary.mean, summary.median)
     return [
         f"{summary.runs}\n({summary.failed_share:.0%} failed)" if summary.failed else str(summary.runs),
-        *(_shown_estimate(estimate, ".1f") for estimate in returns),
+        *(_shown_estimate(estimate, format_number) for estimate in returns),
     ]
 
 
@@ -316,17 +317,17 @@ def _solving(summary: Summary) -> list[str]:
     is_of_some = summary.ended_early not in (0, summary.runs)
     of_how_many = f"\n({summary.ended_early} of {summary.runs} runs)" if is_of_some else ""
     return [
-        _shown_estimate(summary.solved, ".0%"),
-        _shown_estimate(summary.optimality_gap, ".1f"),
-        _shown_estimate(summary.steps_to_solve, ",.0f") + of_how_many,
-        _shown_estimate(summary.seconds_to_solve, ".2f") + of_how_many,
+        _shown_estimate(summary.solved, "{:.0%}".format),
+        _shown_estimate(summary.optimality_gap, format_number),
+        _shown_estimate(summary.steps_to_solve, "{:,.0f}".format) + of_how_many,
+        _shown_estimate(summary.seconds_to_solve, "{:.2f}".format) + of_how_many,
     ]
 
 
-def _shown_estimate(estimate: Estimate | None, form: str) -> str:
+def _shown_estimate(estimate: Estimate | None, form: Callable[[float], str]) -> str:
     """Return a value and, on the next line, its interval, such as ``[-82.1, -74.9]``."""
     if estimate is None:
         return "-"
     if math.isnan(estimate.low):
-        return f"{estimate.value:{form}}"
-    return f"{estimate.value:{form}}\n[{estimate.low:{form}}, {estimate.high:{form}}]"
+        return form(estimate.value)
+    return f"{form(estimate.value)}\n[{form(estimate.low)}, {form(estimate.high)}]"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import cloup
+from click.core import ParameterSource
 
 from ..config import PPOConfig
 from ..errors import (
@@ -26,11 +27,12 @@ from ..presets import PRESETS, adapted_preset
 from ..process.interrupts import interrupt_not_lost
 from ..process.surroundings import is_command, show_warning
 from ..runs.directory import RunDirectory
-from ..runs.outputs import EVERY, Outputs, assert_tensorboard
+from ..runs.next_commands import command
+from ..runs.outputs import CHECKPOINT_EVERY, EVAL_EVERY, Outputs, assert_tensorboard
 from .directories import INTERRUPTED, lock_until_the_end
 from .environment import ENV_ID_HINT, check_drawing, described
 from .options import NONE, Count, changes_of, configuration_options, integers_of_list, or_none
-from .output import created_directory, unwritable
+from .output import created_directory, possible_directories, unwritable
 
 if TYPE_CHECKING:
     from ..environments.spec import EnvironmentSpec
@@ -86,7 +88,7 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         "--checkpoint-every",
         type=Count(min=1),
         metavar="N",
-        default=EVERY,
+        default=CHECKPOINT_EVERY,
         help="Write a checkpoint every N environment steps, at the end of an epoch. One is always written at the end "
         "of training and after Ctrl-C.",
     ),
@@ -94,10 +96,17 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         "--eval-every",
         type=Count(min=1),
         metavar="N",
-        default=EVERY,
-        help="Validate the policy every N environment steps, at the end of an epoch, and save the best one as "
-        "best_actor.keras. Except on CartPole, validations are delayed so that they take at most 5% of the training "
-        "steps.",
+        default=EVAL_EVERY,
+        help="Every N environment steps, at the end of an epoch, the policy becomes a candidate for best_actor.keras. "
+        "At the end, the three with the highest mean_return and the last policy play the same new episodes.",
+    ),
+    cloup.option(
+        "--eval-episodes",
+        type=Count(min=1),
+        metavar="N",
+        show_default="100, or fewer after a short training",
+        help="Number of greedy episodes of the evaluation at the end. By default they take about as many steps as "
+        "training at most, but there are at least 10.",
     ),
     cloup.option(
         "--gif-epochs",
@@ -108,8 +117,8 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         "pip install 'fastppo[rendering]'.",
     ),
     cloup.option(
-        "--tensorboard",
-        is_flag=True,
+        "--tensorboard/--no-tensorboard",
+        default=False,
         help="Write TensorBoard event files into the run directory. Requires pip install 'fastppo[tensorboard]'.",
     ),
 )
@@ -126,6 +135,7 @@ def train(
     resume: Path | None,
     checkpoint_every: int,
     eval_every: int,
+    eval_episodes: int | None,
     gif_epochs: tuple[int, ...] | str | None,
     tensorboard: bool,
     quiet: bool,
@@ -151,27 +161,37 @@ def train(
     run, state = None, None
     if resume is None:
         config = _budgeted(_checked(adapted_preset, preset, seed=seed, **changes), total_steps)
+        possible = possible_directories(out, _default_name(config), RunDirectory)
     else:
         run, config, state = _reopened(resume, changes, total_steps)
     config, spec = _with_environment(config)
     if run is not None:
         _check_spaces(run, spec)
-    recorded_epochs = _checked_gif_epochs(gif_epochs, config, spec, 0 if state is None else int(state["epoch"]))
-    if tensorboard:
+    recorded = Outputs(gif_epochs=_own_gif_epochs(config)) if run is None else run.read_outputs()
+    first = 0 if state is None else int(state["epoch"])
+    recorded_epochs = _checked_gif_epochs(gif_epochs, config, spec, recorded.gif_epochs, first)
+    outputs = _with_options(
+        dataclasses.replace(recorded, gif_epochs=recorded_epochs),
+        checkpoint_every=checkpoint_every,
+        eval_every=eval_every,
+        eval_episodes=eval_episodes,
+        tensorboard=tensorboard,
+    )
+    if outputs.tensorboard:
         _check_tensorboard()
     _check_memory(config, spec)
     _warn_of_short_episodes(config, spec)
     if run is None:
-        run = created_directory(out, _default_name(config), _new_run)
+        run = created_directory(possible, RunDirectory.create)
         lock_until_the_end(run)
-    outputs = Outputs(checkpoint_every, eval_every, recorded_epochs, tensorboard)
     completed = False
-    with _told(run):
+    with _told(run, config.env_id):
         if resume is None:
-            run.write_config(config, spec.spaces)
+            run.write_config(config, spec.spaces, outputs=outputs)
         completed = _train(config, run, state, _Shown(quiet, as_json), outputs, is_resumed=resume is not None)
     if not completed:
-        saved = f"what was learned so far is saved. To continue: fastppo train --resume {shlex.quote(str(run.path))}"
+        to_continue = command("train --resume", run.shown_path, config.env_id)
+        saved = f"what was learned so far is saved. To continue: {to_continue}"
         click.echo(f"Interrupted; {saved if run.has_models() else 'nothing was learned yet.'}", err=True)
         raise SystemExit(INTERRUPTED)
 
@@ -210,7 +230,8 @@ def _check_spaces(run: RunDirectory, spec: EnvironmentSpec) -> None:
     """Check that the environment's spaces have not changed since the run was started."""
     before = run.read_spaces()
     if before not in (None, spec.spaces):
-        message = f"the spaces of {spec.name} have changed since '{run.path}' was trained: {before}, now {spec.spaces}."
+        name = run.shown_path
+        message = f"the spaces of {spec.name} have changed since '{name}' was trained: {before}, now {spec.spaces}."
         raise click.UsageError(message)
 
 
@@ -233,13 +254,13 @@ def _warn_of_short_episodes(config: PPOConfig, spec: EnvironmentSpec) -> None:
 
 
 @contextmanager
-def _told(run: RunDirectory) -> Iterator[None]:
+def _told(run: RunDirectory, env_id: str | None) -> Iterator[None]:
     """Report the errors that end a training run as one sentence that says what is saved; Ctrl-C is not an error.
 
     Exceptions raised by the environment's own code are shown with their traceback.
     """
     try:
-        with _environment_told(run):
+        with _environment_told(run, env_id):
             yield
     except KeyboardInterrupt:
         pass
@@ -256,13 +277,13 @@ def _told(run: RunDirectory) -> Iterator[None]:
         # The reader of standard output is gone. This is not an error, and everything learned is saved.
         raise
     except OSError as error:
-        raise click.ClickException(f"{unwritable(error)} {_kept(run)}") from None
+        raise click.ClickException(f"{unwritable(error)} {_kept(run, env_id)}") from None
     finally:
         run.discard_if_unused()
 
 
 @contextmanager
-def _environment_told(run: RunDirectory) -> Iterator[None]:
+def _environment_told(run: RunDirectory, env_id: str | None) -> Iterator[None]:
     """End the command with the traceback of an exception raised by the environment's own code."""
     try:
         yield
@@ -270,14 +291,15 @@ def _environment_told(run: RunDirectory) -> Iterator[None]:
         if not is_of_the_environment(error):
             raise
         traceback.print_exception(error)
-        click.echo(f"Error: the environment raised an exception. {_kept(run)}", err=True)
+        click.echo(f"Error: the environment raised an exception. {_kept(run, env_id)}", err=True)
         raise SystemExit(1) from None
 
 
-def _kept(run: RunDirectory) -> str:
+def _kept(run: RunDirectory, env_id: str | None) -> str:
     if not run.checkpoint_path.exists():
         return "Nothing was kept."
-    return f"The last checkpoint is intact: fastppo train --resume {shlex.quote(str(run.path))} continues from it."
+    to_continue = command("train --resume", run.shown_path, env_id)
+    return f"The last checkpoint is intact: {to_continue} continues from it."
 
 
 class _Shown(NamedTuple):
@@ -329,13 +351,39 @@ def _budgeted(config: PPOConfig, total_steps: int | None) -> PPOConfig:
     return config if total_steps is None else config.replace(epochs=-(-total_steps // config.rollout_size))
 
 
-def _checked_gif_epochs(chosen: Any, config: PPOConfig, spec: EnvironmentSpec, first: int = 0) -> tuple[int, ...]:
-    """Return the epochs to record; the preset's own are skipped if packages are missing or training is shorter."""
+def _with_options(recorded: Outputs, **options: Any) -> Outputs:
+    """Return the outputs that a run was started with, with those changed whose options are given now."""
+    source_of = click.get_current_context().get_parameter_source
+    given = {name: value for name, value in options.items() if source_of(name) is ParameterSource.COMMANDLINE}
+    return dataclasses.replace(recorded, **given)
+
+
+def _own_gif_epochs(config: PPOConfig) -> tuple[int, ...]:
+    """Return the epochs that a preset records unless others are given."""
+    return _EXAMPLE_GIF_EPOCHS if config.preset == "keras" else ()
+
+
+def _checked_gif_epochs(
+    chosen: Any, config: PPOConfig, spec: EnvironmentSpec, own: tuple[int, ...], first: int = 0
+) -> tuple[int, ...]:
+    """Return the epochs to record.
+
+    Args:
+        chosen: Value of ``--gif-epochs``; None if it was not given.
+        config: The configuration.
+        spec: Properties of the environment.
+        own: The epochs of the preset or of the resumed run, which are skipped if packages are missing or training is
+            shorter.
+        first: The epoch from which training continues.
+
+    Raises:
+        click.BadParameter: If the chosen epochs cannot be recorded.
+    """
     from ..views.animations import missing_packages
 
     if chosen == NONE:
         return ()
-    epochs: tuple[int, ...] = (_EXAMPLE_GIF_EPOCHS if config.preset == "keras" else ()) if chosen is None else chosen
+    epochs: tuple[int, ...] = own if chosen is None else chosen
     missing = missing_packages() if epochs else []
     hint = f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'"
     if chosen is None:
@@ -360,12 +408,6 @@ def _checked_gif_epochs(chosen: Any, config: PPOConfig, spec: EnvironmentSpec, f
     return epochs
 
 
-def _new_run(path: Path) -> RunDirectory:
-    run = RunDirectory(path)
-    run.create()
-    return run
-
-
 def _train(
     config: PPOConfig, run: RunDirectory, state: State | None, shown: _Shown, outputs: Outputs, *, is_resumed: bool
 ) -> bool:
@@ -380,13 +422,13 @@ def _train(
         from ..recording import train_recorded
 
         if is_resumed:
-            _restore(ppo, run, state)
+            _restore(ppo, run, state, outputs)
             if ppo.epoch and not ppo.is_exact:
                 display.message("The environments begin new episodes: their state could not be kept.")
         return train_recorded(ppo, run, display, drawing, outputs).is_complete
 
 
-def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
+def _restore(ppo: PPO, run: RunDirectory, state: State | None, outputs: Outputs) -> None:
     """Restore the agent and its run to the last checkpoint, after checking everything."""
     from ..recording import reopen
 
@@ -397,7 +439,7 @@ def _restore(ppo: PPO, run: RunDirectory, state: State | None) -> None:
     except ValueError as error:
         message = f"'{run.checkpoint_path}' does not belong to this configuration: {error}"
         raise click.ClickException(message) from None
-    reopen(run, ppo)
+    reopen(run, ppo, outputs)
 
 
 def _prepared(config: PPOConfig, display: Display, stack: ExitStack) -> tuple[PPO, CurveDrawing]:

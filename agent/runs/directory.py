@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
-import math
 import os
 import platform
 import re
@@ -28,6 +27,7 @@ from .files import (
     write_atomically,
     write_through,
 )
+from .outputs import Outputs
 from .tables import csv_text, read_json, read_table, whole_lines, write_json, write_text
 
 if TYPE_CHECKING:
@@ -42,12 +42,14 @@ _VERSIONED = ("fastppo", "gymnasium", "keras", "numba", "numpy", "tensorflow")
 _RESUMED = "resumptions"
 _SPACES = "spaces"
 _HANDED_OVER = "handed_over"
-_MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED, _SPACES, _HANDED_OVER})
+_OUTPUTS = "outputs"
+_MADE_BY = frozenset({"command_line", "versions", "python", _RESUMED, _SPACES, _HANDED_OVER, _OUTPUTS})
 MAY_CHANGE = ("epochs", "target_return", "device")
 """The settings that may be changed when a run is resumed."""
 
-# The key of best_evaluation.json with the mean return that a better policy must exceed.
-_VALIDATION_MEAN = "validation_mean"
+CANDIDATES = "candidates/"
+"""Prefix of the entries of a checkpoint that hold policies which may be the best."""
+
 _COLUMNS = [field.name for field in dataclasses.fields(EpochMetrics)]
 _INTEGERS = {field.name for field in dataclasses.fields(EpochMetrics) if field.type == "int"}
 
@@ -69,6 +71,10 @@ class RunDirectory(Callback):
 
     Files are written under a temporary name and then renamed, so that a killed run leaves each of them unchanged or
     complete, never half-written. ``metrics.csv`` grows by one line per epoch, each in a single write.
+
+    Attributes:
+        path: Absolute path of the directory, so that an environment may change the working directory.
+        shown_path: The path as the user gave it, for messages.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,7 +83,8 @@ class RunDirectory(Callback):
         Args:
             path: Path of the directory, which need not exist.
         """
-        self.path = path
+        self.shown_path = path
+        self.path = path = path.absolute()
         self.config_path = path / "config.json"
         self.metrics_path = path / "metrics.csv"
         self.actor_path = path / "actor.keras"
@@ -102,7 +109,7 @@ class RunDirectory(Callback):
         """
         self._new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
-            raise FileExistsError(errno.EEXIST, "A run directory must be new or empty", str(self.path))
+            raise FileExistsError(errno.EEXIST, "A run directory must be new or empty", str(self.shown_path))
         # If two runs get this far, only one of them creates the file.
         file = self.metrics_path.open("x", newline="", encoding="utf-8")
         self._is_new = True
@@ -158,6 +165,7 @@ class RunDirectory(Callback):
         spaces: dict[str, Any] | None = None,
         resumptions: Iterable[Resumption] = (),
         handed_over: Sequence[str] = (),
+        outputs: Outputs | None = None,
     ) -> None:
         """Write the configuration as JSON, with the command line and the versions of packages.
 
@@ -166,12 +174,14 @@ class RunDirectory(Callback):
             spaces: ``EnvironmentSpec.spaces``; None if unknown.
             resumptions: The points at which the run was resumed.
             handed_over: ``PPO.handed_over``.
+            outputs: The outputs to save during training, also after the run is resumed; None for the defaults.
         """
         made_by = {
             "command_line": sys.argv,
             "versions": {name: version(name) for name in _VERSIONED},
             "python": platform.python_version(),
             _HANDED_OVER: list(handed_over),
+            _OUTPUTS: dataclasses.asdict(outputs or Outputs()),
         }
         resumed = [resumption._asdict() for resumption in resumptions]
         write_json(self.config_path, {**config.as_dict(), **made_by, _SPACES: spaces, _RESUMED: resumed})
@@ -202,6 +212,19 @@ class RunDirectory(Callback):
             return [Resumption(int(entry["after_epoch"]), int(entry["epochs"])) for entry in content]
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"'{self.config_path}' is damaged: {_RESUMED} cannot be {content!r}.") from None
+
+    def read_outputs(self) -> Outputs:
+        """Return the outputs to save during training; the defaults if none were written.
+
+        Raises:
+            OSError: If they cannot be read.
+            ValueError: If they are damaged.
+        """
+        content = read_json(self.config_path).get(_OUTPUTS, {})
+        try:
+            return Outputs(**content)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"'{self.config_path}' is damaged: {_OUTPUTS} cannot be {content!r}: {error}") from None
 
     def read_spaces(self) -> dict[str, Any] | None:
         """Return the spaces that were written with the configuration; None if there are none.
@@ -272,8 +295,23 @@ class RunDirectory(Callback):
 
         if not self.checkpoint_path.exists():
             return None
-        state = read_checkpoint(self.checkpoint_path)
+        entries = read_checkpoint(self.checkpoint_path)
+        state = {name: array for name, array in entries.items() if not name.startswith(CANDIDATES)}
         return state if "env_steps" in state else self._with_later_entries(state)
+
+    def read_candidates(self) -> State:
+        """Return the entries of the last checkpoint that hold candidates, without their prefix; empty if none do.
+
+        Raises:
+            OSError: If the checkpoint cannot be read.
+            ValueError: If it is damaged or from another version.
+        """
+        from .checkpoint import read_checkpoint
+
+        if not self.checkpoint_path.exists():
+            return {}
+        entries = read_checkpoint(self.checkpoint_path)
+        return {name.removeprefix(CANDIDATES): array for name, array in entries.items() if name.startswith(CANDIDATES)}
 
     def _with_later_entries(self, state: State) -> State:
         """Add missing entries to the state of a checkpoint from a version that supported only CartPole."""
@@ -309,32 +347,10 @@ class RunDirectory(Callback):
             os.replace(path, other.path / path.name)
         other._is_new = False
 
-    def write_best(self, actor: keras.Model, validation_mean: float, evaluation: dict[str, Any]) -> None:
-        """Write the best actor so far and its evaluation, replacing the previous ones.
-
-        Args:
-            actor: The actor.
-            validation_mean: The mean return by which it was selected.
-            evaluation: Its evaluation on other episodes.
-        """
+    def write_best(self, actor: keras.Model, evaluation: dict[str, Any]) -> None:
+        """Write the best actor, how it was chosen, and its evaluation, replacing the previous ones."""
         write_atomically(self.best_actor_path, actor.save)
-        write_json(self.best_evaluation_path, {**evaluation, _VALIDATION_MEAN: validation_mean})
-
-    def read_best_mean(self) -> float:
-        """Return the mean return by which the best actor so far was selected; minus infinity if there is none.
-
-        Raises:
-            OSError: If it cannot be read.
-            ValueError: If it is damaged.
-        """
-        if not self.best_evaluation_path.exists():
-            return -math.inf
-        content = read_json(self.best_evaluation_path)
-        # Before there were two kinds of episodes, those reported were those chosen by.
-        mean = content.get(_VALIDATION_MEAN, content.get("mean"))
-        if not isinstance(mean, float):
-            raise ValueError(f"'{self.best_evaluation_path}' is damaged: it holds no {_VALIDATION_MEAN}.")
-        return mean
+        write_json(self.best_evaluation_path, evaluation)
 
     def write_learning_curve(self, write: Callable[[Path], object]) -> None:
         """Call ``write`` with a path to draw the learning curve."""
@@ -367,6 +383,22 @@ class RunDirectory(Callback):
         self.last_epoch = metrics.epoch
 
 
+def named_example(path: Path, is_fit: Callable[[RunDirectory], bool]) -> str:
+    """Return a hint that names one of the runs in a directory, such as ``"; pass one run, such as 'runs/a'"``.
+
+    Args:
+        path: A path that is not a run; without suitable runs in it, the hint is empty.
+        is_fit: Whether a run is suitable.
+    """
+    children = sorted(path.iterdir()) if path.is_dir() else []
+    return next((f"; pass one run, such as '{child}'" for child in children if is_fit(RunDirectory(child))), "")
+
+
+def is_run(run: RunDirectory) -> bool:
+    """Return whether a directory holds the configuration of a run."""
+    return run.config_path.is_file()
+
+
 class Due:
     """Schedule of an action that is repeated after a number of environment steps, at the end of an epoch."""
 
@@ -395,15 +427,17 @@ class Due:
 class Checkpoints(Callback):
     """Writes checkpoints at regular intervals."""
 
-    def __init__(self, run: RunDirectory, every: int) -> None:
+    def __init__(self, run: RunDirectory, every: int, get_candidates: Callable[[], State]) -> None:
         """Store the arguments; nothing is written yet.
 
         Args:
             run: Run directory for the checkpoints.
             every: Environment steps between checkpoints, at least 1.
+            get_candidates: Returns further entries of a checkpoint; see ``CANDIDATES``.
         """
         self._run = run
         self._due = Due(every)
+        self._get_candidates = get_candidates
 
     def on_train_begin(self, ppo: PPO) -> None:
         """Store the number of steps at which training starts."""
@@ -412,7 +446,7 @@ class Checkpoints(Callback):
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
         """Write a checkpoint if one is due."""
         if self._due.at(metrics.env_steps):
-            self._run.write_checkpoint(ppo.get_state())
+            self._run.write_checkpoint(ppo.get_state() | self._get_candidates())
             self._due.done(metrics.env_steps)
 
 

@@ -41,6 +41,10 @@ class SweepDirectory:
 
     When a run ends, its epochs are appended to ``curves.csv``, then one line to ``results.csv``: a run without a line
     in ``results.csv`` has not ended. All other files are written atomically.
+
+    Attributes:
+        path: Absolute path of the directory, so that an environment may change the working directory.
+        shown_path: The path as the user gave it, for messages.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +53,8 @@ class SweepDirectory:
         Args:
             path: Path of the directory, which need not exist.
         """
-        self.path = path
+        self.shown_path = path
+        self.path = path = path.absolute()
         self.plan_path = path / "sweep.json"
         self.results_path = path / "results.csv"
         self.curves_path = path / "curves.csv"
@@ -70,7 +75,7 @@ class SweepDirectory:
         """
         new_parents = make_directory(self.path)
         if any(self.path.iterdir()):
-            raise FileExistsError(f"{self.path} is not empty")
+            raise FileExistsError(f"{self.shown_path} is not empty")
         # If two sweeps get this far, only one of them creates the file.
         self.results_path.touch(exist_ok=False)
         try:
@@ -159,7 +164,8 @@ class SweepDirectory:
                 _key(row, fields): _outcome_of(row, curves[_key(row, fields)]) for row in results if not row["error"]
             }
         except (KeyError, TypeError, ValueError, csv.Error) as error:
-            raise ValueError(f"the results in '{self.path}' are damaged, or from another sweep: {error}.") from None
+            message = f"the results in '{self.shown_path}' are damaged, or from another sweep: {error}."
+            raise ValueError(message) from None
 
     def reopen(self, runs: Sequence[Run]) -> dict[Key, Outcome]:
         """Prepare to continue the sweep by removing the records of runs that failed or have not ended.

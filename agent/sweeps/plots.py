@@ -88,11 +88,12 @@ def curves_of_sweep(directory: SweepDirectory, x_axis: XAxis) -> dict[str, list[
     curves: dict[str, list[Curve]] = {}
     for run in runs:
         if run.key in known and len((curve := _curve(known[run.key], x_axis))[0]):
-            curves.setdefault(f"{directory.path}, {label_of(run)}", []).append(curve)
+            curves.setdefault(f"{directory.shown_path}, {label_of(run)}", []).append(curve)
     if not curves:
-        raise ValueError(f"no episode has ended in '{directory.path}'.")
+        raise ValueError(f"no episode has ended in '{directory.shown_path}'.")
     if left_out := len(runs) - sum(map(len, curves.values())):
-        show_warning(f"{left_out} of {len(runs)} runs of '{directory.path}' are not drawn: they have no result yet.")
+        name = directory.shown_path
+        show_warning(f"{left_out} of {len(runs)} runs of '{name}' are not drawn: they have no result yet.")
     return curves
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import Vectorization
+from ..environments.ids import versioned
 from ..validation import plain_number
 from .directory import Plan, SweepDirectory
 from .engine import Backend, Workers, check_workers, outcomes
@@ -126,7 +127,9 @@ def sweep(
 def given_environment(
     env_id: str | None, env_kwargs: Mapping[str, Any] | None, vectorization: Vectorization | None
 ) -> dict[str, Any]:
-    """Return the given fields, without those that are None."""
+    """Return the given fields, without those that are None, and the id with its version."""
+    if isinstance(env_id, str):
+        env_id = versioned(env_id)
     fields = {"env_id": env_id, "env_kwargs": env_kwargs, "vectorization": vectorization}
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import warnings
 from typing import get_type_hints
 
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec, registry
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import PRESETS, PPOConfig, adapted_preset, preset_config, validation
 from agent.config import Settings
+from agent.presets import TUNED
 from fastcartpole import validation as environments
 
 FAST = PRESETS["fast"]
@@ -226,6 +229,22 @@ def test_the_tuned_settings_of_an_environment_are_found_by_its_keyword_arguments
     assert by_keyword == by_id.replace(env_id="LunarLander-v3", env_kwargs={"continuous": True})
     discrete = preset_config("fast", env_id="LunarLander-v3", env_kwargs={"continuous": False})
     assert discrete.entropy_coefficient == preset_config("fast", env_id="LunarLander-v3").entropy_coefficient > 0
+
+
+@pytest.mark.parametrize("env_id", [*TUNED, "CartPole-v1", "fastcartpole/CartPole-v1", "gymnasium:Pendulum-v1"])
+@pytest.mark.parametrize("make", [preset_config, adapted_preset])
+def test_an_id_without_a_version_means_the_latest_one_and_its_settings(env_id, make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config = make(env_id=env_id.rpartition("-v")[0], num_envs=8)
+    assert config == make(env_id=env_id, num_envs=8)
+    assert config.env_id == env_id
+
+
+@pytest.mark.parametrize("env_id", ["Unversioned", "probes:Unversioned", "NoSuch", "no_such:Thing", "a:b:c", "", "?"])
+def test_ids_that_are_unknown_or_registered_without_a_version_stay_as_they_are(env_id, monkeypatch):
+    monkeypatch.setitem(registry, "Unversioned", EnvSpec("Unversioned", "probes:Probe"))
+    assert preset_config(env_id=env_id).env_id == env_id
 
 
 @pytest.mark.parametrize("value", ["yes", 1, None])

@@ -1,12 +1,14 @@
 """Files of a run are never incomplete, and existing files are not overwritten."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from agent import PRESETS
 from agent.runs import files
 from agent.runs.directory import RunDirectory
+from agent.sweeps.directory import SweepDirectory
 
 
 def test_a_new_run_needs_a_new_or_empty_directory(tmp_path):
@@ -15,6 +17,16 @@ def test_a_new_run_needs_a_new_or_empty_directory(tmp_path):
     RunDirectory(tmp_path / "empty").create()
     with pytest.raises(FileExistsError):
         RunDirectory(tmp_path / "empty").create()
+
+
+@pytest.mark.parametrize("kind", [RunDirectory, SweepDirectory])
+def test_a_directory_stays_where_it_is_if_the_working_directory_changes_and_keeps_its_name(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    directory = kind(Path("runs") / "x")
+    paths = {name: value for name, value in vars(directory).items() if isinstance(value, Path)}
+    assert paths.pop("shown_path") == Path("runs/x")
+    assert all(path.is_relative_to(tmp_path / "runs" / "x") for path in paths.values())
+    assert "path" in paths
 
 
 def test_a_discarded_run_leaves_nothing_but_what_was_there(tmp_path):

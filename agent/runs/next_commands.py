@@ -1,0 +1,47 @@
+"""The commands that are printed for a run or a sweep, which work as printed. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+
+from ..environments.ids import env_id_option, is_known_to_commands
+
+
+def command(words: str, path: Path, env_id: str | None = None) -> str:
+    """Return a ``fastppo`` command that works in the folder in which it is printed.
+
+    Args:
+        words: The command and the option before the path, such as ``"train --resume"``.
+        path: The directory, as the user gave it.
+        env_id: The environment, if the command plays it.
+    """
+    text = str(path)
+    # A path that starts with a dash would be taken for an option.
+    return f"fastppo {words} {shlex.quote(f'./{text}' if text.startswith('-') else text)}{env_id_option(env_id)}"
+
+
+def next_commands(path: Path, env_id: str | None, handed_over: Collection[str], *, is_drawn: bool) -> str:
+    """Return a sentence with the commands for a run that has ended.
+
+    Args:
+        path: The run directory, as the user gave it.
+        env_id: The environment; None if a program passed it to the agent.
+        handed_over: ``PPO.handed_over``.
+        is_drawn: Whether the environment can be rendered as images.
+    """
+    playing = [command(name, path, env_id) for name in (("eval", "render") if is_drawn else ("eval",))]
+    needs = []
+    if not is_known_to_commands(env_id):
+        module, _, name = (env_id or "ID").rpartition(":")
+        module = "MODULE" if module in ("", "__main__") else module
+        needs.append(
+            f"--env-id {module}:{name}, where {module}, installed or in the current folder, registers the environment"
+        )
+    if "actor" in handed_over:
+        needs.append("an actor.keras of Keras' own layers only")
+    plot = command("plot", path)
+    if needs:
+        return f"Next: {plot}; {' and '.join(playing)} also need{'' if is_drawn else 's'} {' and '.join(needs)}"
+    return f"Next: {', '.join(playing)}, or {plot}"
