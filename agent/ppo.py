@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from .callbacks import Callbacks, as_callbacks
+from .callbacks import Callback, Callbacks, as_callbacks
 from .config import REGISTERED, PPOConfig
+from .environments.making import EnvironmentSource
 from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
 from .errors import EnvironmentUseError
@@ -37,13 +39,15 @@ from .process.backend import (
     use_one_thread_per_network,
 )
 from .rollouts.acting import choosing
+from .rollouts.budget import LONGEST_EPISODE
 from .rollouts.choosing import Played, new_collector, played_by
 from .rollouts.collector import Collector, as_integer
 from .rollouts.evaluation import EvaluationResult
-from .rollouts.evaluator import Evaluator, Progress
+from .rollouts.evaluator import Evaluator
 from .rollouts.warm_up import compile_acting_kernel, compile_kernels_of_updates, compile_rollout_kernel
 from .runs.directory import Resumption
 from .state import State, assert_same_structure, generator_state, restored_generator
+from .validation import checked_integer
 
 _EPISODE_WINDOW = 100
 # Prefixes of entries in the state of an agent.
@@ -53,7 +57,7 @@ _STATISTICS = "statistics/"
 _REBUILT = frozenset(
     {
         *("is_solved", "spec", "stop_training"),
-        *("_collector", "_elapsed", "_env_steps", "_epoch", "_evaluator", "_last_validation", "_minibatch_generator"),
+        *("_collector", "_elapsed", "_env_steps", "_epoch", "_evaluator", "_minibatch_generator"),
         *("_networks", "_played", "_prediction_generator", "_recent_lengths", "_recent_returns", "_seeds", "_update"),
     }
 )
@@ -74,6 +78,11 @@ class _Seeds(NamedTuple):
 
 def _seeds_of(config: PPOConfig) -> _Seeds:
     return _Seeds(*np.random.SeedSequence(config.seed).spawn(len(_Seeds._fields)))
+
+
+def evaluation_seed(config: PPOConfig) -> int:
+    """Return the seed with which a run is evaluated, derived from ``config.seed``."""
+    return as_integer(_seeds_of(config).evaluation)
 
 
 def _made(network: keras.Model | Callable[[], keras.Model] | None) -> keras.Model | None:
@@ -105,18 +114,19 @@ class PPO:
     garbage-collected.
 
     Attributes:
-        config: The configuration, with environment-dependent values filled in.
         spec: Description of the environment: its name, spaces, limits and reward threshold.
         evaluation_seed: Seed for evaluating this run, derived from ``config.seed``.
         stop_training: Set to True, in a callback or a signal handler, to end training after the current epoch.
             ``train`` resets it to False when it returns.
         is_solved: Whether the greedy policy has reached the target return.
-        is_between_epochs: False during an epoch and after an interrupted one; the state is then inconsistent and cannot
-            be saved.
+        is_between_epochs: False during an epoch, and after an interrupted one until the next has ended; the state is
+            then inconsistent and cannot be saved.
         resumptions: The points at which the training run was resumed.
     """
 
     resumptions: tuple[Resumption, ...]
+    spec: EnvironmentSpec
+    _config: PPOConfig
 
     def __init__(
         self,
@@ -192,6 +202,34 @@ class PPO:
                 raise
 
     @property
+    def config(self) -> PPOConfig:
+        """The configuration, with environment-dependent values filled in.
+
+        ``epochs`` and ``target_return`` may be changed between epochs, by assigning another configuration; a solved
+        agent with another target is not solved any more.
+
+        Raises:
+            ValueError: If any other setting of an assigned configuration differs: it would have no effect.
+        """
+        return self._config
+
+    @config.setter
+    def config(self, config: PPOConfig) -> None:
+        if not isinstance(config, PPOConfig):
+            raise TypeError(f"config must be a PPOConfig, got {config!r}.")
+        config = resolved(config, self.spec)
+        old, new = self._config.as_dict(), config.as_dict()
+        fixed = [name for name in new if new[name] != old[name] and name not in ("epochs", "target_return")]
+        if fixed:
+            raise ValueError(
+                f"{', '.join(fixed)} of an agent cannot be changed; epochs and target_return can. For anything else, "
+                "create a new agent, or restart() this one."
+            )
+        if config.target_return != self._config.target_return:
+            self.is_solved = False
+        self._config = config
+
+    @property
     def actor(self) -> keras.Model:
         """The policy as a Keras model; a built-in one consists only of Keras layers.
 
@@ -250,7 +288,7 @@ class PPO:
     def __setstate__(self, content: dict[str, Any]) -> None:
         attributes = content["attributes"]
         assert_not_forked()
-        self._build(attributes["config"], content["played"], **content["networks"])
+        self._build(attributes["_config"], content["played"], **content["networks"])
         vars(self).update(attributes)
         vars(self).update({name: getattr(self, network) for name, network in content["aliases"].items()})
         self.set_state(content["state"])
@@ -264,13 +302,12 @@ class PPO:
         )
         self._collector: Collector = collector
         self._evaluator = Evaluator(collector, spec, seeds.evaluation, seeds.validation)
-        self.config = config
+        self._config = config
         self.spec = spec
         self._played = played
         self.evaluation_seed = as_integer(seeds.evaluation)
         self._seeds = seeds
         self._minibatch_generator = np.random.default_rng(seeds.minibatches)
-        self._last_validation: tuple[int, EvaluationResult] | None = None
         self._prediction_generator = np.random.default_rng(seeds.prediction)
         self._history: list[EpochMetrics] = []
         self.resumptions = ()
@@ -354,11 +391,20 @@ class PPO:
         return tuple(self._history)
 
     @property
+    def source(self) -> EnvironmentSource | None:
+        """Creates environments for evaluations; None if they were passed to the agent."""
+        return self._played.source if self._played.evaluation_environments is None else None
+
+    @property
+    def own_networks(self) -> dict[str, keras.Model]:
+        """The models passed to the agent, by the name of the argument."""
+        return {name: model for name, model in self._networks.handed_over.items() if model is not None}
+
+    @property
     def handed_over(self) -> tuple[str, ...]:
         """What the configuration cannot hold: names of the objects passed to the agent, and of a subclass."""
         kind = () if type(self) is PPO else (type(self).__name__,)
-        networks = (name for name, model in self._networks.handed_over.items() if model is not None)
-        return (*kind, *networks, *self._played.handed_over)
+        return (*kind, *self.own_networks, *self._played.handed_over)
 
     @property
     def epoch(self) -> int:
@@ -391,7 +437,7 @@ class PPO:
             "recent_lengths": np.array(self._recent_lengths, dtype=np.int64),
             "epoch": np.array(self._epoch),
             "env_steps": np.array(self._env_steps),
-            "evaluation_steps": self._evaluator.get_state(),
+            "evaluation_steps": np.array(self._evaluator.budget.used),
             "elapsed_s": np.array(self._elapsed),
             "is_solved": np.array(self.is_solved),
         }
@@ -421,8 +467,7 @@ class PPO:
         self._recent_lengths = deque(state["recent_lengths"].tolist(), maxlen=_EPISODE_WINDOW)
         self._epoch = int(state["epoch"])
         self._env_steps = int(state["env_steps"])
-        self._evaluator.set_state(state["evaluation_steps"])
-        self._last_validation = None
+        self._evaluator.budget.used = int(state["evaluation_steps"])
         self._history = []
         self.resumptions = ()
         self._elapsed = float(state["elapsed_s"])
@@ -466,80 +511,97 @@ class PPO:
             for index, variable in enumerate(optimizer.variables)
         }
 
-    def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[Any]:
+    def predict(self, observations: Any, deterministic: bool = True) -> Any:
         """Return an action for each observation.
 
         Args:
-            observations: Shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Observations of a ``Box``
-                may also have its shape.
+            observations: One observation as the environment returns it, or a batch of them as a vector environment
+                returns it; also numbers of shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Integers
+                of shape (B,) are B observations of a ``Discrete`` space.
             deterministic: Whether to take the most probable action, or the mean if actions are continuous. If False,
                 sample from the policy. Continuous actions are clipped to the environment's bounds.
 
         Returns:
-            Actions for ``env.step``: a single one, or an array of B actions.
+            Actions for ``env.step``, with the dtype of the action space: a single one, or an array of B actions.
 
         Raises:
             TypeError: If the observations are not numbers.
-            ValueError: If the observations have the wrong shape or are not finite in single precision.
+            ValueError: If the observations have the wrong shape, lie outside of their space, or are not finite in
+                single precision.
             DivergenceError: If a continuous action is infinite or NaN.
         """
-        rows = checked_observations(observations, self.spec.observation_size, self.spec.observation_shape)
+        rows = checked_observations(self.spec.observation_space, observations)
         head = self.spec.action_head
         generator = None if deterministic else self._prediction_generator
         actions = head.in_environment(choosing(self._policy(), head, generator)(np.atleast_2d(rows)))
-        return actions.reshape((*rows.shape[:-1], *head.shape))
+        # The empty index turns an array without axes into a NumPy number, which Gymnasium's environments expect.
+        return actions.reshape((*rows.shape[:-1], *head.shape))[()]
 
-    def evaluate(self) -> EvaluationResult:
-        """Evaluate the greedy policy over 100 episodes, with the same initial states every time.
+    def evaluate(self, episodes: int = 100) -> EvaluationResult:
+        """Evaluate the greedy policy, with the same initial states every time.
 
         These episodes serve no other purpose, so their mean return is an unbiased estimate. They have the environment's
         registered time limit, whatever the limit in training; if there is none, they are cut off after 10,000 steps.
-        CartPole runs in the rollout kernel; ``fastppo.evaluate`` uses Gymnasium's implementation.
+        CartPole runs in the rollout kernel, with other initial states than the evaluation of a saved run;
+        ``fastppo.evaluate`` uses Gymnasium's implementation.
+
+        Args:
+            episodes: Number of episodes, at least 1.
 
         Returns:
             The returns and lengths of the episodes.
-        """
-        return self._evaluator.play(self._policy(), "evaluation")
 
-    def validate(self) -> EvaluationResult:
-        """Evaluate the greedy policy over 100 validation episodes, which select the best policy.
+        Raises:
+            TypeError: If ``episodes`` is not an integer.
+            ValueError: If it is less than 1.
+        """
+        return self._evaluator.evaluate(self._policy(), checked_integer("episodes", episodes, minimum=1))
+
+    def validate(self, episodes: int = 100) -> EvaluationResult:
+        """Evaluate the greedy policy over the episodes that select the best of several policies.
 
         A policy that was selected by its validation return is biased towards these episodes; report ``evaluate``
         instead.
 
+        Args:
+            episodes: Number of episodes, at least 1.
+
         Returns:
             The returns and lengths of the episodes.
+
+        Raises:
+            TypeError: If ``episodes`` is not an integer.
+            ValueError: If it is less than 1.
         """
-        return self._evaluator.play(self._policy(), "validation")
+        return self._evaluator.validate(self._policy(), checked_integer("episodes", episodes, minimum=1))
 
-    def validate_within_budget(self) -> EvaluationResult | None:
-        """Play some of the episodes of ``validate``, if the evaluation budget allows it now.
+    @property
+    def has_free_episodes(self) -> bool:
+        """Whether evaluations cost next to nothing, as in CartPole's kernel."""
+        return self._evaluator.is_free
 
-        The budget limits evaluations during training to 5% of the training steps: half of it for testing whether the
-        target return is reached, half for selecting the best policy. On CartPole, evaluations cost next to nothing and
-        are always allowed.
+    @property
+    def expected_episode_length(self) -> float:
+        """Mean length of the last training episodes; before the first has ended, the longest possible."""
+        return _mean(self._recent_lengths) if self._recent_lengths else self.spec.max_episode_steps or LONGEST_EPISODE
 
-        Returns:
-            The result, or the one that training itself already obtained after this epoch. None if the budget does not
-            suffice yet, or an episode was longer than it allows.
+    def get_policy(self) -> State:
+        """Return copies of the actor's weights and of the statistics that normalize its observations."""
+        return self._networks.get_policy()
+
+    @contextmanager
+    def acting_by(self, policy: State) -> Iterator[None]:
+        """Let the agent have an earlier policy within this context, in ``actor``, evaluations and predictions.
+
+        Args:
+            policy: The result of ``get_policy``.
         """
-        if self._last_validation is not None and self._last_validation[0] == self._epoch:
-            return self._last_validation[1]
-        if self._evaluator.is_free:
-            return self.validate()
-        # A selected policy is also evaluated, on other episodes; parts=2 reserves budget for them.
-        evaluator = self._evaluator
-        return evaluator.play_within(evaluator.choosing, self._policy(), "validation", self._progress(), parts=2)
-
-    def evaluate_within_budget(self) -> EvaluationResult | None:
-        """Play some of the episodes of ``evaluate``, if the budget allows it; see ``validate_within_budget``."""
-        if self._evaluator.is_free:
-            return self.evaluate()
-        evaluator = self._evaluator
-        return evaluator.play_within(evaluator.choosing, self._policy(), "evaluation", self._progress())
-
-    def _progress(self) -> Progress:
-        return Progress(self._env_steps, self._recent_lengths)
+        own = self._networks.get_policy()
+        self._networks.set_policy(policy)
+        try:
+            yield
+        finally:
+            self._networks.set_policy(own)
 
     def train(
         self, callbacks: Callbacks = (), *, progress: bool = False, run: str | PathLike[str] | None = None
@@ -554,16 +616,18 @@ class PPO:
 
         Args:
             callbacks: ``Callback`` objects, or functions that are called with the agent and its ``EpochMetrics`` after
-                every epoch; a list of them, or a single one.
+                every epoch, and end training if they return False; a list of them, or a single one.
             progress: Whether to show progress, as ``fastppo train`` does.
             run: Directory to save the run in: a new or empty one, or the one that already holds this agent's training.
-                None saves nothing. A complete run is left unchanged.
+                None saves nothing. A run whose evaluation is missing is evaluated.
 
         Raises:
             TypeError: If a callback is neither a ``Callback`` nor a function, or ``run`` is not a path.
             ValueError: If the run directory holds another run or is damaged, or if ``history`` lacks metrics of earlier
                 epochs.
-            RuntimeError: If ``run`` is given and an epoch was interrupted: the state is inconsistent.
+            RuntimeError: If nothing is left to train, or if ``run`` is given and an epoch was interrupted: the state is
+                inconsistent.
+            MemoryError: If this process has too few memory maps left to compile the update.
             FileExistsError: If the directory holds something else than a run.
             BlockingIOError: If another process is using the directory.
             OSError: If the directory cannot be written.
@@ -572,19 +636,29 @@ class PPO:
             KeyboardInterrupt: After Ctrl-C.
         """
         watching = as_callbacks(callbacks)
+        if run is None:
+            self.assert_unfinished()
         if progress or run is not None:
             from .recording import train_from_python
 
             train_from_python(self, watching, run, progress)
             return
+        self.train_remaining_epochs(watching)
+
+    def train_remaining_epochs(self, callbacks: Sequence[Callback]) -> None:
+        """Train for the remaining epochs, if there are any, as ``train`` does.
+
+        Args:
+            callbacks: The callbacks.
+        """
         try:
-            for callback in watching:
+            for callback in callbacks:
                 callback.on_train_begin(self)
             while self._epoch < self.config.epochs and not self.stop_training and not self.is_solved:
                 metrics = self.train_epoch()
-                for callback in watching:
+                for callback in callbacks:
                     callback.on_epoch_end(self, metrics)
-            for callback in watching:
+            for callback in callbacks:
                 callback.on_train_end(self)
         finally:
             self.stop_training = False
@@ -609,6 +683,34 @@ class PPO:
 
         save(self, path, overwrite)
 
+    def _assert_epochs_are_left(self) -> None:
+        """Raise a RuntimeError if all epochs have been trained."""
+        if self._epoch >= self.config.epochs:
+            raise RuntimeError(
+                f"all {self.config.epochs} epochs of the configuration have been trained; for more, set "
+                "ppo.config = ppo.config.replace(epochs=...)."
+            )
+
+    def assert_unfinished(self) -> None:
+        """Check that there is something left to train.
+
+        Raises:
+            RuntimeError: If there is not; it says which setting to change.
+        """
+        self._assert_epochs_are_left()
+        if self.is_solved:
+            raise RuntimeError(
+                f"the policy has reached the target return of {self.config.target_return:g}; to train on, set "
+                "ppo.config = ppo.config.replace(target_return=None), or a higher one."
+            )
+
+    def _resume_if_interrupted(self) -> None:
+        """Start new episodes after an error in the environments, as a run that is resumed after this epoch would."""
+        if self._collector.is_interrupted:
+            self.begin_new_episodes()
+            if self._epoch and self._epoch not in {resumption.after_epoch for resumption in self.resumptions}:
+                self.resumptions = (*self.resumptions, Resumption(self._epoch, self.config.epochs))
+
     def train_epoch(self) -> EpochMetrics:
         """Collect one rollout and update both networks from it.
 
@@ -621,11 +723,8 @@ class PPO:
             InvalidTransitionError: If an observation or a reward is infinite or NaN.
             RuntimeError: If all epochs of the configuration have been trained.
         """
-        if self._epoch >= self.config.epochs:
-            raise RuntimeError(
-                f"all {self.config.epochs} epochs of the configuration have been trained; for more, set "
-                "ppo.config = ppo.config.replace(epochs=...)."
-            )
+        self._assert_epochs_are_left()
+        self._resume_if_interrupted()
         start = time.perf_counter()
         self.is_between_epochs = False
         self._update.remaining = 1.0 - self._epoch / self.config.epochs
@@ -668,9 +767,12 @@ class PPO:
     def collect(self) -> Rollout:
         """Collect one rollout with the current policy, from the current state of the environments.
 
+        After an error in the environments, new episodes are started.
+
         Returns:
             The rollout, in new arrays.
         """
+        self._resume_if_interrupted()
         return self._collector.collect(self._policy())
 
     def update_batch(self, rollout: Rollout) -> UpdateBatch:
@@ -743,12 +845,9 @@ class PPO:
             )
         if len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
             return False
-        result = evaluator.play_within(evaluator.solving, self._policy(), "validation", self._progress())
-        if result is None:
-            return False
-        # self._epoch is not incremented yet.
-        self._last_validation = (self._epoch + 1, result)
-        return result.mean >= target
+        return evaluator.reaches_within_budget(
+            self._policy(), target, self._epoch + 1, self._env_steps, self._recent_lengths
+        )
 
     def _episodes(self, rollout: Rollout) -> tuple[Sequence[float], Sequence[int]]:
         """Return the returns and lengths of the episodes to report after this epoch, in the order they ended."""

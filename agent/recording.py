@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,10 +14,13 @@ import numpy as np
 
 from .callbacks import Callback
 from .environments.making import source_of
+from .errors import reason_of
+from .process.backend import keras
 from .process.interrupts import ignore_interrupts, interrupt_stops
-from .rollouts.evaluation import EvaluationResult, evaluate
+from .rollouts.evaluation import EvaluationResult, evaluate_in
 from .runs.best import BestPolicy
 from .runs.directory import MAY_CHANGE, Checkpoints, Resumption, RunDirectory
+from .runs.next_commands import next_commands
 from .runs.outputs import Outputs
 from .views.console import format_evaluation
 from .views.display import Display, new_display
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from .ppo import PPO
     from .state import State
 
+# Limits of the number of episodes of the evaluation at the end, unless it is given.
+_MAX_EPISODES, _MIN_EPISODES = 100, 10
 # Prefixes of the state's entries that change when environments start new episodes, or when the target return changes.
 _OF_EPISODES = ("environments/", "statistics/")
 _OF_TARGET = "is_solved"
@@ -70,35 +74,34 @@ def train_recorded(
         KeyboardInterrupt: On the second Ctrl-C.
         OSError: If a file cannot be written.
     """
-    best = BestPolicy(run, outputs.eval_every)
+    best = BestPolicy(run, outputs.eval_every, ppo.get_policy())
     # The display comes last: if its output fails, the epoch is already recorded.
     watching = [*_keeping(ppo, run, best, outputs), *callbacks, display]
     with interrupt_stops(ppo) as interrupt:
         try:
-            ppo.train(watching)
+            ppo.train_remaining_epochs(watching)
         finally:
             # A further Ctrl-C must not prevent saving.
             ignore_interrupts()
             # After an interruption within an epoch, the state is inconsistent and the last checkpoint is kept.
             if ppo.is_between_epochs and run.last_epoch == ppo.epoch > 0:
                 # The checkpoint first: everything else can be recreated from it.
-                run.write_checkpoint(ppo.get_state())
+                run.write_checkpoint(ppo.get_state() | best.get_state())
                 run.save_models(ppo)
     drawing.begin(run)
-    evaluation = _evaluation_of(ppo) if _is_complete(ppo) else None
+    evaluation = _evaluation_of(ppo, outputs, display) if _is_complete(ppo) else None
     # Before writing the evaluation, which marks the run as complete: without its curve it can still be resumed.
     drawing.finish(run)
     if evaluation is None:
         if not interrupt.has_come:
-            display.message(f"Stopped early; saved in {run.path}")
+            display.message(f"Stopped early; saved in {run.shown_path}")
         return Ending(False, interrupt.has_come)
-    best.complete(ppo, evaluation)
+    best.complete(ppo, evaluation, lambda: _evaluation_of(ppo, outputs, display), display.message)
     run.write_evaluation(evaluation.as_dict())
     display.message(f"{format_evaluation(evaluation, ppo.spec.name)}; mean_return above is of sampled actions")
-    display.message(f"Saved in {run.path}")
-    path = shlex.quote(str(run.path))
-    played = path if ppo.config.env_id is not None else f"{path} --env-id ID"
-    display.message(f"Next: fastppo eval {played}, fastppo render {played}, or fastppo plot {path}")
+    display.message(f"Saved in {run.shown_path}")
+    env_id, is_drawn = ppo.config.env_id, ppo.spec.draws_images
+    display.message(next_commands(run.shown_path, env_id, ppo.handed_over, is_drawn=is_drawn))
     return Ending(True, interrupt.has_come)
 
 
@@ -109,7 +112,7 @@ def _keeping(ppo: PPO, run: RunDirectory, best: BestPolicy, outputs: Outputs) ->
         from .views.rendering import GifRecorder
 
         callbacks.append(GifRecorder(run, source_of(ppo.config), outputs.gif_epochs))
-    callbacks += [best, Checkpoints(run, outputs.checkpoint_every)]
+    callbacks += [best, Checkpoints(run, outputs.checkpoint_every, best.get_state)]
     if outputs.tensorboard:
         from .views.tensorboard import TensorBoardWriter
 
@@ -117,15 +120,29 @@ def _keeping(ppo: PPO, run: RunDirectory, best: BestPolicy, outputs: Outputs) ->
     return callbacks
 
 
-def _evaluation_of(ppo: PPO) -> EvaluationResult:
-    """Evaluate the trained policy; on CartPole in Gymnasium's own environment instead of the kernel."""
-    if not ppo.is_exact:
-        return ppo.evaluate()
-    return evaluate(ppo.actor, seed=ppo.evaluation_seed, env_id=str(ppo.config.env_id))
+def _evaluation_of(ppo: PPO, outputs: Outputs, display: Display) -> EvaluationResult:
+    """Evaluate the agent's policy in new environments; on CartPole in Gymnasium's own instead of the kernel."""
+    episodes = outputs.eval_episodes or _suitable_episodes(ppo)
+    with display.evaluating(episodes) as show:
+        if ppo.source is None:
+            return ppo.evaluate(episodes)
+        return evaluate_in(ppo.source, ppo.actor, episodes, ppo.evaluation_seed, on_episodes=show)
 
 
-def reopen(run: RunDirectory, ppo: PPO) -> None:
+def _suitable_episodes(ppo: PPO) -> int:
+    """Return a number of episodes that are not expected to take more steps than the training did, but at least 10."""
+    if ppo.has_free_episodes:
+        return _MAX_EPISODES
+    return min(_MAX_EPISODES, max(_MIN_EPISODES, int(ppo.env_steps / ppo.expected_episode_length)))
+
+
+def reopen(run: RunDirectory, ppo: PPO, outputs: Outputs) -> None:
     """Prepare a run to be resumed by an agent in the state in which it was last saved.
+
+    Args:
+        run: The run.
+        ppo: The agent.
+        outputs: The outputs to save from now on.
 
     Raises:
         OSError: If a file cannot be read or written.
@@ -141,7 +158,7 @@ def reopen(run: RunDirectory, ppo: PPO) -> None:
     if ppo.epoch and ppo.epoch not in {entry.after_epoch for entry in resumptions}:
         resumptions.append(Resumption(ppo.epoch, run.read_config().epochs))
     ppo.resumptions = tuple(resumptions)
-    run.write_config(ppo.config, ppo.spec.spaces, resumptions, ppo.handed_over)
+    run.write_config(ppo.config, ppo.spec.spaces, resumptions, ppo.handed_over, outputs)
 
 
 def train_from_python(
@@ -150,18 +167,17 @@ def train_from_python(
     """Train with a run directory or a display; see ``PPO.train``."""
     with ExitStack() as stack:
         run = None if path is None else stack.enter_context(_opened(_checked_path("run", path), ppo))
+        if run is not None and _is_complete_with_evaluation(run, ppo):
+            ppo.assert_unfinished()
         past_returns = [metrics.mean_return for metrics in ppo.history]
         display = stack.enter_context(new_display(ppo.config, quiet=not progress, past_returns=past_returns))
-        if run is not None and _is_complete_with_evaluation(run, ppo):
-            display.message(f"The run in {run.path} is already complete.")
-            return
         display.waiting_for("compiling")
         ppo.compile()
         if run is None:
-            ppo.train([*callbacks, display])
+            ppo.train_remaining_epochs([*callbacks, display])
             return
         drawing = stack.enter_context(CurveDrawing(beside=False))
-        if train_recorded(ppo, run, display, drawing, Outputs(), callbacks).is_interrupted:
+        if train_recorded(ppo, run, display, drawing, run.read_outputs(), callbacks).is_interrupted:
             raise KeyboardInterrupt
 
 
@@ -207,7 +223,7 @@ def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
                 if not _is_complete_with_evaluation(run, ppo):
                     # As when resuming a run: environments whose state cannot be saved start new episodes.
                     ppo.begin_new_episodes()
-                    reopen(run, ppo)
+                    reopen(run, ppo, run.read_outputs())
                     run.write_metrics(ppo.history)
             else:
                 _write_beginning(run, ppo)
@@ -221,7 +237,7 @@ def _opened(path: Path, ppo: PPO) -> Iterator[RunDirectory]:
 def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
     """Save an agent as a run directory; see ``PPO.save``."""
     _assert_can_be_kept(ppo)
-    run = RunDirectory(_checked_path("path", path).absolute())
+    run = RunDirectory(_checked_path("path", path))
     is_replaced = overwrite and _is_run(run)
     if not is_replaced:
         run.create()
@@ -259,11 +275,28 @@ def _assert_can_be_kept(ppo: PPO) -> None:
     """
     if not ppo.is_between_epochs:
         raise RuntimeError("the last epoch was interrupted, so the agent cannot be saved; load() its last checkpoint.")
+    for name, model in ppo.own_networks.items():
+        _assert_can_be_serialized(name, model)
     if len(ppo.history) != ppo.epoch:
         raise ValueError(
             f"history must hold the metrics of all {ppo.epoch} epochs, got {len(ppo.history)}: set_history() sets "
             "them after set_state()."
         )
+
+
+def _assert_can_be_serialized(name: str, model: keras.Model) -> None:
+    """Check that a custom network can be written as a ``.keras`` file, which would otherwise fail after the training.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    try:
+        keras.saving.serialize_keras_object(model)
+    except Exception as error:
+        raise ValueError(
+            f"{name} cannot be saved by Keras ({reason_of(error)}): give {type(model).__name__} a method get_config() "
+            "that returns the arguments of its constructor."
+        ) from None
 
 
 def _write_beginning(run: RunDirectory, ppo: PPO) -> None:
@@ -284,8 +317,8 @@ def _assert_own(run: RunDirectory, ppo: PPO) -> None:
     is_begun = (state is None and ppo.epoch == 0) or (state is not None and _agree(state, ppo))
     if not (is_begun and run.read_config().replace(**changes) == ppo.config):
         raise ValueError(
-            f"run must be a new directory, or that of this agent's training so far, got '{run.path}', which holds "
-            "another run; load() returns the agent of its last checkpoint."
+            f"run must be a new directory, or that of this agent's training so far, got '{run.shown_path}', which "
+            "holds another run; load() returns the agent of its last checkpoint."
         )
 
 

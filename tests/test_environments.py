@@ -2,23 +2,61 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import time
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 from PIL import Image
 from runs import FASTPPO, files_of, invoke, message_of, metrics_of
 
-from agent import load
+from agent import PPO, TensorBoardWriter, evaluate, load, preset_config, sweep
+from agent.environments.ids import MODULE_FOLDER, folder_of_modules
 from agent.runs.directory import RunDirectory
+from agent.runs.next_commands import next_commands
+from agent.sweeps.sweeping import given_environment
 from agent.views.plots import _label
 
 OPTIONS = ("--env-id", "MountainCar-v0", "--envs", "2", "--steps-per-epoch", "64", "--hidden-sizes", "8")
 SHORT_EPISODES = ("--max-episode-steps", "30")
+
+
+class Wandering(gymnasium.Env):
+    """An environment that changes the working directory when it is created, reset or stepped."""
+
+    metadata: ClassVar = {"render_modes": ["human", "rgb_array"], "render_fps": 30}
+    observation_space = Box(-1.0, 1.0, (2,), np.float32)
+    action_space = Discrete(2)
+    elsewhere = None
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+        os.chdir(self.elsewhere)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        os.chdir(self.elsewhere)
+        return np.zeros(2, dtype=np.float32), {}
+
+    def step(self, action):
+        os.chdir(self.elsewhere)
+        return np.zeros(2, dtype=np.float32), 1.0, bool(self.np_random.random() < 0.2), False, {}
+
+    def render(self):
+        return np.zeros((16, 16, 3), dtype=np.uint8)
+
+
+gymnasium.register("Wandering-v0", Wandering)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +67,7 @@ def trained_elsewhere(tmp_path_factory):
         "train", *OPTIONS, *SHORT_EPISODES, "--epochs", 2, "--gif-epochs", 1, "--out", directory, "--tensorboard"
     )
     assert result.exit_code == 0, result.output
-    assert "Greedy policy in MountainCar-v0, 100 episodes: mean -" in result.output
+    assert "Greedy policy in MountainCar-v0, 10 episodes: mean -" in result.output
     return directory
 
 
@@ -259,6 +297,178 @@ def test_an_environment_that_cannot_be_rendered_is_reported_before_training_star
     options = ("--env-id", "probes:Crashing-v0", "--gif-epochs", "1", "--out", tmp_path / "run")
     assert "Crashing-v0 cannot be drawn: rgb_array is not among" in message_of(invoke("train", *options))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def at_home(tmp_path, monkeypatch):
+    """Return a function that goes to a folder; from there ``Wandering`` goes to another one, which must stay empty."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.setattr(Wandering, "elsewhere", elsewhere)
+
+    def go_home():
+        assert list(elsewhere.iterdir()) == []
+        monkeypatch.chdir(home)
+        return home
+
+    return go_home
+
+
+def test_an_environment_that_changes_the_working_directory_changes_no_path(at_home):
+    options = ("--env-id", "Wandering-v0", *OPTIONS[2:], "--checkpoint-every", 64)
+    at_home()
+    result = invoke("train", *options, "--epochs", 2, "--gif-epochs", "0,2", "--tensorboard", "--out", "runs/x")
+    assert result.exit_code == 0, result.output
+    assert "Saved in runs/x\n" in result.output
+    assert "fastppo plot runs/x" in result.output
+    for arguments, written in (
+        (("train", "--resume", "runs/x", "--epochs", 3), "metrics.csv"),
+        (("eval", "runs/x", "--episodes", 2), "actor.keras"),
+        (("eval", "runs/x/actor.keras", "--episodes", 2), "actor.keras"),
+        (("play", "runs/x", "--episodes", 1), "actor.keras"),
+        (("render", "runs/x"), "actor.gif"),
+        (("render", "runs/x", "--epoch", 0, 1), "epochs_0_1.gif"),
+        (("export", "runs/x", "--format", "keras"), "exported_actor.keras"),
+        (("export", "runs/x", "--format", "html", "--out", "runs/x/page.html"), "page.html"),
+        (("plot", "runs/x", "--out", "runs/x/curve.svg"), "curve.svg"),
+    ):
+        home = at_home()
+        result = invoke(*arguments)
+        assert result.exit_code == 0, (arguments, result.output)
+        assert (home / "runs" / "x" / written).exists(), arguments
+        if written not in ("metrics.csv", "actor.keras"):
+            assert f"Saved in runs/x/{written}" in result.output
+    at_home()
+
+
+def test_a_training_from_python_writes_where_it_was_told_to_whatever_its_environment_does(at_home):
+    config = preset_config("standard", env_id="Wandering-v0", num_envs=2, steps_per_epoch=64, epochs=2)
+    with PPO(config.replace(policy_update_epochs=1, value_update_epochs=1)) as ppo:
+        at_home()
+        writer = TensorBoardWriter("events")
+        ppo.train([writer, lambda ppo, metrics: ppo.__setattr__("stop_training", metrics.epoch == 1)], run="run")
+        at_home()
+        ppo.save("saved")
+    home = at_home()
+    with load("saved") as loaded:
+        assert loaded.history == ppo.history
+        os.chdir(home)
+        loaded.train(run="saved")
+    at_home()
+    assert len(list((home / "events").iterdir())) == 1
+    assert {"evaluation.json", "actor.keras"} <= {path.name for path in (home / "saved").iterdir()}
+    assert len(metrics_of(home / "run")) == 1
+
+
+@pytest.mark.slow
+def test_a_sweep_writes_where_it_was_told_to_whatever_its_environment_does(at_home):
+    small = [f"--set={name}" for name in ("num_envs=2", "epochs=1", "steps_per_epoch=64", "hidden_sizes=8")]
+    at_home()
+    result = invoke("sweep", "--env-id", "Wandering-v0", "--seeds", "0:2", "--jobs", 1, *small, "--out", "sweeps/s")
+    assert result.exit_code == 0, result.output
+    assert "Saved in sweeps/s\n" in result.output
+    home = at_home()
+    assert invoke("sweep", "--resume", "sweeps/s", "--jobs", 1).exit_code == 0
+    at_home()
+    sweep([0], {"num_envs": [2], "epochs": [1], "steps_per_epoch": [64]}, env_id="Wandering-v0", jobs=1, out="other")
+    at_home()
+    for name in ("sweeps/s", "other"):
+        assert {"results.csv", "summary.json", "learning_curves.png"} <= {path.name for path in (home / name).iterdir()}
+
+
+def test_an_id_without_a_version_stands_for_the_latest_one_everywhere(tmp_path):
+    small = ("--envs", 8, "--steps-per-epoch", 512, "--hidden-sizes", 16, "--no-early-stop", "--epochs", 1)
+    result = invoke("train", "--env-id", "CartPole", *small, "--out", tmp_path / "run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert RunDirectory(tmp_path / "run").read_config().env_id == "CartPole-v1"
+    config = RunDirectory(tmp_path / "run").read_config().replace(env_id="CartPole")
+    with PPO(config) as ppo, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (ppo.config.env_id, ppo.is_exact) == ("CartPole-v1", True)
+        versions = [evaluate(ppo.actor, env_id=env_id, episodes=2).returns for env_id in ("CartPole", "CartPole-v1")]
+        assert versions[0] == versions[1]
+        assert evaluate(ppo.actor, env_id="CartPole", episodes=2, environment="fast").returns == versions[0]
+    for arguments in (
+        ("eval", tmp_path / "run", "--env-id", "CartPole", "--env", "fast", "--episodes", 2),
+        ("render", tmp_path / "run", "--env-id", "CartPole"),
+        ("export", tmp_path / "run", "--env-id", "CartPole", "--format", "html"),
+        ("train", "--resume", tmp_path / "run", "--env-id", "CartPole", "--epochs", 2),
+    ):
+        result = invoke(*arguments)
+        assert (result.exit_code, result.stderr) == (0, ""), arguments
+    assert given_environment("Pendulum", None, None) == {"env_id": "Pendulum-v1"}
+    said = message_of(invoke("train", "--env-id", "NoSuch"))
+    assert "NoSuch cannot be made: Environment `NoSuch` doesn't exist." in said
+
+
+def test_the_commands_to_continue_name_a_module_of_the_current_folder(tmp_path, monkeypatch):
+    code = "import gymnasium, probes\ngymnasium.register('CrashingHere-v0', probes.Crashing)\n"
+    (tmp_path / "crashing_here.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    options = ("--env-id", "crashing_here:CrashingHere", *OPTIONS[2:], "--epochs", 9, "--checkpoint-every", 64)
+    result = invoke("train", *options, "--out", "-run")
+    assert result.exit_code == 1
+    command = "fastppo train --resume ./-run --env-id crashing_here:CrashingHere-v0"
+    assert result.stderr.endswith(f"The last checkpoint is intact: {command} continues from it.\n")
+    # The environment crashes again, after it was found.
+    assert "the simulator is gone" in invoke(*command.split()[1:]).stderr
+
+
+def test_only_commands_that_work_are_printed_and_what_else_is_needed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path / "beside_the_program")
+    for folder in ("here", "beside_the_program"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.py").write_text("")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv(MODULE_FOLDER, str(tmp_path / "here"))
+    for module in ("here", "beside_the_program"):
+        with folder_of_modules():
+            import_module(module)
+
+    def printed(env_id, handed_over=(), *, is_drawn=True):
+        return next_commands(Path("r x"), env_id, handed_over, is_drawn=is_drawn).removeprefix("Next: ")
+
+    plain = "fastppo eval 'r x', fastppo render 'r x', or fastppo plot 'r x'"
+    for env_id in ("CartPole-v1", "fastcartpole/CartPole-v1", "Hopper-v5", "gymnasium:Pendulum-v1"):
+        assert printed(env_id) == plain
+    assert printed("CartPole-v1", ("Subclass", "critic")) == plain
+    assert printed("CartPole-v1", is_drawn=False) == "fastppo eval 'r x', or fastppo plot 'r x'"
+    named = "'r x' --env-id here:A-v0"
+    assert printed("here:A-v0") == f"fastppo eval {named}, fastppo render {named}, or fastppo plot 'r x'"
+    for env_id, module in (
+        (None, "MODULE:ID"),
+        ("Mine-v0", "MODULE:Mine-v0"),
+        ("__main__:Mine-v0", "MODULE:Mine-v0"),
+        ("beside_the_program:A-v0", "beside_the_program:A-v0"),
+    ):
+        needed = f"--env-id {module}, where {module.partition(':')[0]}, installed or in the current folder, registers "
+        both = "fastppo eval 'r x' and fastppo render 'r x' also need"
+        assert printed(env_id) == f"fastppo plot 'r x'; {both} {needed}the environment"
+        assert printed(env_id, is_drawn=False).startswith("fastppo plot 'r x'; fastppo eval 'r x' also needs --env-id")
+        assert printed(env_id, ("actor",)).endswith(" and an actor.keras of Keras' own layers only")
+    assert printed("here:A-v0", ("actor",)).startswith(f"fastppo plot 'r x'; fastppo eval {named} and ")
+
+
+@pytest.mark.slow
+def test_the_commands_printed_for_an_environment_of_the_current_folder_work(tmp_path):
+    (tmp_path / "my_environments.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Mine-v3', 'gymnasium.envs.classic_control:MountainCarEnv', max_episode_steps=30)\n"
+    )
+
+    def run(command):
+        arguments = [FASTPPO, *shlex.split(command)[1:]]
+        completed = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, (command, completed.stderr)
+        return completed.stdout
+
+    options = shlex.join((*OPTIONS[2:], "--epochs", "1"))
+    output = run(f"fastppo train --env-id my_environments:Mine {options} --out 'my runs/x'")
+    commands = re.findall(r"fastppo \w+ [^,\n]+", output.partition("Next: ")[2])
+    assert [command.split()[1] for command in commands] == ["eval", "render", "plot"]
+    for command in commands:
+        run(command)
 
 
 def test_runs_of_several_environments_are_told_apart():

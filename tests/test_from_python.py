@@ -175,12 +175,43 @@ def test_an_agent_that_was_interrupted_within_an_epoch_is_not_saved(tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_complete_run_is_left_unchanged(copied_run, capsys):
+def test_training_on_from_python_keeps_what_was_asked_for_on_the_command_line(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    asked = ("--checkpoint-every", 512, "--gif-epochs", "5", "--tensorboard")
+    assert invoke("train", *SMALL, "--epochs", 5, "--quiet", *asked, "--out", run.path).exit_code == 0
+    run.gif_path(5).unlink()
+    before = run.read_outputs()
+    with load(run.path) as ppo:
+        ppo.config = ppo.config.replace(epochs=6)
+        written = []
+        # The user's callbacks come after the checkpoint.
+        ppo.train(lambda *_: written.append(int(run.read_checkpoint()["epoch"])), run=run.path)
+    assert written == [6]
+    assert run.read_outputs() == before
+
+
+def test_what_load_cannot_take_is_named_in_one_sentence(copied_run, tmp_path):
+    for path, message in (
+        (tmp_path / "nothing", f"'{tmp_path / 'nothing'}' is not a run directory; it holds no config.json."),
+        (tmp_path, f"'{tmp_path}' is not a run directory; pass one run, such as '{copied_run}'."),
+    ):
+        with pytest.raises(FileNotFoundError, match=re.escape(message)):
+            load(path)
+    for name in ("learning_rate", "gamma", "config"):
+        with pytest.raises(
+            TypeError, match=rf"load\(\) takes no {name}: the run determines .* takes environments, agent"
+        ):
+            load(copied_run, **{name: 1e-3})
+
+
+def test_a_complete_run_is_left_unchanged_and_says_how_to_train_on(copied_run):
     before = files_of(copied_run)
-    with load(copied_run) as ppo:
-        ppo.train(progress=True, run=copied_run)
+    with (
+        load(copied_run) as ppo,
+        pytest.raises(RuntimeError, match=r"all 4 epochs .* set ppo\.config = ppo\.config\.replace\(epochs=\.\.\.\)"),
+    ):
+        ppo.train(run=copied_run)
     assert files_of(copied_run) == before
-    assert "is already complete." in capsys.readouterr().out
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_starts_again(trained, tmp_path):
@@ -254,7 +285,10 @@ def test_a_run_in_a_custom_environment_is_saved_and_asks_for_its_name(tmp_path, 
     config = CONFIG.replace(env_id=None, num_envs=2, steps_per_epoch=64, epochs=1)
     with PPO(config, make_env=lambda: gymnasium.make("CartPole-v1")) as ppo:
         ppo.train(progress=True, run=tmp_path / "run")
-    assert f"Next: fastppo eval {tmp_path / 'run'} --env-id ID" in capsys.readouterr().out
+    needs = "also need --env-id MODULE:ID, where MODULE, installed or in the current folder, registers the environment"
+    run = tmp_path / "run"
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.endswith(f"Next: fastppo plot {run}; fastppo eval {run} and fastppo render {run} {needs}")
     assert "in a custom environment; name one with --env-id." in message_of(invoke("eval", tmp_path / "run"))
     assert invoke("eval", tmp_path / "run", "--env-id", "CartPole-v1", "--episodes", 2).exit_code == 0
     assert "with its own make_env: resume it there" in message_of(invoke("train", "--resume", tmp_path / "run"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -28,11 +28,13 @@ class CategoricalHead:
         sizes: Number of logits of each of K choices.
         starts: The environment's number of the first option of each choice.
         shape: Shape of the environment's actions; ``()`` for a single choice, as with ``Discrete``.
+        dtype: Name of their dtype; vector environments may declare another one than single environments.
     """
 
     sizes: tuple[int, ...]
     starts: tuple[int, ...]
     shape: tuple[int, ...] = ()
+    dtype: str = field(default="int64", compare=False)
 
     is_continuous: ClassVar[bool] = False
     output_names: ClassVar[tuple[str, ...]] = ()
@@ -75,10 +77,10 @@ class CategoricalHead:
             actions: Options numbered from 0, shape (N, K).
 
         Returns:
-            Shape (N, *shape), int64.
+            Shape (N, *shape), with the environment's dtype.
         """
         names = actions.astype(np.int64) + np.array(self.starts, dtype=np.int64)
-        return names.reshape(-1, *self.shape)
+        return names.astype(self.dtype).reshape(-1, *self.shape)
 
 
 @dataclass(frozen=True)
@@ -148,18 +150,22 @@ class GaussianHead:
         if not np.isfinite(actions).all():
             raise DivergenceError("The policy has diverged: its actions are infinite or not a number.")
         low, high = self._bounds
-        clipped = actions.astype(low.dtype).clip(low, high)
-        whole = clipped if low.dtype == self.dtype else np.rint(clipped).astype(self.dtype)
-        return whole.reshape(-1, *self.shape)
+        # Clipped before they are cast: a small dtype may not hold what is out of bounds.
+        clipped = actions.clip(low, high)
+        whole = clipped if low.dtype == self.dtype else np.rint(clipped)
+        return whole.astype(self.dtype).reshape(-1, *self.shape)
 
     @cached_property
     def _bounds(self) -> tuple[Actions, Actions]:
         """The bounds as arrays, shape (K,), with the environment's dtype if it is floating, otherwise float64."""
         if np.issubdtype(self.dtype, np.floating):
-            return np.array(self.low, dtype=self.dtype), np.array(self.high, dtype=self.dtype)
+            limits = np.finfo(self.dtype)
+            low, high = (np.clip(bound, limits.min, limits.max) for bound in (self.low, self.high))
+            return low.astype(self.dtype), high.astype(self.dtype)
+        if np.dtype(self.dtype).itemsize < 8:
+            return np.array(self.low), np.array(self.high)
         # The largest 64-bit integer is not representable as float64; use the next float64 below it.
-        highest = np.nextafter(float(np.iinfo(self.dtype).max), 0.0) if np.iinfo(self.dtype).bits == 64 else np.inf
-        return np.array(self.low), np.minimum(self.high, highest)
+        return np.array(self.low), np.minimum(self.high, np.nextafter(float(np.iinfo(self.dtype).max), 0.0))
 
 
 ActionHead = CategoricalHead | GaussianHead
@@ -172,7 +178,7 @@ def action_head(space: gymnasium.Space[Any]) -> ActionHead:
         UnsupportedSpaceError: If the space is not supported, or leaves nothing to choose.
     """
     if isinstance(space, spaces.Discrete):
-        return CategoricalHead((int(space.n),), (int(space.start),))
+        return CategoricalHead((int(space.n),), (int(space.start),), (), np.dtype(space.dtype).name)
     if isinstance(space, spaces.Box):
         if not space.low.size:
             raise UnsupportedSpaceError(f"the action space {space} leaves nothing to choose.")
@@ -187,4 +193,5 @@ def action_head(space: gymnasium.Space[Any]) -> ActionHead:
         raise UnsupportedSpaceError(f"the action space {space} is not supported: {SUPPORTED_ACTIONS}.")
     if not sizes.size:
         raise UnsupportedSpaceError(f"the action space {space} leaves nothing to choose.")
-    return CategoricalHead(tuple(sizes.ravel().tolist()), tuple(starts.ravel().tolist()), tuple(shape))
+    dtype = np.dtype(space.dtype).name
+    return CategoricalHead(tuple(sizes.ravel().tolist()), tuple(starts.ravel().tolist()), tuple(shape), dtype)

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gymnasium
-from gymnasium.spaces import Box
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 # Imported to register its ids.
 import fastcartpole  # noqa: F401
 
 from ..config import REGISTERED, EpisodeLimit, PPOConfig, Vectorization
-from ..errors import EnvironmentUseError, reason_of
+from ..errors import EnvironmentUseError, exit_error, of_the_environment, reason_of
 from ..process.interrupts import interrupts_held_back
+from .guarding import Guarded
+from .ids import folder_of_modules, import_module_of, versioned
 from .spec import EnvironmentSpec, spec_of
 
-MODULE_FOLDER = "FASTPPO_MODULE_FOLDER"
-"""Environment variable with the folder that is searched last for the module of an id.
-
-Processes started for environments or trainings inherit it.
-"""
 # Practically no limit, for environments' own batches that require a number of steps.
 _NO_LIMIT = 2**31 - 1
 # Timeout after which the process of an unresponsive environment is terminated.
@@ -37,24 +32,12 @@ _SECONDS_TO_END = 5.0
 Environment = gymnasium.Env[Any, Any]
 Vector = VectorEnv[Any, Any, Any]
 
+# The environments that were created in this process, without their wrappers, by id.
+_KNOWN: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
 
 class UnknownEnvironmentError(EnvironmentUseError):
     """Raised if an environment cannot be created, as when it is not registered or its module is missing."""
-
-
-@contextmanager
-def _folder_of_modules() -> Iterator[None]:
-    """Let imports also search, after everything else, the folder that the user named, if any."""
-    folder = os.environ.get(MODULE_FOLDER)
-    if not folder:
-        yield
-        return
-    sys.path.append(folder)
-    try:
-        yield
-    finally:
-        # Remove the last occurrence: imports may have inserted other entries before it.
-        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]
 
 
 def close_quietly(environments: Vector) -> None:
@@ -70,7 +53,7 @@ def close_quietly(environments: Vector) -> None:
                 environments.close(timeout=_SECONDS_TO_END)
             else:
                 environments.close()
-        except Exception:
+        except (Exception, SystemExit):
             _end_processes(environments.unwrapped)
 
 
@@ -102,6 +85,11 @@ class EnvironmentSource:
     vectorization: Vectorization = "auto"
     make_env: Callable[[], Environment] | None = None
 
+    def __post_init__(self) -> None:
+        """Complete the id with its version, on which settings and the kernel depend."""
+        if isinstance(self.env_id, str):
+            object.__setattr__(self, "env_id", versioned(self.env_id))
+
     def one(self, max_episode_steps: EpisodeLimit = REGISTERED, **kwargs: Any) -> Environment:
         """Return a new environment.
 
@@ -115,11 +103,13 @@ class EnvironmentSource:
         if self.make_env is not None:
             with self._errors_explained():
                 environment = self.make_env()
+            if not isinstance(environment, gymnasium.Env):
+                raise UnknownEnvironmentError(f"make_env must return a gymnasium.Env, got {environment!r}.")
             return _limited(environment, max_episode_steps)
         # In Gymnasium, None is the registered limit and -1 no limit.
         limit = None if max_episode_steps == REGISTERED else max_episode_steps or -1
-        with _folder_of_modules(), self._errors_explained():
-            self._import_module()
+        with folder_of_modules(), self._errors_explained():
+            import_module_of(str(self.env_id))
             return gymnasium.make(str(self.env_id), max_episode_steps=limit, **{**self.env_kwargs, **kwargs})
 
     def many(self, num_envs: int, max_episode_steps: EpisodeLimit = REGISTERED) -> Vector:
@@ -135,13 +125,21 @@ class EnvironmentSource:
         if self.vectorization == "vector_entry_point" or (self.vectorization == "auto" and self._has_batch()):
             self.assert_can_batch()
             return self._batch(num_envs, max_episode_steps)
-        with self._errors_explained():
-            if self.vectorization != "async":
-                makers = [_Maker(self, max_episode_steps)] * num_envs
-                return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-            makers = [_Maker(self, max_episode_steps, os.getpid())] * num_envs
-            with interrupts_held_back():
+        makers = [_Maker(self, max_episode_steps, index) for index in range(num_envs)]
+        if self.vectorization == "async":
+            with self._errors_explained(), interrupts_held_back():
                 return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        made: list[Environment] = []
+        try:
+            with self._errors_explained():
+                made.extend(maker() for maker in makers)
+                self._assert_new(made)
+                return SyncVectorEnv([iter([one]).__next__ for one in made], autoreset_mode=AutoresetMode.SAME_STEP)
+        except BaseException:
+            for one in made:
+                with suppress(Exception):
+                    one.close()
+            raise
 
     def registered(self) -> gymnasium.envs.registration.EnvSpec | None:
         """Return the entry in Gymnasium's registry, after importing the module; None with ``make_env``.
@@ -151,8 +149,8 @@ class EnvironmentSource:
         """
         if self.env_id is None:
             return None
-        with _folder_of_modules(), self._errors_explained():
-            self._import_module()
+        with folder_of_modules(), self._errors_explained():
+            import_module_of(str(self.env_id))
             # Its errors suggest the nearest name and newer versions.
             return gymnasium.envs.registration._find_spec(self.env_id)
 
@@ -165,9 +163,29 @@ class EnvironmentSource:
         """
         environment = self.one()
         try:
+            # Other processes have copies of their own.
+            if self.vectorization != "async":
+                self._assert_new([environment])
             return spec_of(environment)
         finally:
-            environment.close()
+            with of_the_environment():
+                environment.close()
+
+    def _assert_new(self, environments: Sequence[Environment]) -> None:
+        """Check that environments were not created before, in the same or another vector environment.
+
+        Raises:
+            UnknownEnvironmentError: If one was.
+        """
+        for environment in environments:
+            own = environment.unwrapped
+            if _KNOWN.get(id(own)) is own:
+                creator = "make_env" if self.make_env is not None else str(self)
+                raise UnknownEnvironmentError(
+                    f"{creator} must return a new environment each time, got the same object again, a "
+                    f"{type(own).__name__}."
+                )
+            _KNOWN[id(own)] = own
 
     def assert_can_batch(self) -> None:
         """Check that the environment has its own batch, if that vectorization is requested.
@@ -189,18 +207,13 @@ class EnvironmentSource:
         is_registered = registered is not None and max_episode_steps in (REGISTERED, registered.max_episode_steps)
         # Not every batch accepts a limit.
         limits = {} if is_registered else {"max_episode_steps": max_episode_steps or _NO_LIMIT}
-        with _folder_of_modules(), self._errors_explained():
+        with folder_of_modules(), self._errors_explained():
             return gymnasium.make_vec(
                 str(self.env_id),
                 num_envs=num_envs,
                 vectorization_mode="vector_entry_point",
                 **{**self.env_kwargs, **limits},
             )
-
-    def _import_module(self) -> None:
-        module, colon, _ = str(self.env_id).partition(":")
-        if colon:
-            import_module(module)
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
@@ -214,6 +227,8 @@ class EnvironmentSource:
             raise
         except Exception as error:
             raise UnknownEnvironmentError(f"{self} cannot be made: {reason_of(error)}") from error
+        except SystemExit as error:
+            raise UnknownEnvironmentError(f"{self} cannot be made: {exit_error(error)}.") from error
 
     def __str__(self) -> str:
         return self.env_id or str(getattr(self.make_env, "__name__", self.make_env))
@@ -221,25 +236,25 @@ class EnvironmentSource:
 
 @dataclass(frozen=True)
 class _Maker:
-    """Creates one environment of a vector, in this or another process, with vectors as observations.
+    """Creates one environment of a vector, in this or another process.
 
     Attributes:
         source: Source of the environment.
         max_episode_steps: Number of steps after which episodes are truncated.
-        owner: Id of the training process, if other processes step the environments; otherwise None.
+        index: Index of the environment in the vector.
+        owner: Id of the training process.
     """
 
     source: EnvironmentSource
     max_episode_steps: EpisodeLimit
-    owner: int | None = None
+    index: int
+    owner: int = field(default_factory=os.getpid)
 
     def __call__(self) -> Environment:
-        if self.owner not in (None, os.getpid()):
+        if self.owner != os.getpid():
             # A terminal sends Ctrl-C to all processes; only the training process reacts to it.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        environment = self.source.one(self.max_episode_steps)
-        is_vector = isinstance(environment.observation_space, Box)
-        return environment if is_vector else gymnasium.wrappers.FlattenObservation(environment)
+        return Guarded(self.source.one(self.max_episode_steps), self.index)
 
 
 def source_of(config: PPOConfig) -> EnvironmentSource:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.vector.utils import batch_space, iterate
 
-from ..errors import UnsupportedSpaceError
+from ..errors import OutsideSpaceError, UnsupportedSpaceError
 
 Observations = npt.NDArray[np.float32]
-Flatten = Callable[[Any], Observations]
+Space = gymnasium.Space[Any]
 
 SUPPORTED_OBSERVATIONS = (
     "Box of at most two axes, Discrete, MultiBinary, MultiDiscrete, and Tuple and Dict of these are supported"
 )
 _MAX_AXES = 2
+_MUST = (
+    "observations must be as the environment gives them, one or a batch, or as gymnasium.spaces.flatten returns them"
+)
 _SIMPLE = (spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 
 
-def observation_size(space: gymnasium.Space[Any]) -> int:
+def observation_size(space: Space) -> int:
     """Return the length of the vector to which an observation is flattened (``gymnasium.spaces.flatten_space``).
 
     Rollouts flatten images, too.
@@ -40,7 +42,7 @@ def observation_size(space: gymnasium.Space[Any]) -> int:
     return size
 
 
-def is_flat(space: gymnasium.Space[Any]) -> bool:
+def is_flat(space: Space) -> bool:
     """Return whether observations are suitable as vectors, which images are not."""
     if isinstance(space, spaces.Dict):
         return all(map(is_flat, space.spaces.values()))
@@ -51,59 +53,128 @@ def is_flat(space: gymnasium.Space[Any]) -> bool:
     return isinstance(space, _SIMPLE)
 
 
-def flattener(space: gymnasium.Space[Any], num_envs: int) -> Flatten:
-    """Return a function from a batch of observations to new vectors, shape (N, D), float32.
+def flattened(space: Space, batch: Any, num_envs: int) -> Observations:
+    """Return a batch of observations as new vectors, shape (N, D), float32.
+
+    They equal those of ``gymnasium.spaces.flatten``, which encodes an option that does not exist as another one.
 
     Args:
         space: Space of one observation.
-        num_envs: Number of environments N.
+        batch: N observations, batched as by ``gymnasium.vector.utils.batch_space``.
+        num_envs: Number of observations N.
+
+    Raises:
+        OutsideSpaceError: If an observation has an option that the space does not contain.
     """
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return np.hstack([flattened(part, entry, num_envs) for part, entry in _parts(space, batch)])
     if isinstance(space, spaces.Box):
-        size = observation_size(space)
-        return lambda batch: np.array(batch, dtype=np.float32).reshape(-1, size)
-
-    # Not every vector environment declares its batched space.
-    batches = batch_space(space, num_envs)
-
-    def flatten(batch: Any) -> Observations:
-        return np.array([spaces.flatten(space, one) for one in iterate(batches, batch)], dtype=np.float32)
-
-    return flatten
-
-
-def flatten_one(space: gymnasium.Space[Any], observation: Any) -> Observations:
-    """Return one observation as a vector, shape (D,), float32."""
-    return np.array(spaces.flatten(space, observation), dtype=np.float32)
+        return np.array(batch, dtype=np.float32).reshape(num_envs, -1)
+    rows: npt.NDArray[Any] = np.asarray(batch).reshape(num_envs, -1)
+    if isinstance(space, spaces.MultiBinary):
+        _assert_inside(space, rows, (rows == 0) | (rows == 1))
+        return np.asarray(rows, dtype=np.float32)
+    starts, sizes = (np.ravel(bound) for bound in _options_of(space))
+    options = rows - starts
+    _assert_inside(space, rows, (options >= 0) & (options < sizes) & (options == np.floor(options)))
+    one_hot = np.zeros((num_envs, sizes.sum()), dtype=np.float32)
+    one_hot[np.arange(num_envs)[:, None], np.cumsum(sizes) - sizes + options.astype(np.int64)] = 1.0
+    return one_hot
 
 
-def checked_observations(observations: npt.ArrayLike, size: int, shape: tuple[int, ...] = ()) -> Observations:
-    """Return observations as float32, shape (D,) or (B, D).
+def flatten_one(space: Space, observation: Any) -> Observations:
+    """Return one observation as a vector, shape (D,), float32; see ``flattened``."""
+    row: Observations = flattened(space, observation, 1)[0]
+    return row
+
+
+def _parts(space: Any, batch: Any) -> list[tuple[Space, Any]]:
+    """Return the parts of a space, and the entry of an observation, or of a batch, for each."""
+    if isinstance(space, spaces.Dict):
+        return [(part, batch[name]) for name, part in space.spaces.items()]
+    return list(zip(space.spaces, batch, strict=True))
+
+
+def _options_of(space: Space) -> tuple[Any, Any]:
+    """Return the first option of each choice, and the number of its options."""
+    return (space.start, space.n) if isinstance(space, spaces.Discrete) else (space.start, space.nvec)  # type: ignore[attr-defined]
+
+
+def _assert_inside(space: Space, rows: npt.NDArray[Any], is_inside: npt.NDArray[np.bool_]) -> None:
+    if is_inside.all():
+        return
+    index = int(np.flatnonzero(~is_inside.all(axis=1))[0])
+    raise OutsideSpaceError(index, rows[index].reshape(space.shape or ()).tolist(), space)
+
+
+def checked_observations(space: Space, observations: Any) -> Observations:
+    """Return observations as vectors, shape (D,) for one or (B, D) for several, float32.
 
     Args:
-        observations: Numbers of this shape, or with the shape of the environment's observations in place of D.
-        size: Length D of an observation as a vector.
-        shape: Shape of the environment's observations, if they have one.
+        space: Space of one observation.
+        observations: One observation as the environment gives it, or several, batched as by a vector environment; or
+            numbers of shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Integers of shape (B,) are B
+            observations of a ``Discrete`` space.
 
     Raises:
         TypeError: If the observations are not numbers.
-        ValueError: If the observations have another shape, or are not finite in single precision.
+        ValueError: If the observations have another shape, lie outside of the space, or are not finite in single
+            precision.
     """
-    shapes = f"shape ({size},) or (B, {size})"
-    if len(shape) > 1:
-        shapes += f", or {shape} or {('B', *shape)}".replace("'", "")
-    try:
-        given = np.asarray(observations)
-    except ValueError:
-        raise ValueError(f"observations must have {shapes}, got rows of several lengths.") from None
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"observations must be numbers, got an array of {given.dtype}.")
-    is_flat_already = given.ndim in (1, 2) and given.shape[-1] == size
-    if len(shape) > 1 and not is_flat_already and shape in (given.shape, given.shape[1:]):
-        given = given.reshape(*given.shape[: given.ndim - len(shape)], size)
-    if given.ndim not in (1, 2) or given.shape[-1] != size:
-        raise ValueError(f"observations must have {shapes}, got {given.shape}.")
+    size = spaces.flatdim(space)
+    shape = _batch_shape(space, observations)
     with np.errstate(over="ignore", under="ignore"):
-        rows = given.astype(np.float32)
+        if shape is not None:
+            rows = flattened(space, observations, *shape or (1,)).reshape(*shape, size)
+        else:
+            rows = _as_array(observations).astype(np.float32)
+    if shape is None and (rows.ndim not in (1, 2) or rows.shape[-1] != size):
+        own = space.shape or ()
+        shapes = [(size,), ("B", size), *([own, ("B", *own)] if len(own) > 1 else [])]
+        raise ValueError(
+            f"{_MUST}: shape {' or '.join(map(str, shapes))}, got {_described(observations)}.".replace("'B'", "B")
+        )
     if not np.isfinite(rows).all():
         raise ValueError("observations must be finite in single precision.")
     return rows
+
+
+def _batch_shape(space: Space, observations: Any) -> tuple[int, ...] | None:
+    """Return () for one observation of a space, (B,) for a batch of them; None if they are neither."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        kind = Mapping if isinstance(space, spaces.Dict) else (tuple, list)
+        if not isinstance(observations, kind) or len(observations) != len(space.spaces):
+            return None
+        try:
+            shapes = {_batch_shape(part, entry) for part, entry in _parts(space, observations)}
+        except KeyError:
+            return None
+        return shapes.pop() if len(shapes) == 1 else None
+    array = _as_array(observations)
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)) and array.dtype.kind not in "iu":
+        return None
+    shape = space.shape or ()
+    if array.shape == shape:
+        return ()
+    return array.shape[:1] if array.ndim == len(shape) + 1 and array.shape[1:] == shape else None
+
+
+def _as_array(observations: Any) -> npt.NDArray[Any]:
+    """Return numbers as an array.
+
+    Raises:
+        TypeError: If they are not numbers.
+        ValueError: If they are rows of several lengths.
+    """
+    try:
+        array = np.asarray(observations)
+    except ValueError:
+        raise ValueError(f"{_MUST}, got rows of several lengths.") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{_MUST}, got {_described(observations)}.")
+    return array
+
+
+def _described(observations: Any) -> str:
+    array = np.asarray(observations)
+    return f"shape {array.shape}" if array.dtype.kind in "biuf" else f"an object of {type(observations).__name__}"

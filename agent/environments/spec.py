@@ -100,7 +100,7 @@ def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[An
     metadata = environment.metadata or {}
     frame_rate = metadata.get("render_fps")
     return EnvironmentSpec(
-        name=getattr(registered, "id", None) or type(_one_of(environment).unwrapped).__name__,
+        name=name_of(environment),
         observation_space=observations,
         action_space=actions,
         observation_size=observation_size(observations),
@@ -110,6 +110,11 @@ def spec_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[An
         frames_per_second=float(frame_rate) if frame_rate else None,
         render_modes=tuple(map(str, metadata.get("render_modes", ()))),
     )
+
+
+def name_of(environment: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[Any, Any, Any]) -> str:
+    """Return the registered id of an environment or, if there is none, the name of its class."""
+    return getattr(_registered(environment), "id", None) or type(_one_of(environment).unwrapped).__name__
 
 
 def _one_of(environment: Any) -> Any:

@@ -14,6 +14,7 @@ from ..environments.heads import CategoricalHead
 from ..environments.spec import EnvironmentSpec
 from ..kernels.acting import PolicySnapshot
 from ..kernels.forward import padded_weights, state_values
+from ..kernels.normalizing import Moments
 from ..presets import PRESETS, preset_config
 from ..process.backend import computing_on, keras, tf
 from .flat_weights import WeightReader
@@ -79,10 +80,12 @@ class ActorCritic:
         self.actor: Network = (
             _built_actor(config, spec, seeds[0])
             if actor is None
-            else OwnNetwork("actor", actor, spec, head.output_names, head.num_outputs)
+            else OwnNetwork("actor", actor, config, spec, head.output_names, head.num_outputs)
         )
         self.critic: Network = (
-            _built_critic(config, spec, seeds[1]) if critic is None else OwnNetwork("critic", critic, spec, (), 1)
+            _built_critic(config, spec, seeds[1])
+            if critic is None
+            else OwnNetwork("critic", critic, config, spec, (), 1)
         )
         assert_nothing_is_shared(self.actor.model, self.critic.model)
         known = (network.variables if isinstance(network, MLP) else [] for network in (self.actor, self.critic))
@@ -182,6 +185,20 @@ class ActorCritic:
             rows = observations[start : start + _ROWS_AT_ONCE]
             values[start : start + len(rows)] = self._ask("critic", rows)[:, 0]
         return values
+
+    def get_policy(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the actor's variables and of the moments of observations, for ``set_policy``."""
+        variables = {f"actor/{i}": np.array(v.numpy()) for i, v in enumerate(self.actor.model.variables)}
+        moments = self.statistics.observations
+        return variables if moments is None else {**variables, **{f: np.array(m) for f, m in moments._asdict().items()}}
+
+    def set_policy(self, policy: dict[str, npt.NDArray[Any]]) -> None:
+        """Restore the result of ``get_policy``; the critic stays as it is."""
+        with computing_on(self._config.device):
+            for index, variable in enumerate(self.actor.model.variables):
+                variable.assign(policy[f"actor/{index}"])
+        if self.statistics.observations is not None:
+            self.statistics.observations = Moments(*(np.array(policy[name]) for name in Moments._fields))
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the statistics, for ``set_state``; the networks' variables are not among them."""

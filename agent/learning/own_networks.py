@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 
 from ..actors import as_rows, checked_input_shape, outputs_as_rows
+from ..config import PPOConfig
+from ..environments.heads import CategoricalHead
 from ..environments.spec import EnvironmentSpec
 from ..process.backend import computing_on, keras, tf
+from .raw_models import REWARD_SCALE
+
+# The number of observations on which a model is tried.
+_CHECKED_ROWS = 3
 
 
 class OwnNetwork:
@@ -23,20 +31,28 @@ class OwnNetwork:
     """
 
     def __init__(
-        self, name: str, model: keras.Model, spec: EnvironmentSpec, output_names: Sequence[str], size: int
+        self,
+        name: str,
+        model: keras.Model,
+        config: PPOConfig,
+        spec: EnvironmentSpec,
+        output_names: Sequence[str],
+        size: int,
     ) -> None:
         """Check the model.
 
         Args:
             name: ``actor`` or ``critic``, for messages.
             model: Maps observations, flat or in their own shape, to outputs.
+            config: Configuration of the training run.
             spec: Spec of the environment.
             output_names: Required keys of the output dictionary; empty if the output is a single array.
             size: Required number of outputs per observation, summed over all arrays.
 
         Raises:
             TypeError: If it is not a Keras model.
-            ValueError: If its inputs or outputs have the wrong shape, or it cannot be trained.
+            ValueError: If its inputs or outputs have the wrong shape, it cannot be trained, or observations would be
+                normalized twice or rounded.
         """
         if not isinstance(model, keras.Model):
             raise TypeError(f"{name} must be a Keras model, got {model!r}.")
@@ -44,7 +60,12 @@ class OwnNetwork:
         self._names = tuple(output_names)
         self.input_shape: tuple[int, ...] = checked_input_shape(name, model, spec, self._names, size)
         self.variables: list[keras.Variable] = model.trainable_variables
-        _check_variables(name, model, self.input_shape, self._names)
+        rows = np.random.default_rng(0).normal(size=(_CHECKED_ROWS, *self.input_shape)).astype(np.float32)
+        _check_variables(name, model, rows, self._names)
+        _assert_normalized_once(name, model, config)
+        _assert_takes_fractions(name, model, rows, self._names, config, spec)
+        if name == "actor" and isinstance(spec.action_head, CategoricalHead):
+            _warn_of_probabilities(model, self(tf.constant(rows.reshape(_CHECKED_ROWS, -1))), spec.action_head.sizes)
 
     def outputs(self, weights: Sequence[tf.Tensor], observations: tf.Tensor) -> tf.Tensor:
         """Return the differentiable outputs with the given weights; see ``agent.learning.networks.Network``."""
@@ -57,7 +78,7 @@ class OwnNetwork:
         return outputs_as_rows(self.model(as_rows(observations, self.input_shape), training=False), self._names)
 
 
-def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...], names: Sequence[str]) -> None:
+def _check_variables(name: str, model: keras.Model, rows: npt.NDArray[np.float32], names: Sequence[str]) -> None:
     """Check that a model can be trained from a compiled graph.
 
     Raises:
@@ -68,7 +89,6 @@ def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...]
     for variable in model.trainable_variables:
         if variable.dtype != "float32":
             raise ValueError(f"{name} must have variables of float32, got {variable.path} of {variable.dtype}.")
-    rows = np.random.default_rng(0).normal(size=(3, *input_shape)).astype(np.float32)
     if model.losses:
         raise ValueError(f"{name} must have no losses of its own, got those of {_with_losses(model)}.")
     if changed := _changed_by_training(model, rows):
@@ -84,6 +104,82 @@ def _check_variables(name: str, model: keras.Model, input_shape: tuple[int, ...]
         given = [tf.nest.flatten(model(rows, training=training)) for training in (False, True)]
     if not all(np.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in zip(*given, strict=True)):
         raise ValueError(f"{name} must give the same outputs while it is trained as otherwise, which it does not.")
+
+
+def _assert_normalized_once(name: str, model: keras.Model, config: PPOConfig) -> None:
+    """Check that a model does not normalize what the agent normalizes, as actors and critics of saved runs do.
+
+    Raises:
+        ValueError: If it does.
+    """
+    for layer in model._flatten_layers():
+        is_doubled = {
+            "normalize_observations": config.normalize_observations and isinstance(layer, keras.layers.Normalization),
+            "normalize_rewards": config.normalize_rewards and name == "critic" and layer.name == REWARD_SCALE,
+        }
+        for setting in (setting for setting, is_set in is_doubled.items() if is_set):
+            raise ValueError(
+                f"{setting} must be False with this {name}, whose layer '{layer.name}' does the same with the "
+                "statistics of its own training; fastppo.load(run) continues a run with its statistics."
+            )
+
+
+def _assert_takes_fractions(
+    name: str,
+    model: keras.Model,
+    rows: npt.NDArray[np.float32],
+    names: Sequence[str],
+    config: PPOConfig,
+    spec: EnvironmentSpec,
+) -> None:
+    """Check that a model does not round observations that are not whole numbers.
+
+    Raises:
+        ValueError: If it does.
+    """
+    dtypes = [str(tensor.dtype) for tensor in getattr(model, "inputs", None) or ()]
+    whole = next((dtype for dtype in dtypes if not dtype.startswith(("float", "bfloat"))), None)
+    space = spec.observation_space
+    if whole is not None and isinstance(space, spaces.Box) and space.dtype.kind == "f":
+        raise ValueError(f"{name} must take observations of {space.dtype}, got a model whose input is {whole}.")
+    if not config.normalize_observations:
+        return
+    observations = tf.constant(rows)
+    with computing_on("cpu"), tf.GradientTape() as tape:
+        tape.watch(observations)
+        total = tf.reduce_sum(outputs_as_rows(model(observations), names))
+    # Conversions to integers have no gradient.
+    if whole is not None or tape.gradient(total, observations) is None:
+        raise ValueError(
+            f"normalize_observations must be False with this {name}, which takes whole numbers"
+            f"{f' of {whole}' if whole else ''}: normalized observations would be rounded."
+        )
+
+
+def _warn_of_probabilities(model: keras.Model, outputs: tf.Tensor, sizes: Sequence[int]) -> None:
+    """Warn if an actor's outputs are probabilities instead of logits."""
+    last = _last_layer(model)
+    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
+    parts = np.split(np.asarray(outputs), np.cumsum(sizes)[:-1], axis=1)
+    are_shares = all((part >= 0.0).all() and np.allclose(part.sum(axis=1), 1.0, atol=1e-5) for part in parts)
+    if activation in ("softmax", "sigmoid") or are_shares:
+        warnings.warn(
+            f"actor must return logits, but its layer '{getattr(last, 'name', model.name)}' returns probabilities, "
+            "which would be trained as logits: leave the activation out.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _last_layer(model: keras.Model) -> Any:
+    """Return the layer that returns a model's outputs; None if it has no graph of layers."""
+    layer: Any = model
+    while isinstance(layer, keras.Model):
+        outputs = getattr(layer, "outputs", None)
+        if not outputs:
+            return None
+        layer = outputs[0]._keras_history.operation
+    return layer
 
 
 def _with_losses(model: keras.Model) -> str:

@@ -8,6 +8,9 @@ from ..kernels.normalizing import LIMIT, Moments
 from ..process.backend import computing_on, in_single_precision, keras
 from .networks import Network
 
+REWARD_SCALE = "reward_scale"
+"""Name of the layer with which a critic returns values of raw rewards."""
+
 
 class RawModel:
     """A Keras model of a normalization layer, a clip, a network and, for a critic, the reward scale.
@@ -40,7 +43,7 @@ class RawModel:
                     hidden = keras.layers.Reshape(shape, dtype="float32", name="in_shape")(hidden)
             outputs = network.model(hidden)
             if is_scaled:
-                self._rescaling = keras.layers.Rescaling(1.0, dtype="float32", name="reward_scale")
+                self._rescaling = keras.layers.Rescaling(1.0, dtype="float32", name=REWARD_SCALE)
                 outputs = self._rescaling(outputs)
             self._model = keras.Model(inputs, outputs, name=f"raw_{network.model.name}")
 

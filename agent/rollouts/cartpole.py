@@ -131,6 +131,7 @@ class CartPoleCollector:
     """
 
     is_exact = True
+    is_interrupted = False
     ignores_actions = False
     evaluation_batch = None
 
@@ -220,7 +221,7 @@ class CartPoleCollector:
     def play_episodes(
         self,
         policy: PolicySnapshot,
-        seed: np.random.SeedSequence,
+        seed: np.random.SeedSequence | int,
         episodes: int,
         max_episode_steps: int,
         least_mean: float = -math.inf,

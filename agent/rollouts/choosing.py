@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from ..config import REGISTERED, PPOConfig
-from ..environments.making import EnvironmentSource, close_quietly, source_of
+from ..environments.guarding import copy_final_observations, singles_of
+from ..environments.making import EnvironmentSource, source_of
 from ..environments.spec import EnvironmentSpec, episode_limit, spec_of
 from ..errors import EnvironmentUseError
 from .budget import EVALUATION_ENVS
@@ -75,8 +77,8 @@ class Played:
         return self.source.env_id is not None and self.environments is None
 
     def adapted(self, config: PPOConfig) -> PPOConfig:
-        """Return the configuration, without ``env_id`` if the user passed the environment."""
-        return config if self.is_named else config.replace(env_id=None)
+        """Return the configuration with the versioned ``env_id``, or without one if the user passed the environment."""
+        return config.replace(env_id=self.source.env_id if self.is_named else None)
 
     def with_config(self, config: PPOConfig) -> Played:
         """Return the environments with another configuration; those passed by the user stay the same.
@@ -148,6 +150,10 @@ def _check_handed_in(
         raise ValueError("evaluation_environments must differ from environments, which evaluations would disturb.")
     if make_env is None and evaluation_environments is None:
         raise ValueError("environments needs evaluation_environments or make_env, for evaluations.")
+    vectors = [environments] if evaluation_environments is None else [environments, evaluation_environments]
+    singles = [single.unwrapped for vector in vectors for single in singles_of(vector)]
+    if len(set(map(id, singles))) < len(singles):
+        raise ValueError("environments and evaluation_environments must hold different objects, got one several times.")
 
 
 def plays_on_the_kernel(config: PPOConfig, played: Played, *, knows_networks: bool = True) -> bool:
@@ -189,25 +195,18 @@ def new_collector(
         return CartPoleCollector(
             config.num_envs, config.num_steps, episode_limit(config, spec), environment_seeds, action_seeds
         )
-    source, evaluation = played.source, played.evaluation_environments
-    batch = min(EVALUATION_ENVS, config.num_envs) if evaluation is None else evaluation.num_envs
-    environments = played.environments
-    if environments is None:
-        environments = source.many(config.num_envs, config.max_episode_steps)
-    try:
-        return VectorCollector(
-            environments,
-            spec,
-            config.num_steps,
-            environment_seed,
-            action_seeds,
-            is_ours=played.environments is None,
-            evaluation_environments=(lambda: source.many(batch)) if evaluation is None else evaluation,
-            evaluation_batch=batch,
-            autoreset_mode=played.autoreset_mode,
-            noise_interval=config.noise_interval,
-        )
-    except BaseException:
-        if played.environments is None:
-            close_quietly(environments)
-        raise
+    source, training, evaluation = played.source, played.environments, played.evaluation_environments
+    batch = EVALUATION_ENVS if evaluation is None else evaluation.num_envs
+    if training is not None:
+        copy_final_observations(training)
+    return VectorCollector(
+        partial(source.many, config.num_envs, config.max_episode_steps) if training is None else training,
+        spec,
+        config.num_steps,
+        environment_seed,
+        action_seeds,
+        evaluation_environments=partial(source.many, batch) if evaluation is None else evaluation,
+        evaluation_batch=batch,
+        autoreset_mode=played.autoreset_mode,
+        noise_interval=config.noise_interval,
+    )

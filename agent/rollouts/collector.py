@@ -36,6 +36,10 @@ class Collector(Protocol):
         """Whether ``get_state`` is complete, so that a training resumed from it continues bit for bit."""
 
     @property
+    def is_interrupted(self) -> bool:
+        """Whether an error has left the training environments without running episodes: ``reset`` must start some."""
+
+    @property
     def ignores_actions(self) -> bool:
         """Whether rollouts may contain invalid steps, in which environments ignore the action."""
 
@@ -67,7 +71,7 @@ class Collector(Protocol):
     def play_episodes(
         self,
         policy: PolicySnapshot,
-        seed: np.random.SeedSequence,
+        seed: np.random.SeedSequence | int,
         episodes: int,
         max_episode_steps: int,
         least_mean: float = -math.inf,
@@ -93,8 +97,10 @@ class Collector(Protocol):
         """Close the environments that the collector created."""
 
 
-def one_seed_each(seed: np.random.SeedSequence, count: int) -> npt.NDArray[np.uint64]:
-    """Return ``count`` 64-bit seeds, one per environment, shape (count,), uint64."""
+def one_seed_each(seed: np.random.SeedSequence | int, count: int) -> npt.NDArray[np.uint64]:
+    """Return ``count`` 64-bit seeds, one per environment, shape (count,), uint64; from an integer, consecutive ones."""
+    if isinstance(seed, int):
+        return np.arange(seed, seed + count, dtype=np.uint64)
     return seed.generate_state(count, np.uint64).astype(np.uint64)
 
 

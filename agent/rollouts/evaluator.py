@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ..environments.spec import EnvironmentSpec
 from ..kernels.acting import PolicySnapshot
 from ..kernels.rollout import Rollout
-from .budget import LONGEST_EPISODE, Allowance, EvaluationBudget
-from .collector import Collector, Episodes
+from .budget import LONGEST_EPISODE, EvaluationBudget
+from .collector import Collector, as_integer
 from .evaluation import EvaluationResult
 
 _EPISODES = 100
@@ -25,24 +23,11 @@ _CONFIDENCE = 4.0
 _PROMISING = 0.5
 
 
-class Progress(NamedTuple):
-    """The progress of a training.
-
-    Attributes:
-        env_steps: Number of environment steps so far.
-        recent_lengths: Lengths of the last episodes.
-    """
-
-    env_steps: int
-    recent_lengths: Collection[int]
-
-
 class Evaluator:
     """Plays episodes with the greedy policy, to evaluate it, to choose the best policy, or to end the training.
 
     Attributes:
-        solving: Budget for finding out whether the target return is reached.
-        choosing: Budget for choosing the best policy.
+        budget: Budget for finding out whether the target return is reached.
     """
 
     def __init__(
@@ -52,7 +37,7 @@ class Evaluator:
         evaluation: np.random.SeedSequence,
         validation: np.random.SeedSequence,
     ) -> None:
-        """Create an evaluator with unused budgets.
+        """Create an evaluator with an unused budget.
 
         Args:
             collector: Collector that plays the episodes.
@@ -61,32 +46,30 @@ class Evaluator:
             validation: Seed of the episodes of validations.
         """
         self._collector = collector
-        self._limit = spec.max_episode_steps
-        self._seeds = {"evaluation": evaluation, "validation": validation}
-        self.solving, self.choosing = EvaluationBudget(), EvaluationBudget()
+        self._limit = spec.max_episode_steps or LONGEST_EPISODE
+        self._evaluation, self._validation = evaluation, validation
+        self.budget = EvaluationBudget()
 
     @property
     def is_free(self) -> bool:
-        """Whether episodes cost next to nothing, as in CartPole's kernel, so that 100 are always allowed."""
+        """Whether episodes cost next to nothing, as in CartPole's kernel."""
         return self._collector.evaluation_batch is None
 
-    def get_state(self) -> npt.NDArray[np.int64]:
-        """Return the used steps of both budgets for ``set_state``, shape (2,), int64."""
-        return np.array([self.solving.used, self.choosing.used])
+    def evaluate(self, policy: PolicySnapshot, episodes: int) -> EvaluationResult:
+        """Play episodes that serve no other purpose, always the same ones.
 
-    def set_state(self, state: npt.NDArray[np.int64]) -> None:
-        """Restore the result of ``get_state``."""
-        self.solving.used, self.choosing.used = state.tolist()
-
-    def play(self, policy: PolicySnapshot, kind: str) -> EvaluationResult:
-        """Play 100 episodes, always with the same seeds.
-
-        Args:
-            policy: The policy.
-            kind: ``"evaluation"`` or ``"validation"``.
+        Except in CartPole's kernel, they are those of ``fastppo.evaluate`` with the seed ``PPO.evaluation_seed``.
         """
-        allowance = Allowance(_EPISODES, self._limit or LONGEST_EPISODE)
-        return _result(self._collector.play_episodes(policy, self._seeds[kind], *allowance))
+        seed = self._evaluation if self.is_free else as_integer(self._evaluation)
+        return self._play(policy, seed, episodes)
+
+    def validate(self, policy: PolicySnapshot, episodes: int) -> EvaluationResult:
+        """Play episodes that choose among policies, always the same ones."""
+        return self._play(policy, self._validation, episodes)
+
+    def _play(self, policy: PolicySnapshot, seed: np.random.SeedSequence | int, episodes: int) -> EvaluationResult:
+        played = self._collector.play_episodes(policy, seed, episodes, self._limit)
+        return EvaluationResult(tuple(played.returns.tolist()), tuple(played.lengths.tolist()))
 
     def is_promising(self, rollout: Rollout, target: float) -> bool:
         """Return whether the greedy policy may reach a target, judging by the last rollout of the sampling policy.
@@ -109,46 +92,35 @@ class Evaluator:
             target: Mean return to reach.
             epoch: Number of the epoch that has ended.
         """
-        parent = self._seeds["validation"]
-        seed = np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, epoch))
-        limit = self._limit or LONGEST_EPISODE
-        returns = self._collector.play_episodes(policy, seed, _CONFIRMING_EPISODES, limit, least_mean=target).returns
+        seed = self._seed_of(epoch)
+        episodes = self._collector.play_episodes(policy, seed, _CONFIRMING_EPISODES, self._limit, least_mean=target)
+        returns = episodes.returns
         standard_deviation = returns.std() * np.sqrt(1.0 / _CONFIRMING_EPISODES + 1.0 / _EPISODES)
         return bool(returns.mean() - _CONFIDENCE * standard_deviation >= target)
 
-    def play_within(
-        self, budget: EvaluationBudget, policy: PolicySnapshot, kind: str, progress: Progress, *, parts: int = 1
-    ) -> EvaluationResult | None:
-        """Play as many of the episodes of ``play`` as a budget allows.
+    def reaches_within_budget(
+        self, policy: PolicySnapshot, target: float, epoch: int, env_steps: int, recent_lengths: Collection[int]
+    ) -> bool:
+        """Return whether the greedy policy reaches a target, if the budget allows episodes to find out.
 
         Args:
-            budget: ``solving`` or ``choosing``.
             policy: The policy.
-            kind: ``"evaluation"`` or ``"validation"``.
-            progress: Progress of the training.
-            parts: Number of evaluations that share the rest of the budget.
-
-        Returns:
-            The result; None if the budget allows no episodes, or if an episode was longer than it allows.
+            target: Mean return to reach.
+            epoch: Number of the epoch that has ended.
+            env_steps: Number of steps of the training so far.
+            recent_lengths: Lengths of its last episodes.
         """
         batch = self._collector.evaluation_batch
         assert batch is not None
-        allowance = budget.allowance(
-            progress.env_steps,
-            batch,
-            self._limit,
-            progress.recent_lengths,
-            parts=parts,
-            ignored=int(self._collector.ignores_actions),
-        )
-        if allowance is None:
-            return None
-        episodes = self._collector.play_episodes(policy, self._seeds[kind], *allowance)
-        budget.used += episodes.env_steps
-        # Episodes without a time limit that were cut off at LONGEST_EPISODE count as they are.
-        is_short = allowance.max_episode_steps < (self._limit or LONGEST_EPISODE)
-        return None if is_short and episodes.cut_off.any() else _result(episodes)
+        ignored = int(self._collector.ignores_actions)
+        episodes = self.budget.episodes(env_steps, batch, self._limit, recent_lengths, ignored)
+        if not episodes:
+            return False
+        played = self._collector.play_episodes(policy, self._seed_of(epoch), episodes, self._limit)
+        self.budget.used += played.env_steps
+        return bool(played.returns.mean() >= target)
 
-
-def _result(episodes: Episodes) -> EvaluationResult:
-    return EvaluationResult(tuple(episodes.returns.tolist()), tuple(episodes.lengths.tolist()))
+    def _seed_of(self, epoch: int) -> np.random.SeedSequence:
+        """Return the seed of the episodes with which the policy after an epoch is tested."""
+        parent = self._validation
+        return np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, epoch))

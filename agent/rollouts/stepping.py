@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
+from ..environments.guarding import singles_of
 from ..environments.heads import action_head
-from ..environments.spaces import flatten_one, flattener
-from ..errors import EnvironmentUseError, of_the_environment
+from ..environments.spaces import flatten_one, flattened
+from ..errors import EnvironmentUseError, InvalidTransitionError, OutsideSpaceError, of_the_environment
 
 Vector = VectorEnv[Any, Any, Any]
 Flags = npt.NDArray[np.bool_]
 
+# What a step returns besides observations and infos.
+_RESULTS = (("rewards", np.float64), ("flags terminated", np.bool_), ("flags truncated", np.bool_))
 # Size of the environments' seeds: some simulators accept signed 32-bit integers only.
 _SEED_BITS = 31
 
@@ -40,6 +44,45 @@ class Step(NamedTuple):
     final_observations: dict[int, npt.NDArray[np.float32]]
 
 
+class SharingWatch:
+    """Warns if same-step autoreset seems to overwrite final observations, which cannot be seen in other processes.
+
+    This happens if an environment returns the same array each time: the reset writes into the array that was returned
+    as the final observation.
+    """
+
+    _ENDS = 3
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def look(
+        self,
+        finals: dict[int, npt.NDArray[np.float32]],
+        before: npt.NDArray[np.float32],
+        after: npt.NDArray[np.float32],
+    ) -> None:
+        """Look at the ends of episodes, until one final observation differs from the one after the reset.
+
+        Args:
+            finals: Final observations by index of the environment.
+            before: Observations before the step, shape (N, D).
+            after: Observations after it, from the resets, shape (N, D).
+        """
+        for n, final in finals.items():
+            if not 0 <= self._seen < self._ENDS or np.array_equal(before[n], after[n]):
+                continue
+            self._seen = self._seen + 1 if np.array_equal(final, after[n]) else -1
+            if self._seen == self._ENDS:
+                warnings.warn(
+                    f"The final observations of the first {self._ENDS} episodes that were truncated equal the first "
+                    "observations of the next ones: the environments seem to return the same array each time, which a "
+                    "reset overwrites. Return a copy, such as self.state.copy().",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+
 class Stepper:
     """Steps a vector environment and resets environments whose episode has ended.
 
@@ -50,26 +93,37 @@ class Stepper:
         ignores_actions: Whether environments may ignore actions, as with next-step autoreset.
     """
 
-    def __init__(self, environments: Vector, autoreset_mode: AutoresetMode | str | None = None) -> None:
+    def __init__(
+        self,
+        environments: Vector,
+        name: str,
+        autoreset_mode: AutoresetMode | str | None = None,
+        *,
+        watches_sharing: bool = False,
+    ) -> None:
         """Wrap a vector environment, without resetting it.
 
         Args:
             environments: The vector environment.
+            name: Name of its environments, for messages.
             autoreset_mode: Its autoreset mode; None uses the mode that it declares.
+            watches_sharing: Whether to warn if final observations seem to be overwritten.
 
         Raises:
             AutoresetModeError: If the autoreset mode is unknown or contradictory.
         """
         self.environments = environments
+        self._name = name
         self._mode = checked_mode(environments, autoreset_mode)
         self._space = environments.single_observation_space
-        self._flatten = flattener(self._space, environments.num_envs)
         self._head = action_head(environments.single_action_space)
-        self._action_dtype = environments.single_action_space.dtype or np.int64
         self.ignores_actions = self._mode == AutoresetMode.NEXT_STEP
         self.observations = np.empty((environments.num_envs, 0), dtype=np.float32)
         self._nowhere = np.zeros(environments.num_envs, dtype=np.bool_)
         self.ignored = self._nowhere
+        # Of environments in this process, final observations are copied before the reset.
+        is_elsewhere = watches_sharing and not singles_of(environments)
+        self._sharing = SharingWatch() if is_elsewhere and self._mode == AutoresetMode.SAME_STEP else None
 
     def reset(self, seed: np.random.SeedSequence | int | None = None) -> None:
         """Start a new episode in every environment.
@@ -97,12 +151,13 @@ class Stepper:
         Args:
             actions: Options of K choices, numbered from 0, or K continuous entries, shape (N, K).
         """
-        converted = self._head.in_environment(actions).astype(self._action_dtype)
+        converted = self._head.in_environment(actions)
         with of_the_environment():
-            batch, rewards, terminated, truncated, infos = self.environments.step(converted)
+            batch, *results, infos = self.environments.step(converted)
         ignored = self.ignored
-        terminated, truncated = np.array(terminated, dtype=np.bool_), np.array(truncated, dtype=np.bool_)
-        rewards = np.array(rewards, dtype=np.float64)
+        rewards, terminated, truncated = (
+            self._one_each(name, array, dtype) for (name, dtype), array in zip(_RESULTS, results, strict=True)
+        )
         observations = self._flatten(batch)
         final_observations: dict[int, npt.NDArray[np.float32]] = {}
         ended = terminated | truncated
@@ -110,7 +165,9 @@ class Stepper:
             truncations = np.flatnonzero(truncated & ~terminated).tolist()
             if self._mode == AutoresetMode.SAME_STEP:
                 finals = infos["final_obs"] if truncations else ()
-                final_observations = {n: flatten_one(self._space, finals[n]) for n in truncations}
+                final_observations = {n: self._flatten_final(n, finals[n]) for n in truncations}
+                if self._sharing is not None and truncations:
+                    self._sharing.look(final_observations, self.observations, observations)
             else:
                 final_observations = {n: observations[n].copy() for n in truncations}
             if self._mode == AutoresetMode.DISABLED:
@@ -121,6 +178,38 @@ class Stepper:
             self.ignored = ended
         self.observations = observations
         return Step(rewards, terminated, truncated, final_observations)
+
+    def _one_each(self, name: str, given: Any, dtype: type) -> npt.NDArray[Any]:
+        """Return one number per environment, shape (N,), as a new array.
+
+        Raises:
+            InvalidTransitionError: If there are more or fewer.
+        """
+        array: npt.NDArray[Any] = np.array(given, dtype=dtype)
+        num_envs = self.environments.num_envs
+        if array.size != num_envs:
+            raise InvalidTransitionError(f"{self._name} gave {name} of shape {array.shape}, not ({num_envs},)")
+        return array.reshape(num_envs)
+
+    def _flatten(self, batch: Any) -> npt.NDArray[np.float32]:
+        """Return a batch of observations as vectors, shape (N, D), float32.
+
+        Raises:
+            InvalidTransitionError: If one lies outside of its space.
+        """
+        try:
+            return flattened(self._space, batch, self.environments.num_envs)
+        except OutsideSpaceError as error:
+            raise self._outside(error.index, error) from None
+
+    def _flatten_final(self, index: int, observation: Any) -> npt.NDArray[np.float32]:
+        try:
+            return flatten_one(self._space, observation)
+        except OutsideSpaceError as error:
+            raise self._outside(index, error) from None
+
+    def _outside(self, index: int, error: OutsideSpaceError) -> InvalidTransitionError:
+        return InvalidTransitionError(f"environment {index} of {self._name} gave {error.fault}")
 
     def _reset_ended(self, ended: Flags) -> npt.NDArray[np.float32]:
         with of_the_environment():

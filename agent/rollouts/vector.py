@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from fastcartpole.random_streams import seed_streams
 
 from ..environments.making import close_quietly
 from ..environments.spec import EnvironmentSpec
-from ..errors import DivergenceError, InvalidTransitionError
+from ..errors import DivergenceError, InvalidTransitionError, reason_of
 from ..kernels.acting import PolicySnapshot
 from ..kernels.rollout import Rollout, new_rollout
 from .acting import acting, choosing
@@ -37,13 +38,12 @@ class VectorCollector:
 
     def __init__(
         self,
-        environments: Vector,
+        environments: Vector | Callable[[], Vector],
         spec: EnvironmentSpec,
         num_steps: int,
         environment_seed: np.random.SeedSequence,
         action_seeds: npt.NDArray[np.uint64],
         *,
-        is_ours: bool,
         evaluation_environments: Vector | Callable[[], Vector],
         evaluation_batch: int,
         autoreset_mode: AutoresetMode | str | None = None,
@@ -52,13 +52,13 @@ class VectorCollector:
         """Reset the environments.
 
         Args:
-            environments: N environments.
+            environments: N environments, or a function that creates them.
             spec: Properties of one environment.
             num_steps: Number of steps T of each environment in one rollout.
             environment_seed: Seed of the environments.
             action_seeds: Seeds of action sampling, shape (N,), uint64.
-            is_ours: Whether to close the environments together with the collector.
-            evaluation_environments: Vector environment for evaluations, or a function that creates it.
+            evaluation_environments: Vector environment for evaluations, or a function that creates it. Environments
+                that a function created are closed together with the collector, and created again after an error.
             evaluation_batch: Number of its environments.
             autoreset_mode: Autoreset mode of environments that do not declare one.
             noise_interval: Number of steps after which state-dependent exploration draws new noise; None draws it once
@@ -68,26 +68,36 @@ class VectorCollector:
             AutoresetModeError: If the autoreset mode is unknown or contradictory.
         """
         self._noise_interval = noise_interval
-        self._stepper = Stepper(environments, autoreset_mode)
+        self._training = _Environments(environments, spec.name, autoreset_mode)
+        self._evaluation = _Environments(evaluation_environments, spec.name, autoreset_mode)
         self._spec = spec
         self._num_steps = num_steps
         self.evaluation_batch = evaluation_batch
-        self._evaluation_environments = evaluation_environments
-        self._is_ours = is_ours
-        self._evaluation: Stepper | None = None
-        self._autoreset_mode = autoreset_mode
         self._steps_taken = 0
-        self.action_streams = np.zeros((4, environments.num_envs), dtype=np.uint64)
-        seed_streams(action_seeds, np.arange(environments.num_envs), self.action_streams)
-        self.ignores_actions = self._stepper.ignores_actions
-        self.reset(environment_seed)
-
-    def reset(self, seed: np.random.SeedSequence | None = None) -> None:
-        """Start a new episode in every environment."""
-        self._stepper.reset(seed)
-        num_envs = len(self._stepper.observations)
+        num_envs = action_seeds.size
+        self.action_streams = np.zeros((4, num_envs), dtype=np.uint64)
+        seed_streams(action_seeds, np.arange(num_envs), self.action_streams)
         self.running_returns = np.zeros(num_envs)
         self.running_lengths = np.zeros(num_envs, dtype=np.int64)
+        with self._training.in_use() as stepper:
+            self.ignores_actions = stepper.ignores_actions
+        self.reset(environment_seed)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether an error has left the training environments without running episodes."""
+        return self._training.is_interrupted
+
+    def reset(self, seed: np.random.SeedSequence | None = None) -> None:
+        """Start a new episode in every environment.
+
+        Raises:
+            InvalidTransitionError: If an observation lies outside of its space.
+            RuntimeError: If environments of the user have failed before and cannot be reset.
+        """
+        self._training.reset(seed)
+        self.running_returns[:] = 0.0
+        self.running_lengths[:] = 0
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the random streams of the actions, and the number of steps taken."""
@@ -101,12 +111,25 @@ class VectorCollector:
     def collect(self, policy: PolicySnapshot) -> Rollout:
         """Play T steps in every environment with the given policy, in new arrays.
 
+        On error, nothing has changed but the environments: ``reset`` must start new episodes.
+
         Raises:
-            InvalidTransitionError: If an observation or a reward is infinite or not a number.
+            InvalidTransitionError: If an observation or a reward is infinite or not a number, or lies outside of its
+                space.
             DivergenceError: If an action is infinite or not a number.
         """
-        stepper, head = self._stepper, self._spec.action_head
-        num_envs = len(stepper.observations)
+        streams = self.action_streams.copy()
+        try:
+            with self._training.in_use() as stepper:
+                rollout = self._collected(policy, stepper)
+        except BaseException:
+            self.action_streams = streams
+            raise
+        self._steps_taken += self._num_steps
+        return rollout
+
+    def _collected(self, policy: PolicySnapshot, stepper: Stepper) -> Rollout:
+        head, num_envs = self._spec.action_head, len(stepper.observations)
         rollout = new_rollout(
             self._num_steps, num_envs, self._spec.observation_size, 0, head.action_shape, head.stored_dtype
         )
@@ -121,13 +144,15 @@ class VectorCollector:
                 self._check_actions(t, log_probs, observations)
             rollout.actions[t] = actions.reshape(rollout.actions.shape[1:])
             ignored = stepper.ignored
-            step = stepper.step(actions)
+            try:
+                step = stepper.step(actions)
+            except InvalidTransitionError as error:
+                raise InvalidTransitionError(f"{error}, in step {self._steps_taken + t + 1}.") from error
             self._record(t, step, ignored, rollout)
             truncations.append(step.final_observations)
         rollout.last_observations[:] = stepper.observations
         rollout = rollout._replace(final_observations=_in_order(truncations, rollout.last_observations))
         self._check(rollout)
-        self._steps_taken += self._num_steps
         return rollout
 
     def _check_actions(self, t: int, log_probs: Row, observations: Row) -> None:
@@ -199,24 +224,99 @@ class VectorCollector:
     def play_episodes(
         self,
         policy: PolicySnapshot,
-        seed: np.random.SeedSequence,
+        seed: np.random.SeedSequence | int,
         episodes: int,
         max_episode_steps: int,
         least_mean: float = -math.inf,
     ) -> Episodes:
         """Play whole episodes with the greedy policy, in separate environments; ``least_mean`` is ignored."""
-        if self._evaluation is None:
-            given = self._evaluation_environments
-            environments = given if isinstance(given, VectorEnv) else given()
-            self._evaluation = Stepper(environments, self._autoreset_mode)
-        return play(self._evaluation, choosing(policy, self._spec.action_head), seed, episodes, max_episode_steps)
+        act = choosing(policy, self._spec.action_head)
+        with self._evaluation.in_use() as stepper:
+            return play(stepper, act, seed, episodes, max_episode_steps)
 
     def close(self) -> None:
-        """Close the environments that the collector owns."""
-        if self._is_ours:
+        """Close the environments that the collector created."""
+        self._training.close()
+        self._evaluation.close()
+
+
+class _Environments:
+    """A vector environment of the user, or one that is created when it is first used and again after an error.
+
+    Attributes:
+        is_interrupted: Whether an error has left the environments without running episodes.
+    """
+
+    def __init__(
+        self, given: Vector | Callable[[], Vector], name: str, autoreset_mode: AutoresetMode | str | None
+    ) -> None:
+        self._given = given
+        self._name = name
+        self._autoreset_mode = autoreset_mode
+        self._stepper: Stepper | None = None
+        self._is_closed = False
+        self.is_interrupted = False
+
+    @contextmanager
+    def in_use(self) -> Iterator[Stepper]:
+        """Provide the environments; on any error, close those that were created here.
+
+        An error leaves environments in the middle of a step, and ends the process of an asynchronous one.
+
+        Raises:
+            RuntimeError: If ``close`` has been called.
+        """
+        if self._is_closed:
+            raise RuntimeError("the agent is closed: it can predict, but not train or evaluate.")
+        try:
+            if self._stepper is None:
+                self._stepper = self._opened()
+            yield self._stepper
+        except BaseException:
+            self.is_interrupted = True
+            self._discard()
+            raise
+
+    def _opened(self) -> Stepper:
+        if isinstance(self._given, VectorEnv):
+            return Stepper(self._given, self._name, self._autoreset_mode, watches_sharing=True)
+        environments = self._given()
+        try:
+            return Stepper(environments, self._name, self._autoreset_mode)
+        except BaseException:
+            close_quietly(environments)
+            raise
+
+    def reset(self, seed: np.random.SeedSequence | None) -> None:
+        """Start a new episode in every environment.
+
+        Raises:
+            RuntimeError: If environments of the user have failed before and cannot be reset.
+        """
+        is_repeated = self.is_interrupted and isinstance(self._given, VectorEnv)
+        try:
+            with self.in_use() as stepper:
+                stepper.reset(seed)
+        except InvalidTransitionError as error:
+            raise InvalidTransitionError(f"{error}, after a reset.") from error
+        except Exception as error:
+            if not is_repeated:
+                raise
+            raise RuntimeError(
+                f"the environments passed to the agent cannot start new episodes after an error ({reason_of(error)}): "
+                "save the agent, and pass new ones to fastppo.load(path, environments)."
+            ) from error
+        self.is_interrupted = False
+
+    def close(self) -> None:
+        """Close the environments if they were created here; they are not created again."""
+        self._discard()
+        self._is_closed = True
+
+    def _discard(self) -> None:
+        if self._stepper is not None and not isinstance(self._given, VectorEnv):
             close_quietly(self._stepper.environments)
-        if self._evaluation is not None and not isinstance(self._evaluation_environments, VectorEnv):
-            close_quietly(self._evaluation.environments)
+            self._stepper = None
 
 
 def _in_order(truncations: list[dict[int, Row]], like: Row) -> npt.NDArray[np.float32]:

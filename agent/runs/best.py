@@ -3,85 +3,153 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ..callbacks import Callback
 from ..metrics import EpochMetrics
-from .directory import Due, RunDirectory
+from ..state import State, assert_same_structure
+from .directory import CANDIDATES, Due, RunDirectory
 
 if TYPE_CHECKING:
     from ..ppo import PPO
     from ..rollouts.evaluation import EvaluationResult
 
+_MAX_CANDIDATES = 3
+_MAX_EPISODES, _MIN_EPISODES = 100, 10
+# Share of the training's steps that choosing may take, unless episodes cost next to nothing.
+_SHARE = 0.1
 
-class BestPolicy(Callback):
-    """Validates the policy at regular intervals and at the end, and saves the one with the highest mean return.
 
-    Except on CartPole, where evaluations cost next to nothing, a validation waits until the budget allows it, and may
-    have fewer episodes (see ``PPO.validate_within_budget``). If mean returns are equal, the first policy is kept. A
-    resumed run compares with the policy saved before. The saved policy is evaluated on other episodes than those that
-    selected it.
+class Candidate(NamedTuple):
+    """A policy that may be the best.
+
+    Attributes:
+        epoch: The epoch after which the agent had this policy.
+        mean_return: Mean return of the last training episodes then.
+        policy: The policy, as ``PPO.get_policy`` returned it.
     """
 
-    def __init__(self, run: RunDirectory, every: int) -> None:
-        """Read the mean return of the best policy so far.
+    epoch: int
+    mean_return: float
+    policy: State
+
+
+class BestPolicy(Callback):
+    """Keeps the policies with the highest mean returns in training, and saves the best of them at the end.
+
+    In training, this costs no environment steps. At the end, the best three and the last policy play the same new
+    episodes, the policy with the highest mean is saved, and its report is of other episodes. Choosing takes at most a
+    tenth of the training's steps, except on CartPole's kernel; if that is too little for ten episodes of each policy,
+    fewer policies take part. The last one is saved if it is alone.
+    """
+
+    def __init__(self, run: RunDirectory, every: int, policy: State) -> None:
+        """Read the candidates of the last checkpoint.
 
         Args:
-            run: Run directory for the best actor and its evaluation.
-            every: Environment steps between validations, at least 1.
+            run: The run directory.
+            every: Environment steps between two candidates, at least 1.
+            policy: A policy of the agent, to compare the structure of candidates with.
 
         Raises:
-            OSError: If the saved evaluation cannot be read.
-            ValueError: If the saved evaluation is damaged.
+            OSError: If the checkpoint cannot be read.
+            ValueError: If it is damaged.
         """
         self._run = run
         self._due = Due(every)
-        self._highest = run.read_best_mean()
-        self._validated_epoch = 0
-        # Epoch and validation mean of the best policy, while its evaluation is still missing.
-        self._unreported: tuple[int, float] | None = None
+        self._candidates = _candidates_of(run.read_candidates(), policy)
+
+    def get_state(self) -> State:
+        """Return the candidates as entries of a checkpoint."""
+        return {
+            f"{CANDIDATES}{index}/{name}": array
+            for index, candidate in enumerate(self._candidates)
+            for name, array in {
+                "epoch": np.array(candidate.epoch),
+                "mean_return": np.array(candidate.mean_return),
+                **{f"policy/{part}": array for part, array in candidate.policy.items()},
+            }.items()
+        }
 
     def on_train_begin(self, ppo: PPO) -> None:
         """Store the number of steps at which training starts."""
         self._due.begin(ppo.env_steps)
 
     def on_epoch_end(self, ppo: PPO, metrics: EpochMetrics) -> None:
-        """Validate if a validation is due and the budget allows it."""
-        if self._due.at(metrics.env_steps) and self._validate(ppo):
-            self._due.done(metrics.env_steps)
+        """Let the policy be a candidate, if one is due and its return in training is among the highest."""
+        if not self._due.at(metrics.env_steps):
+            return
+        self._due.done(metrics.env_steps)
+        is_full = len(self._candidates) == _MAX_CANDIDATES
+        lowest = self._candidates[-1].mean_return if is_full else -math.inf
+        if metrics.mean_return > lowest:
+            self._candidates.append(Candidate(metrics.epoch, metrics.mean_return, ppo.get_policy()))
+            self._candidates.sort(key=lambda candidate: -candidate.mean_return)
+            del self._candidates[_MAX_CANDIDATES:]
 
-    def on_train_end(self, ppo: PPO) -> None:
-        """Validate the last policy if the budget allows it."""
-        if ppo.epoch > self._validated_epoch:
-            self._validate(ppo)
-
-    def complete(self, ppo: PPO, evaluation: EvaluationResult) -> None:
-        """Save the evaluation of the last policy, if that is the best one or the only one.
+    def complete(
+        self, ppo: PPO, last: EvaluationResult, evaluate: Callable[[], EvaluationResult], say: Callable[[str], None]
+    ) -> None:
+        """Choose the best policy and save it with its evaluation.
 
         Args:
-            ppo: The agent.
-            evaluation: Evaluation on other episodes than those of validations.
+            ppo: The agent, with its last policy.
+            last: The evaluation of that policy.
+            evaluate: Evaluates the agent's current policy in the same way.
+            say: Called with what is being done, if it takes environment steps.
         """
-        if self._highest == -math.inf:
-            self._highest = evaluation.mean
-            self._unreported = (ppo.epoch, evaluation.mean)
-        if self._unreported is not None and self._unreported[0] == ppo.epoch:
-            self._write(ppo, self._unreported[1], evaluation)
+        rivals = [candidate for candidate in self._candidates if candidate.epoch != ppo.epoch]
+        episodes = _affordable_episodes(ppo, len(rivals) + 1)
+        while rivals and episodes < _MIN_EPISODES:
+            del rivals[-1]
+            episodes = _affordable_episodes(ppo, len(rivals) + 1)
+        if not rivals:
+            self._run.write_best(ppo.actor, {"epoch": ppo.epoch, **last.as_dict()})
+            return
+        if not ppo.has_free_episodes:
+            say(f"Choosing the best of {len(rivals) + 1} policies, in {episodes} episodes each")
+        # If means are equal, the last policy has learned from most.
+        means = {ppo.epoch: ppo.validate(episodes).mean}
+        for rival in rivals:
+            with ppo.acting_by(rival.policy):
+                means[rival.epoch] = ppo.validate(episodes).mean
+        best = max(means, key=means.__getitem__)
+        chosen: dict[str, Any] = {
+            "chosen_from": {str(epoch): mean for epoch, mean in sorted(means.items())},
+            "choosing_episodes": episodes,
+        }
+        if best == ppo.epoch:
+            self._run.write_best(ppo.actor, {"epoch": best, **last.as_dict(), **chosen})
+            return
+        (winner,) = (rival for rival in rivals if rival.epoch == best)
+        with ppo.acting_by(winner.policy):
+            self._run.write_best(ppo.actor, {"epoch": best, **evaluate().as_dict(), **chosen})
 
-    def _validate(self, ppo: PPO) -> bool:
-        """Validate the policy and save it if it is the best; return False if the budget does not allow this."""
-        validation = ppo.validate_within_budget()
-        if validation is None:
-            return False
-        self._validated_epoch = ppo.epoch
-        if validation.mean > self._highest:
-            self._highest = validation.mean
-            self._unreported = (ppo.epoch, validation.mean)
-            self._write(ppo, validation.mean, ppo.evaluate_within_budget())
-        return True
 
-    def _write(self, ppo: PPO, validation_mean: float, evaluation: EvaluationResult | None) -> None:
-        figures = {} if evaluation is None else evaluation.as_dict()
-        self._run.write_best(ppo.actor, validation_mean, {"epoch": ppo.epoch, **figures})
-        if evaluation is not None:
-            self._unreported = None
+def _affordable_episodes(ppo: PPO, num_policies: int) -> int:
+    """Return how many episodes each of several policies may play."""
+    if ppo.has_free_episodes:
+        return _MAX_EPISODES
+    return min(_MAX_EPISODES, int(_SHARE * ppo.env_steps / (num_policies * ppo.expected_episode_length)))
+
+
+def _candidates_of(state: State, policy: State) -> list[Candidate]:
+    """Return the candidates in a checkpoint's entries, which ``BestPolicy.get_state`` returned.
+
+    Raises:
+        ValueError: If an entry is missing, or not of this agent.
+    """
+    candidates = []
+    for index in range(len({name.partition("/")[0] for name in state})):
+        entries = {
+            name.removeprefix(f"{index}/"): array for name, array in state.items() if name.startswith(f"{index}/")
+        }
+        parts = {name.removeprefix("policy/"): array for name, array in entries.items() if name.startswith("policy/")}
+        assert_same_structure(parts, policy)
+        if not {"epoch", "mean_return"} <= entries.keys():
+            raise ValueError("the candidates in the checkpoint are damaged.")
+        candidates.append(Candidate(int(entries["epoch"]), float(entries["mean_return"]), parts))
+    return candidates

@@ -1,90 +1,160 @@
-"""The best policy of a run."""
+"""The best policy of a run is chosen in new episodes, from the policies that did best in training and the last one."""
 
 import json
 
 import numpy as np
 import pytest
+from probes import RewardByObservation
 
-from agent import PPO, EvaluationResult, adapted_preset
+from agent import PPO, EvaluationResult, adapted_preset, preset_config
 from agent.metrics import EpochMetrics
 from agent.process.backend import keras
 from agent.runs.best import BestPolicy
 from agent.runs.directory import RunDirectory
 
 CONFIG = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), target_return=None, epochs=5)
-
 STEPS = CONFIG.rollout_size
+LAST = EvaluationResult((1.0, 2.0), (1, 1))
+REPORT = EvaluationResult((3.0, 5.0), (1, 1))
 
 
-def drawn(epoch):
+def drawn(epoch, mean_return):
     """Return the metrics of an epoch."""
-    steps = STEPS * epoch
-    return EpochMetrics(**{**dict.fromkeys(EpochMetrics.__annotations__, 0.0), "epoch": epoch, "env_steps": steps})
+    fields = {**dict.fromkeys(EpochMetrics.__annotations__, 0.0), "epoch": epoch, "env_steps": STEPS * epoch}
+    return EpochMetrics(**{**fields, "mean_return": mean_return})
 
 
 class Scored(PPO):
-    """An agent whose validation results are given, and that records its weights at each validation."""
+    """An agent whose returns are given for each epoch; the biases of its last layer are the epoch."""
 
-    def __init__(self, means):
+    def __init__(self, in_training, in_validation):
         super().__init__(CONFIG)
-        self.means = means
-        self.validated = {}
+        self.in_training, self.in_validation = in_training, in_validation
+        self.validated = []
 
     def train_epoch(self):
-        # The agent learns nothing; its weights identify the epoch.
         self._epoch += 1
         self._env_steps += STEPS
-        for variable in self.actor.weights:
-            variable.assign(variable + self._epoch)
-        return drawn(self._epoch)
+        self.actor.weights[-1].assign(np.full(2, self._epoch))
+        return drawn(self._epoch, self.in_training[self._epoch])
 
-    def validate(self):
-        self.validated[self.epoch] = self.actor.get_weights()
-        return EvaluationResult((self.means[self.epoch], self.means[self.epoch]), (1, 1))
-
-    def evaluate(self):
-        return EvaluationResult((1000.0 + self.epoch,), (1,))
+    def validate(self, episodes=100):
+        epoch = int(self.actor.weights[-1].numpy()[0])
+        self.validated.append((epoch, episodes))
+        return EvaluationResult((self.in_validation[epoch],) * 2, (1, 1))
 
 
-def kept_of(run):
+def chosen_of(run):
     evaluation = json.loads(run.best_evaluation_path.read_text())
-    return evaluation, keras.saving.load_model(run.best_actor_path).get_weights()
+    return evaluation, keras.saving.load_model(run.best_actor_path).get_weights()[-1][0]
+
+
+def completed(run, ppo, every=1):
+    """Train an agent with given returns and choose its best policy; return the messages."""
+    best, said = BestPolicy(run, every * STEPS, ppo.get_policy()), []
+    ppo.train([best])
+    best.complete(ppo, LAST, lambda: REPORT, said.append)
+    return best, said
+
+
+NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("means", "every", "best"),
+    ("in_training", "in_validation", "played", "best"),
     [
-        ({1: 10.0, 2: 30.0, 3: 20.0, 4: 30.0, 5: 25.0}, 1, 2),
-        ({2: 10.0, 4: 5.0, 5: 40.0}, 2, 5),
-        ({3: 9.0, 5: 8.0}, 3, 3),
-        ({5: 1.0}, 10, 5),
+        # The best three of the training and the last policy play; validation decides.
+        ([50, 40, 30, 20, 10], {1: 1, 2: 9, 3: 2, 5: 3}, [5, 1, 2, 3], 2),
+        # The last policy wins, which was not among the best in training.
+        ([50, 40, 30, 20, 10], {1: 1, 2: 2, 3: 2, 5: 3}, [5, 1, 2, 3], 5),
+        # If means are equal, the last policy is chosen.
+        ([50, 40, 30, 20, 60], {1: 7, 2: 7, 5: 7}, [5, 1, 2], 5),
+        # Before the first episode has ended, there is no return.
+        ([NAN, NAN, NAN, 1, 2], {4: 5, 5: 1}, [5, 4], 4),
     ],
 )
-def test_the_first_policy_with_the_highest_mean_of_those_evaluated_is_kept(tmp_path, means, every, best):
+def test_the_best_in_training_and_the_last_policy_play_and_the_winner_is_saved(
+    tmp_path, in_training, in_validation, played, best
+):
     run = RunDirectory(tmp_path)
-    ppo = Scored(means)
-    ppo.train([BestPolicy(run, every * STEPS)])
-    assert ppo.validated.keys() == means.keys()
-    evaluation, weights = kept_of(run)
+    ppo = Scored(dict(enumerate(in_training, start=1)), in_validation)
+    _, said = completed(run, ppo)
+    assert ppo.validated == [(epoch, 100) for epoch in played]
+    evaluation, epoch = chosen_of(run)
+    assert evaluation["epoch"] == epoch == best
+    assert evaluation["chosen_from"] == {str(epoch): mean for epoch, mean in sorted(in_validation.items())}
+    assert evaluation["choosing_episodes"] == 100
     # The reported evaluation plays other episodes than the validation that selected the policy.
-    assert (evaluation["epoch"], evaluation["validation_mean"]) == (best, means[best])
-    assert evaluation["mean"] == 1000.0 + best
-    assert all(np.array_equal(*pair) for pair in zip(weights, ppo.validated[best], strict=True))
+    assert evaluation["mean"] == (LAST if best == 5 else REPORT).mean
+    assert said == [], "on CartPole, episodes cost next to nothing"
+    # The agent still has its last policy.
+    assert ppo.actor.weights[-1].numpy().tolist() == [5, 5]
 
 
-def test_a_better_policy_of_an_earlier_session_stays(tmp_path):
+def test_the_last_policy_is_the_best_if_there_is_no_other(tmp_path):
     run = RunDirectory(tmp_path)
-    Scored({5: 50.0}).train([BestPolicy(run, 10 * STEPS)])
-    before = kept_of(run)
-    Scored({5: 49.0}).train([BestPolicy(run, 10 * STEPS)])
-    after = kept_of(run)
-    assert after[0] == before[0]
-    assert all(np.array_equal(*pair) for pair in zip(after[1], before[1], strict=True))
+    ppo = Scored(dict.fromkeys(range(1, 6), 1.0), {})
+    _, said = completed(run, ppo, every=10)
+    assert (ppo.validated, said) == ([], [])
+    evaluation, epoch = chosen_of(run)
+    assert (evaluation["epoch"], epoch, evaluation["mean"]) == (5, 5, LAST.mean)
+    assert "chosen_from" not in evaluation
 
 
-def test_the_agents_own_evaluation_plays_100_greedy_episodes_to_their_end():
+def test_candidates_are_part_of_the_checkpoint(tmp_path):
+    run = RunDirectory(tmp_path)
+    ppo = Scored({1: 5.0, 2: 3.0, 3: 4.0}, {})
+    best = BestPolicy(run, STEPS, ppo.get_policy())
+    ppo.train([best, lambda ppo, _: ppo.epoch < 3])
+    run.write_checkpoint(ppo.get_state() | best.get_state())
+    assert run.read_checkpoint().keys() == ppo.get_state().keys()
+    resumed = BestPolicy(run, STEPS, ppo.get_policy())
+    before, after = best.get_state(), resumed.get_state()
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    with pytest.raises(ValueError, match="the state is of another agent"):
+        BestPolicy(run, STEPS, {"actor/0": np.zeros(3)})
+
+
+def test_choosing_takes_at_most_a_tenth_of_the_training_or_leaves_policies_out(tmp_path):
+    config = preset_config(
+        "standard",
+        env_id=None,
+        num_envs=2,
+        steps_per_epoch=64,
+        hidden_sizes=(8,),
+        normalize_observations=True,
+        epochs=8,
+    )
+
+    class Long(RewardByObservation):
+        def __init__(self):
+            super().__init__(4)
+
+    for epochs, policies in ((8, 0), (16, 2), (26, 4)):
+        run = RunDirectory(tmp_path / str(epochs))
+        run.path.mkdir()
+        with PPO(config.replace(epochs=epochs), make_env=Long) as ppo:
+            best, said = BestPolicy(run, 64, ppo.get_policy()), []
+            ppo.train([best])
+            last = ppo.get_policy()
+            best.complete(ppo, ppo.evaluate(10), lambda ppo=ppo: ppo.evaluate(10), said.append)
+            assert all(np.array_equal(last[name], array) for name, array in ppo.get_policy().items())
+        evaluation = json.loads(run.best_evaluation_path.read_text())
+        assert len(evaluation.get("chosen_from", [])) == policies
+        assert len(said) == bool(policies)
+        if policies:
+            assert policies * evaluation["choosing_episodes"] * 4 <= 0.1 * epochs * 64
+            assert evaluation["choosing_episodes"] >= 10
+
+
+def test_the_agents_own_evaluation_plays_greedy_episodes_to_their_end():
     ppo = PPO(CONFIG)
     result = ppo.evaluate()
     assert result.episodes == 100
     assert 5 < result.minimum <= result.maximum <= 500
     assert ppo.evaluate() == result
+    assert ppo.evaluate(7).episodes == ppo.validate(7).episodes == 7
+    for wrong, error in ((0, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="episodes must be"):
+            ppo.evaluate(wrong)

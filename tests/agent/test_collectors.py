@@ -56,7 +56,6 @@ def collector_of(environments, num_steps=NUM_STEPS, evaluation=None):
         num_steps,
         SEEDS[0],
         one_seed_each(SEEDS[1], environments.num_envs),
-        is_ours=True,
         evaluation_environments=evaluation or environments,
         evaluation_batch=environments.num_envs,
     )

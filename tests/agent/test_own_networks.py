@@ -172,7 +172,7 @@ def test_images_reach_a_model_in_their_own_shape_and_are_learned_from(tmp_path, 
         assert ppo.predict(image) == ppo.predict(image.reshape(-1)) == 1
         assert ppo.predict(np.stack([image, image, image // 3])).tolist() == [1, 1, 0]
         with pytest.raises(
-            ValueError, match=re.escape("shape (72,) or (B, 72), or (6, 6, 2) or (B, 6, 6, 2), got (6, 6)")
+            ValueError, match=re.escape("shape (72,) or (B, 72) or (6, 6, 2) or (B, 6, 6, 2), got shape (6, 6)")
         ):
             ppo.predict(image[..., 0])
         assert evaluate(ppo.actor, make_env=lambda: Shade(1), episodes=20).mean > 0.7
@@ -329,3 +329,117 @@ def test_an_agent_with_models_of_the_users_cannot_be_restarted():
     with PPO(SYNC, actor=dense(2)) as ppo, pytest.raises(ValueError, match=message):
         ppo.restart(SYNC.replace(seed=4))
     assert new_agent(SYNC.replace(hidden_sizes=(4,))) is not None
+
+
+def of_grey_levels(num_outputs, dtype="uint8"):
+    inputs = keras.Input((1,), dtype=dtype)
+    hidden = keras.layers.Dense(8, activation="tanh")(keras.layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(num_outputs)(hidden))
+
+
+class Grey(Probe):
+    observation_space = Box(0, 255, (1,), np.uint8)
+
+    def observation(self):
+        return np.array([self.step_number % 256], np.uint8)
+
+
+class Embedded(keras.Model):
+    """Looks its observation up in a table; a subclassed model declares no dtype of its inputs."""
+
+    def __init__(self, num_outputs):
+        super().__init__()
+        self.table, self.last = keras.layers.Embedding(256, 4), keras.layers.Dense(num_outputs)
+
+    def call(self, observations):
+        return self.last(self.table(keras.ops.cast(observations[:, 0], "int32")))
+
+
+@pytest.mark.parametrize("make", [of_grey_levels, lambda n: of_grey_levels(n, "int32"), Embedded])
+def test_networks_that_take_whole_numbers_get_them_unchanged_or_are_refused(make):
+    config = FORCES.replace(normalize_observations=True)
+    with pytest.raises(ValueError, match="normalize_observations must be False with this actor, which takes whole num"):
+        PPO(config, actor=make(2), critic=of_grey_levels(1, "float32"), make_env=lambda: Grey(300))
+    with pytest.raises(ValueError, match="normalize_observations must be False with this critic"):
+        PPO(config, actor=of_grey_levels(2, "float32"), critic=make(1), make_env=lambda: Grey(300))
+    actor = make(2)
+    with PPO(
+        config.replace(normalize_observations=False), actor=actor, critic=make(1), make_env=lambda: Grey(300)
+    ) as ppo:
+        levels = np.arange(256, dtype=np.float32)[:, None]
+        outputs = ppo._networks.snapshot().policy.outputs(levels)
+        assert len(np.unique(outputs, axis=0)) == 256
+        np.testing.assert_allclose(outputs, actor(levels.astype(np.uint8)), atol=1e-6)
+
+
+def test_a_network_of_whole_numbers_is_refused_where_observations_have_fractions():
+    with pytest.raises(ValueError, match="actor must take observations of float32, got a model whose input is uint8"):
+        PPO(FORCES, actor=of_grey_levels(2), make_env=Probe)
+
+
+def test_networks_of_a_saved_run_are_not_normalized_twice():
+    config = FORCES.replace(normalize_observations=True, normalize_rewards=True)
+    with PPO(config, make_env=Probe) as first:
+        first.train_epoch()
+        actor, critic = copy_of(first.actor), copy_of(first.critic)
+    for name, given in (("actor", {"actor": actor}), ("critic", {"critic": critic})):
+        with pytest.raises(ValueError, match=f"normalize_observations must be False with this {name}.*fastppo.load"):
+            PPO(config, make_env=Probe, **given)
+    half = config.replace(normalize_observations=False)
+    with pytest.raises(ValueError, match="normalize_rewards must be False with this critic"):
+        PPO(half, make_env=Probe, critic=critic)
+    observations = np.linspace(-1.0, 1.0, 5, dtype=np.float32)[:, None]
+    with PPO(half, make_env=Probe, actor=actor) as second:
+        np.testing.assert_allclose(second.actor(observations), first.actor(observations), atol=1e-6)
+
+
+def ending_in(activation, size=2):
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(size, activation=activation, name="last")])
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="own")
+        self.last = keras.layers.Dense(2)
+
+    def call(self, observations):
+        return keras.ops.softmax(self.last(observations))
+
+
+@pytest.mark.parametrize(
+    ("make", "layer"),
+    [
+        (lambda: ending_in("softmax"), "last"),
+        (lambda: ending_in("sigmoid"), "last"),
+        (lambda: keras.Sequential([*ending_in(None).layers, keras.layers.Softmax(name="shares")]), "shares"),
+        (lambda: keras.Sequential([ending_in("softmax")]), "last"),
+        (Subclassed, "own"),
+    ],
+)
+def test_an_actor_that_returns_probabilities_is_warned_of(make, layer):
+    with pytest.warns(RuntimeWarning, match=f"return logits, but its layer '{layer}' returns probabilities"):
+        PPO(SYNC, actor=make())
+
+
+def test_an_actor_that_returns_log_probabilities_is_not_warned_of():
+    PPO(SYNC, actor=ending_in("log_softmax"), critic=ending_in("sigmoid", 1))
+
+
+class Unserializable(keras.Model):
+    def __init__(self, size):
+        super().__init__()
+        self.last = keras.layers.Dense(size)
+
+    def call(self, observations):
+        return self.last(observations)
+
+
+def test_a_model_that_keras_cannot_save_is_refused_before_training(tmp_path):
+    ppo = PPO(SYNC.replace(epochs=1), actor=Unserializable(2))
+    for use in (lambda: ppo.train(run=tmp_path / "run"), lambda: ppo.save(tmp_path / "run")):
+        with pytest.raises(
+            ValueError, match=r"actor cannot be saved by Keras .* give Unserializable a method get_config"
+        ):
+            use()
+    assert ppo.epoch == 0
+    assert list(tmp_path.iterdir()) == []
