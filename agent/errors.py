@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 
 
 class DivergenceError(ArithmeticError):
@@ -15,10 +15,7 @@ class DivergenceError(ArithmeticError):
 
 
 class InvalidTransitionError(ArithmeticError):
-    """Raised if an environment returns an observation that its space does not contain, or a value that is no number.
-
-    Infinity and NaN are no numbers here.
-    """
+    """Raised if an environment returns what is infinite, NaN or no number, or an option that does not exist."""
 
 
 class EnvironmentUseError(ValueError):
@@ -47,11 +44,6 @@ class EnvironmentExitError(RuntimeError):
     """Raised instead of ``SystemExit``, with which an environment would end the program without a word."""
 
 
-def exit_error(error: SystemExit) -> EnvironmentExitError:
-    """Return the error to raise instead of a ``SystemExit`` of an environment."""
-    return EnvironmentExitError(f"the environment called sys.exit({'' if error.code is None else repr(error.code)})")
-
-
 class DeviceError(ValueError):
     """Raised if a configuration requests a device that the machine does not have."""
 
@@ -64,27 +56,39 @@ def mark_as_of_the_environment(error: BaseException) -> None:
     error.add_note(_OF_THE_ENVIRONMENT)
 
 
-@contextmanager
-def of_the_environment() -> Iterator[None]:
-    """Mark exceptions raised in this context as raised by the environment's own code.
+class _OfTheEnvironment:
+    """The context of ``of_the_environment``; a class, because a generator would slow every step down."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, SystemExit):
+            raised = EnvironmentExitError(
+                f"the environment called sys.exit({'' if error.code is None else repr(error.code)})"
+            )
+            mark_as_of_the_environment(raised)
+            raise raised from error
+        if not isinstance(error, Exception) or isinstance(error, (EnvironmentUseError, InvalidTransitionError)):
+            return
+        if requirement := _violated_requirement(error):
+            raise EnvironmentUseError(f"{requirement} ({reason_of(error).rstrip('.')}).") from error
+        mark_as_of_the_environment(error)
+
+
+def of_the_environment() -> AbstractContextManager[None]:
+    """Return a context in which exceptions are marked as raised by the environment's own code.
 
     Raises:
         EnvironmentUseError: If the environment does not have the interface of Gymnasium's environments.
         EnvironmentExitError: If it called ``sys.exit``.
     """
-    try:
-        yield
-    except (EnvironmentUseError, InvalidTransitionError):
-        raise
-    except SystemExit as error:
-        raised = exit_error(error)
-        mark_as_of_the_environment(raised)
-        raise raised from error
-    except Exception as error:
-        if requirement := _violated_requirement(error):
-            raise EnvironmentUseError(f"{requirement} ({reason_of(error)})") from error
-        mark_as_of_the_environment(error)
-        raise
+    return _OF_THE_ENVIRONMENT_CONTEXT
+
+
+_OF_THE_ENVIRONMENT_CONTEXT = _OfTheEnvironment()
 
 
 _REQUIREMENTS = {
@@ -101,7 +105,8 @@ def _violated_requirement(error: Exception) -> str | None:
     file = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
     # The environment's own code fails in its own files.
     wrappers = (Path(str(sys.modules["gymnasium"].__file__)).parent, Path(__file__).parent)
-    if not any(map(file.is_relative_to, wrappers)):
+    # Errors of other processes, whose own code may have raised them, are raised again in this file.
+    if not any(map(file.is_relative_to, wrappers)) or file.name == "async_vector_env.py":
         return None
     if isinstance(error, AssertionError) and file.name == "passive_env_checker.py":
         return "the environment must have the interface of Gymnasium's environments"

@@ -36,7 +36,8 @@ def load(
 
     Raises:
         TypeError: If a setting is given: the run determines them all.
-        FileNotFoundError: If the path is not a run directory, or there is no checkpoint.
+        FileNotFoundError: If the path does not exist or is not a run directory, or there is no checkpoint.
+        NotADirectoryError: If the path is a file.
         OSError: If the configuration or the checkpoint cannot be read.
         ValueError: If a file is damaged or from another version, the environment cannot be played, or the models or the
             subclass that trained the run are missing.
@@ -44,9 +45,7 @@ def load(
     """
     _check_names(agent_class, handed_over)
     run = RunDirectory(Path(path))
-    if not is_run(run):
-        hint = named_example(run.shown_path, is_run) or "; it holds no config.json"
-        raise FileNotFoundError(f"'{run.shown_path}' is not a run directory{hint}.")
+    _check_is_run(run)
     config = run.read_config()
     state = run.read_checkpoint()
     if state is None:
@@ -77,6 +76,23 @@ def _check_names(agent_class: type[PPO], handed_over: dict[str, Any]) -> None:
             f"load() takes no {sorted(others)[0]}: the run determines the settings. Besides the path it takes "
             f"environments, agent_class, {', '.join(names[:-1])} and {names[-1]}."
         )
+
+
+def _check_is_run(run: RunDirectory) -> None:
+    """Check that a directory holds a run.
+
+    Raises:
+        FileNotFoundError: If it does not exist, or holds no run.
+        NotADirectoryError: If it is a file.
+    """
+    path = run.shown_path
+    if not run.path.exists():
+        raise FileNotFoundError(f"'{path}' does not exist.")
+    if not run.path.is_dir():
+        raise NotADirectoryError(f"'{path}' is a file; pass its directory.")
+    if not is_run(run):
+        hint = named_example(path, is_run) or "; it holds no config.json"
+        raise FileNotFoundError(f"'{path}' is not a run directory{hint}.")
 
 
 def _check_handed_over(run: RunDirectory, agent_class: type[PPO], handed_over: dict[str, Any]) -> None:

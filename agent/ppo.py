@@ -50,6 +50,7 @@ from .state import State, assert_same_structure, generator_state, restored_gener
 from .validation import checked_integer
 
 _EPISODE_WINDOW = 100
+_MAX_EPISODES = 100
 # Prefixes of entries in the state of an agent.
 _ENVIRONMENTS = "environments/"
 _STATISTICS = "statistics/"
@@ -516,8 +517,8 @@ class PPO:
 
         Args:
             observations: One observation as the environment returns it, or a batch of them as a vector environment
-                returns it; also numbers of shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Integers
-                of shape (B,) are B observations of a ``Discrete`` space.
+                returns it; also numbers of shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Of a
+                ``Discrete`` space, integers of shape (B,) are B observations; a flattened one must be of floats.
             deterministic: Whether to take the most probable action, or the mean if actions are continuous. If False,
                 sample from the policy. Continuous actions are clipped to the environment's bounds.
 
@@ -537,7 +538,7 @@ class PPO:
         # The empty index turns an array without axes into a NumPy number, which Gymnasium's environments expect.
         return actions.reshape((*rows.shape[:-1], *head.shape))[()]
 
-    def evaluate(self, episodes: int = 100) -> EvaluationResult:
+    def evaluate(self, episodes: int = 100, on_episodes: Callable[[int], object] = lambda _: None) -> EvaluationResult:
         """Evaluate the greedy policy, with the same initial states every time.
 
         These episodes serve no other purpose, so their mean return is an unbiased estimate. They have the environment's
@@ -547,6 +548,8 @@ class PPO:
 
         Args:
             episodes: Number of episodes, at least 1.
+            on_episodes: Function that is called with the number of episodes so far whenever one has ended, except in
+                the kernel.
 
         Returns:
             The returns and lengths of the episodes.
@@ -554,36 +557,46 @@ class PPO:
         Raises:
             TypeError: If ``episodes`` is not an integer.
             ValueError: If it is less than 1.
+            InvalidTransitionError: See ``train_epoch``.
+            DivergenceError: If a continuous action is infinite or NaN.
+            RuntimeError: If the agent is closed, or environments passed to it fail again after an error.
         """
-        return self._evaluator.evaluate(self._policy(), checked_integer("episodes", episodes, minimum=1))
+        return self._evaluator.evaluate(self._policy(), checked_integer("episodes", episodes, minimum=1), on_episodes)
 
-    def validate(self, episodes: int = 100) -> EvaluationResult:
+    def validate(self, episodes: int = 100, on_episodes: Callable[[int], object] = lambda _: None) -> EvaluationResult:
         """Evaluate the greedy policy over the episodes that select the best of several policies.
 
         A policy that was selected by its validation return is biased towards these episodes; report ``evaluate``
         instead.
 
         Args:
-            episodes: Number of episodes, at least 1.
+            episodes: As for ``evaluate``.
+            on_episodes: As for ``evaluate``.
 
         Returns:
             The returns and lengths of the episodes.
 
         Raises:
-            TypeError: If ``episodes`` is not an integer.
-            ValueError: If it is less than 1.
+            Exception: As ``evaluate``.
         """
-        return self._evaluator.validate(self._policy(), checked_integer("episodes", episodes, minimum=1))
+        return self._evaluator.validate(self._policy(), checked_integer("episodes", episodes, minimum=1), on_episodes)
 
     @property
     def has_free_episodes(self) -> bool:
         """Whether evaluations cost next to nothing, as in CartPole's kernel."""
         return self._evaluator.is_free
 
-    @property
-    def expected_episode_length(self) -> float:
-        """Mean length of the last training episodes; before the first has ended, the longest possible."""
-        return _mean(self._recent_lengths) if self._recent_lengths else self.spec.max_episode_steps or LONGEST_EPISODE
+    def affordable_episodes(self, share: float) -> int:
+        """Return how many episodes, at most 100, are expected to take a share of the training's steps so far.
+
+        Args:
+            share: The share; in CartPole's kernel, where episodes cost next to nothing, it does not matter.
+        """
+        if self._evaluator.is_free:
+            return _MAX_EPISODES
+        longest = self.spec.max_episode_steps or LONGEST_EPISODE
+        length = _mean(self._recent_lengths) if self._recent_lengths else longest
+        return min(_MAX_EPISODES, int(share * self._env_steps / length))
 
     def get_policy(self) -> State:
         """Return copies of the actor's weights and of the statistics that normalize its observations."""
@@ -609,8 +622,8 @@ class PPO:
         """Train for the remaining epochs, until the environment is solved or ``stop_training`` is set.
 
         Call it again to continue training. With ``run``, the directory receives the same files as from
-        ``fastppo train --out``, except for animations: metrics, checkpoints and the best policy during training; then
-        both networks, the learning curve and, once training is complete, its evaluation. The ``fastppo`` commands
+        ``fastppo train --out``, except for animations: metrics and checkpoints during training; then both networks, the
+        learning curve and, once training is complete, the best policy and the evaluation. The ``fastppo`` commands
         accept the directory, and ``fastppo.load`` returns the agent. Ctrl-C then ends training after the current epoch,
         saves the run and raises KeyboardInterrupt.
 
@@ -623,16 +636,15 @@ class PPO:
 
         Raises:
             TypeError: If a callback is neither a ``Callback`` nor a function, or ``run`` is not a path.
-            ValueError: If the run directory holds another run or is damaged, or if ``history`` lacks metrics of earlier
-                epochs.
+            ValueError: If the run directory holds another run or is damaged, ``history`` lacks metrics of earlier
+                epochs, or Keras cannot save a custom network.
             RuntimeError: If nothing is left to train, or if ``run`` is given and an epoch was interrupted: the state is
                 inconsistent.
             MemoryError: If this process has too few memory maps left to compile the update.
             FileExistsError: If the directory holds something else than a run.
             BlockingIOError: If another process is using the directory.
             OSError: If the directory cannot be written.
-            DivergenceError: If training diverges; see ``train_epoch``.
-            InvalidTransitionError: If an observation or a reward is infinite or NaN.
+            DivergenceError, InvalidTransitionError, EnvironmentUseError: See ``train_epoch``.
             KeyboardInterrupt: After Ctrl-C.
         """
         watching = as_callbacks(callbacks)
@@ -676,7 +688,8 @@ class PPO:
             FileExistsError: If the directory is not empty, and is not a run that may be replaced.
             BlockingIOError: If another process is using the directory.
             RuntimeError: If an epoch was interrupted: the state is inconsistent.
-            ValueError: If ``history`` lacks metrics of earlier epochs, as after ``set_state``.
+            ValueError: If ``history`` lacks metrics of earlier epochs, as after ``set_state``, or Keras cannot save a
+                custom network.
             OSError: If the directory cannot be written.
         """
         from .recording import save
@@ -700,7 +713,7 @@ class PPO:
         self._assert_epochs_are_left()
         if self.is_solved:
             raise RuntimeError(
-                f"the policy has reached the target return of {self.config.target_return:g}; to train on, set "
+                f"the policy has reached the target return, {self.config.target_return}; to train on, set "
                 "ppo.config = ppo.config.replace(target_return=None), or a higher one."
             )
 
@@ -720,8 +733,11 @@ class PPO:
         Raises:
             DivergenceError: If a loss, an action or a running statistic is infinite or NaN, or a standard deviation of
                 actions is far out of range. The agent cannot be trained further.
-            InvalidTransitionError: If an observation or a reward is infinite or NaN.
-            RuntimeError: If all epochs of the configuration have been trained.
+            InvalidTransitionError: If an observation or a reward is infinite, NaN or no number, or an observation has
+                an option that its space does not contain.
+            EnvironmentUseError: If an environment does not have the interface of Gymnasium's environments.
+            RuntimeError: If all epochs of the configuration have been trained, the agent is closed, or environments
+                passed to it cannot start new episodes after an error.
         """
         self._assert_epochs_are_left()
         self._resume_if_interrupted()
@@ -745,23 +761,27 @@ class PPO:
             assert_actions_vary(self._policy(), self.spec.action_head, observations, self._epoch + 1)
         networks.statistics.include_observations(rollout)
         self._env_steps += env_steps
-        self.is_solved = self._is_solved(rollout)
-        duration = time.perf_counter() - start
         self._epoch += 1
-        self._elapsed += duration
-        self.is_between_epochs = True
-        metrics = EpochMetrics(
-            epoch=self._epoch,
-            env_steps=self._env_steps,
-            mean_return=_mean(returns),
-            mean_length=_mean(lengths),
-            **update._asdict(),
-            explained_variance=explained_variance(values.reshape(-1), batch.value_targets, rollout.valid.reshape(-1)),
-            steps_per_second=env_steps / duration,
-            elapsed_s=self._elapsed,
-        )
-        if len(self._history) == self._epoch - 1:
-            self._history.append(metrics)
+        try:
+            self.is_solved = self._is_solved(rollout)
+        finally:
+            # The epoch has ended, even if an evaluation environment fails.
+            duration = time.perf_counter() - start
+            self._elapsed += duration
+            self.is_between_epochs = True
+            targets, valid = batch.value_targets, rollout.valid.reshape(-1)
+            metrics = EpochMetrics(
+                epoch=self._epoch,
+                env_steps=self._env_steps,
+                mean_return=_mean(returns),
+                mean_length=_mean(lengths),
+                **update._asdict(),
+                explained_variance=explained_variance(values.reshape(-1), targets, valid),
+                steps_per_second=env_steps / duration,
+                elapsed_s=self._elapsed,
+            )
+            if len(self._history) == self._epoch - 1:
+                self._history.append(metrics)
         return metrics
 
     def collect(self) -> Rollout:
@@ -840,13 +860,11 @@ class PPO:
         if target is None:
             return False
         if evaluator.is_free:
-            return evaluator.is_promising(rollout, target) and evaluator.confirms(
-                self._policy(), target, self._epoch + 1
-            )
+            return evaluator.is_promising(rollout, target) and evaluator.confirms(self._policy(), target, self._epoch)
         if len(self._recent_returns) < _EPISODE_WINDOW or self.recent_mean_return < target:
             return False
         return evaluator.reaches_within_budget(
-            self._policy(), target, self._epoch + 1, self._env_steps, self._recent_lengths
+            self._policy(), target, self._epoch, self._env_steps, self._recent_lengths
         )
 
     def _episodes(self, rollout: Rollout) -> tuple[Sequence[float], Sequence[int]]:

@@ -17,8 +17,9 @@ from .environments.making import source_of
 from .errors import reason_of
 from .process.backend import keras
 from .process.interrupts import ignore_interrupts, interrupt_stops
+from .process.surroundings import show_warning
 from .rollouts.evaluation import EvaluationResult, evaluate_in
-from .runs.best import BestPolicy
+from .runs.best import MIN_EPISODES, BestPolicy
 from .runs.directory import MAY_CHANGE, Checkpoints, Resumption, RunDirectory
 from .runs.next_commands import next_commands
 from .runs.outputs import Outputs
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from .ppo import PPO
     from .state import State
 
-# Limits of the number of episodes of the evaluation at the end, unless it is given.
-_MAX_EPISODES, _MIN_EPISODES = 100, 10
 # Prefixes of the state's entries that change when environments start new episodes, or when the target return changes.
 _OF_EPISODES = ("environments/", "statistics/")
 _OF_TARGET = "is_solved"
@@ -96,7 +95,7 @@ def train_recorded(
         if not interrupt.has_come:
             display.message(f"Stopped early; saved in {run.shown_path}")
         return Ending(False, interrupt.has_come)
-    best.complete(ppo, evaluation, lambda: _evaluation_of(ppo, outputs, display), display.message)
+    best.complete(ppo, evaluation, lambda: _evaluation_of(ppo, outputs, display), display)
     run.write_evaluation(evaluation.as_dict())
     display.message(f"{format_evaluation(evaluation, ppo.spec.name)}; mean_return above is of sampled actions")
     display.message(f"Saved in {run.shown_path}")
@@ -108,7 +107,7 @@ def train_recorded(
 def _keeping(ppo: PPO, run: RunDirectory, best: BestPolicy, outputs: Outputs) -> list[Callback]:
     """Return the callbacks that write into the run directory, in the order of their calls."""
     callbacks: list[Callback] = [run]
-    if outputs.gif_epochs:
+    if outputs.gif_epochs and _can_be_recorded(ppo):
         from .views.rendering import GifRecorder
 
         callbacks.append(GifRecorder(run, source_of(ppo.config), outputs.gif_epochs))
@@ -120,20 +119,28 @@ def _keeping(ppo: PPO, run: RunDirectory, best: BestPolicy, outputs: Outputs) ->
     return callbacks
 
 
+def _can_be_recorded(ppo: PPO) -> bool:
+    """Return whether episodes can become animations; a warning names missing packages."""
+    from .views.animations import missing_packages
+
+    if ppo.config.env_id is None or not ppo.spec.draws_images:
+        return False
+    if missing := missing_packages():
+        show_warning(
+            f"no animations are recorded: animations need {' and '.join(missing)}: pip install 'fastppo[rendering]', "
+            "or choose --gif-epochs none."
+        )
+    return not missing
+
+
 def _evaluation_of(ppo: PPO, outputs: Outputs, display: Display) -> EvaluationResult:
     """Evaluate the agent's policy in new environments; on CartPole in Gymnasium's own instead of the kernel."""
-    episodes = outputs.eval_episodes or _suitable_episodes(ppo)
+    # By default, not more than training had steps for.
+    episodes = outputs.eval_episodes or max(MIN_EPISODES, ppo.affordable_episodes(1.0))
     with display.evaluating(episodes) as show:
         if ppo.source is None:
-            return ppo.evaluate(episodes)
+            return ppo.evaluate(episodes, show)
         return evaluate_in(ppo.source, ppo.actor, episodes, ppo.evaluation_seed, on_episodes=show)
-
-
-def _suitable_episodes(ppo: PPO) -> int:
-    """Return a number of episodes that are not expected to take more steps than the training did, but at least 10."""
-    if ppo.has_free_episodes:
-        return _MAX_EPISODES
-    return min(_MAX_EPISODES, max(_MIN_EPISODES, int(ppo.env_steps / ppo.expected_episode_length)))
 
 
 def reopen(run: RunDirectory, ppo: PPO, outputs: Outputs) -> None:
@@ -246,7 +253,7 @@ def save(ppo: PPO, path: str | PathLike[str], overwrite: bool) -> None:
     try:
         with run.locked():
             staged.create()
-            _write_beginning(staged, ppo)
+            _write_beginning(staged, ppo, run.read_outputs() if is_replaced else None)
             staged.write_checkpoint(ppo.get_state())
             staged.save_models(ppo)
             if is_replaced:
@@ -299,9 +306,9 @@ def _assert_can_be_serialized(name: str, model: keras.Model) -> None:
         ) from None
 
 
-def _write_beginning(run: RunDirectory, ppo: PPO) -> None:
-    """Write the configuration of an agent and the metrics of its epochs so far."""
-    run.write_config(ppo.config, ppo.spec.spaces, ppo.resumptions, ppo.handed_over)
+def _write_beginning(run: RunDirectory, ppo: PPO, outputs: Outputs | None = None) -> None:
+    """Write the configuration of an agent, the outputs to save, and the metrics of its epochs so far."""
+    run.write_config(ppo.config, ppo.spec.spaces, ppo.resumptions, ppo.handed_over, outputs)
     run.write_metrics(ppo.history)
 
 

@@ -209,10 +209,13 @@ def _sources_digest(package: Path) -> str:
 def compiled_code_directory() -> Path:
     """Return the directory for compiled code: Numba's cache directory if the user has set one, else the user's cache.
 
+    The path is absolute, because environments may change the working directory.
+
     Raises:
         RuntimeError: If the user has no home directory.
+        OSError: If the user has set a relative path and the working directory does not exist.
     """
-    return Path(numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False))
+    return Path(numba.config.CACHE_DIR or platformdirs.user_cache_dir("fastppo", appauthor=False)).absolute()
 
 
 @cache

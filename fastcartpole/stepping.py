@@ -185,10 +185,9 @@ class ResultPool:
                 # A tuple of its own references the arrays until the caller does; after the pool's tuple has been
                 # returned, another thread could take the same arrays before the caller unpacks it.
                 return observations, rewards, terminated, truncated, finals, address, record
-        self._add()
-        return self.take()
+        return self._new()
 
-    def _add(self) -> None:
+    def _new(self) -> Results:
         shape = (self._num_envs,)
         observations = np.empty((*shape, 4), dtype=np.float32) if self._observations is None else self._observations
         rewards = np.empty(shape, dtype=self._reward_dtype)
@@ -199,6 +198,8 @@ class ResultPool:
         address = _note_results(record, observations, terminated, truncated, finals)
         self._pool.append((observations, rewards, terminated, truncated, finals, address, record))
         del self._pool[:-_MAX_POOLED]
+        # A tuple of its own, as in ``take``.
+        return observations, rewards, terminated, truncated, finals, address, record
 
 
 @kernel()

@@ -3,6 +3,8 @@
 J. Schulman's talk "The Nuts and Bolts of Deep RL Research" (2016) and many later guides recommend such environments.
 """
 
+import sys
+
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
@@ -175,6 +177,25 @@ class Crashing(Probe):
         return 1.0
 
 
+class Odd(Probe):
+    """An environment that exits, has the interface of old ones, or returns no reward, in its 20th step."""
+
+    def __init__(self, fault=None):
+        super().__init__(8, truncates=True)
+        self.fault, self.count = fault, 0
+
+    def step(self, action):
+        self.count += 1
+        observation, reward, terminated, truncated, infos = super().step(action)
+        if self.count == 20 and self.fault == "exit":
+            sys.exit()
+        if self.count == 20 and self.fault == "reward":
+            reward = None
+        if self.fault == "old":
+            return observation, reward, truncated, infos
+        return observation, reward, terminated, truncated, infos
+
+
 class Image(Probe):
     observation_space = Box(0, 255, (8, 8, 3), np.uint8)
 
@@ -185,4 +206,5 @@ class TwoParts(Probe):
 
 gymnasium.register("Crashing-v0", Crashing)
 gymnasium.register("Image-v0", Image)
+gymnasium.register("Odd-v0", Odd, disable_env_checker=True, order_enforce=False, max_episode_steps=100)
 gymnasium.register("TwoParts-v0", TwoParts)

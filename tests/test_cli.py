@@ -19,6 +19,7 @@ from agent.cli import main
 from agent.commands.train import _checked_gif_epochs, _own_gif_epochs
 from agent.environments.making import EnvironmentSource
 from agent.metrics import EpochMetrics
+from agent.runs.directory import RunDirectory
 from agent.views import animations
 from agent.views.display import format_epoch
 
@@ -248,8 +249,7 @@ def test_by_default_preset_keras_records_before_the_training_and_after_8_and_20_
     assert _own_gif_epochs(PRESETS["fast"]) == ()
     own = _own_gif_epochs(PRESETS["keras"])
     assert _checked_gif_epochs(None, PRESETS["keras"], spec, own) == own == (0, 8, 20)
-    assert _checked_gif_epochs((), PRESETS["keras"], spec, own) == ()
-    assert _checked_gif_epochs(None, PRESETS["keras"], dataclasses.replace(spec, render_modes=()), own) == ()
+    assert _checked_gif_epochs("none", PRESETS["keras"], spec, own) == ()
 
 
 def test_without_the_rendering_extra_preset_keras_trains_and_says_how_to_get_animations(tmp_path, monkeypatch):
@@ -258,8 +258,9 @@ def test_without_the_rendering_extra_preset_keras_trains_and_says_how_to_get_ani
     result = invoke("train", "--preset", "keras", *short, "--out", tmp_path / "o")
     assert result.exit_code == 0, result.output
     hint = "animations need pygame: pip install 'fastppo[rendering]'"
-    assert result.stderr == f"No animations are recorded: {hint}, or choose --gif-epochs none.\n"
+    assert result.stderr == f"Warning: no animations are recorded: {hint}, or choose --gif-epochs none.\n"
     assert list(tmp_path.glob("o/*.gif")) == []
+    assert RunDirectory(tmp_path / "o").read_outputs().gif_epochs == (0, 8, 20)
     arguments = ["train", "--gif-epochs", "0", "--out", str(tmp_path / "p")]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2

@@ -277,6 +277,29 @@ def test_the_sentence_of_a_solved_training_keeps_the_digits_of_return_and_target
     assert "reached a mean return of 481.9 (target 475)" in format_solved(ppo, drawn())
 
 
+@pytest.mark.parametrize(("seconds_each", "expected"), [(1.0, 9), (0.0, 0)])
+def test_a_long_evaluation_shows_every_tenth_in_lines(seconds_each, expected, monkeypatch, capsys):
+    moments = itertools.count()
+    monkeypatch.setattr("agent.views.display.time.monotonic", lambda: next(moments) * seconds_each * 2)
+    with LineDisplay().evaluating(20) as show:
+        for done in range(1, 21):
+            show(done)
+    lines = capsys.readouterr().out.splitlines()
+    # Nothing is shown in the first seconds.
+    assert lines == [f"evaluating: {2 * tenth} of 20 episodes" for tenth in range(11 - expected, 11)] * bool(expected)
+
+
+def test_a_terminal_shows_a_bar_during_a_long_evaluation_only(monkeypatch):
+    for seconds_each in (0.0, 10.0):
+        moments = itertools.count()
+        monkeypatch.setattr("agent.views.display.time.monotonic", lambda each=seconds_each, at=moments: next(at) * each)
+        console = Console(file=io.StringIO(), force_terminal=True, width=100)
+        with LiveDisplay(console, 100).evaluating(20) as show:
+            show(7)
+        shown = CONTROL_SEQUENCE.sub("", console.file.getvalue())
+        assert ("evaluating" in shown) == ("7/20 episodes" in shown) == bool(seconds_each)
+
+
 def test_a_quiet_run_shows_nothing(tmp_path):
     result = invoke("train", *SMALL, "--epochs", 2, "--out", tmp_path / "o", "--quiet")
     assert (result.exit_code, result.output) == (0, "")

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import warnings
 from importlib import import_module
@@ -21,7 +22,8 @@ from PIL import Image
 from runs import FASTPPO, files_of, invoke, message_of, metrics_of
 
 from agent import PPO, TensorBoardWriter, evaluate, load, preset_config, sweep
-from agent.environments.ids import MODULE_FOLDER, folder_of_modules
+from agent.environments.ids import MODULE_FOLDER, folder_of_modules, is_known_to_commands
+from agent.process import surroundings
 from agent.runs.directory import RunDirectory
 from agent.runs.next_commands import next_commands
 from agent.sweeps.sweeping import given_environment
@@ -293,6 +295,40 @@ def test_what_an_environment_raises_ends_the_training_with_its_traceback(tmp_pat
         assert state["epoch"] == 2
 
 
+@pytest.mark.parametrize(
+    ("fault", "exit_code", "message"),
+    [
+        ("exit", 1, "the environment raised an exception. The last checkpoint is intact: fastppo train --resume {} "),
+        ("reward", 1, "gave the reward None, which is not one number, in step 20. The last checkpoint is intact: "),
+        ("old", 2, "step() must return five values, the observation, the reward, terminated, truncated, and a dict"),
+    ],
+)
+def test_environments_that_exit_or_return_something_else_end_the_training_with_a_sentence(
+    tmp_path, fault, exit_code, message
+):
+    directory = tmp_path / "run"
+    options = ("--envs", 2, "--steps-per-epoch", 32, "--hidden-sizes", 8, "--epochs", 9, "--checkpoint-every", 32)
+    kwargs = ("--env-kwargs", json.dumps({"fault": fault}))
+    result = invoke("train", "--env-id", "probes:Odd-v0", *kwargs, *options, "--out", directory)
+    assert result.exit_code == exit_code
+    assert message.format(directory) in " ".join(result.stderr.split())
+    assert ("called sys.exit()" in result.stderr) == (fault == "exit")
+    assert directory.exists() == (fault != "old")
+
+
+def test_the_evaluation_at_the_end_has_as_many_episodes_as_training_had_steps_for_or_as_are_asked_for(tmp_path):
+    options = ("--env-id", "probes:Odd-v0", "--envs", 2, "--steps-per-epoch", 64, "--hidden-sizes", 8)
+    # Episodes have 8 steps.
+    for epochs, more, episodes in ((1, (), 10), (3, (), 24), (1, ("--eval-episodes", 13), 13)):
+        directory = tmp_path / f"run-{epochs}-{len(more)}"
+        result = invoke("train", *options, "--epochs", epochs, *more, "--out", directory)
+        assert f"Greedy policy in Odd-v0, {episodes} episodes: " in result.output
+        evaluation = json.loads((directory / "evaluation.json").read_text())
+        assert evaluation["episodes"] == episodes
+        printed = json.loads(invoke("eval", directory, "--episodes", episodes, "--json").stdout)
+        assert {name: printed[name] for name in evaluation} == evaluation
+
+
 def test_an_environment_that_cannot_be_rendered_is_reported_before_training_starts(tmp_path):
     options = ("--env-id", "probes:Crashing-v0", "--gif-epochs", "1", "--out", tmp_path / "run")
     assert "Crashing-v0 cannot be drawn: rgb_array is not among" in message_of(invoke("train", *options))
@@ -436,18 +472,60 @@ def test_only_commands_that_work_are_printed_and_what_else_is_needed(tmp_path, m
     assert printed("CartPole-v1", is_drawn=False) == "fastppo eval 'r x', or fastppo plot 'r x'"
     named = "'r x' --env-id here:A-v0"
     assert printed("here:A-v0") == f"fastppo eval {named}, fastppo render {named}, or fastppo plot 'r x'"
-    for env_id, module in (
-        (None, "MODULE:ID"),
-        ("Mine-v0", "MODULE:Mine-v0"),
-        ("__main__:Mine-v0", "MODULE:Mine-v0"),
-        ("beside_the_program:A-v0", "beside_the_program:A-v0"),
+    own_layers = "\nCommands can load the actor only if it consists of Keras' own layers."
+    # A main program in the current folder is no module that a command finds.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["here"])
+    for env_id, module, name in (
+        (None, "MODULE", "ID"),
+        ("Mine-v0", "MODULE", "Mine-v0"),
+        ("__main__:Mine-v0", "MODULE", "Mine-v0"),
+        ("beside_the_program:A-v0", "beside_the_program", "A-v0"),
     ):
-        needed = f"--env-id {module}, where {module.partition(':')[0]}, installed or in the current folder, registers "
-        both = "fastppo eval 'r x' and fastppo render 'r x' also need"
-        assert printed(env_id) == f"fastppo plot 'r x'; {both} {needed}the environment"
-        assert printed(env_id, is_drawn=False).startswith("fastppo plot 'r x'; fastppo eval 'r x' also needs --env-id")
-        assert printed(env_id, ("actor",)).endswith(" and an actor.keras of Keras' own layers only")
-    assert printed("here:A-v0", ("actor",)).startswith(f"fastppo plot 'r x'; fastppo eval {named} and ")
+        plot, eval_, render = (f"fastppo {word} 'r x'" for word in ("plot", "eval", "render"))
+        option = f"--env-id {module}:{name}"
+        needed = f"\n{module} must be a module, installed or in the current folder, that registers the environment as "
+        assert printed(env_id) == f"{plot}, or {eval_} {option} and {render} {option}{needed}{name}."
+        assert printed(env_id, is_drawn=False) == f"{plot}, or {eval_} {option}{needed}{name}."
+        assert printed(env_id, ("actor",)) == f"{printed(env_id)}{own_layers}"
+    both = f"fastppo eval {named} and fastppo render {named}"
+    assert printed("here:A-v0", ("actor",)) == f"fastppo plot 'r x', or {both}{own_layers}"
+
+
+def test_programs_know_ids_by_the_package_of_the_class_and_commands_know_whatever_they_played(monkeypatch):
+    for env_id, entry_point in (
+        ("Strange-v0", Wandering),
+        ("Strange-v1", "strange.environments:Strange"),
+        ("Strange-v2", "gymnasium_extras:Strange"),
+        ("Strange-v3", "gymnasium.envs.classic_control:PendulumEnv"),
+    ):
+        monkeypatch.setitem(gymnasium.registry, env_id, gymnasium.envs.registration.EnvSpec(env_id, entry_point))
+        assert is_known_to_commands(env_id) == (env_id == "Strange-v3")
+    # A program may replace Gymnasium's own.
+    replaced = gymnasium.envs.registration.EnvSpec("CartPole-v1", "strange.environments:Strange")
+    with monkeypatch.context() as patch:
+        patch.setitem(gymnasium.registry, "CartPole-v1", replaced)
+        assert not is_known_to_commands("CartPole-v1")
+    assert is_known_to_commands("CartPole-v1")
+    monkeypatch.setattr(surroundings, "_IS_COMMAND", True)
+    assert is_known_to_commands("Strange-v0")
+
+
+def test_printed_commands_name_modules_of_the_folder_in_which_the_program_was_started(tmp_path):
+    program = """
+import os, sys
+sys.path[0] = ""
+from agent.runs.next_commands import next_commands
+from pathlib import Path
+import mine
+os.chdir("elsewhere")
+print(next_commands(Path("r"), "mine:A-v0", (), is_drawn=False))
+"""
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "elsewhere").mkdir()
+    printed = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed == "Next: fastppo eval r --env-id mine:A-v0, or fastppo plot r\n"
 
 
 @pytest.mark.slow

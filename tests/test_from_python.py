@@ -12,6 +12,7 @@ from runs import SMALL, assert_ended_alike, files_of, invoke, message_of, metric
 from agent import PPO, Callback, PPOConfig, adapted_preset, evaluate, load, preset_config, sweep
 from agent.learning.networks import build_actor
 from agent.runs.directory import RunDirectory
+from agent.runs.outputs import Outputs
 
 # The configuration that the options SMALL select.
 CONFIG = adapted_preset(
@@ -190,12 +191,41 @@ def test_training_on_from_python_keeps_what_was_asked_for_on_the_command_line(tm
     assert run.read_outputs() == before
 
 
+def test_saving_over_a_run_keeps_what_was_asked_for(copied_run, tmp_path):
+    run = RunDirectory(copied_run)
+    outputs = Outputs(512, 2048, eval_episodes=3, gif_epochs=(5,), tensorboard=True)
+    run.write_config(run.read_config(), outputs=outputs)
+    with load(run.path) as ppo:
+        ppo.save(run.path, overwrite=True)
+        ppo.save(tmp_path / "new")
+    assert run.read_outputs() == outputs
+    assert RunDirectory(tmp_path / "new").read_outputs() == Outputs()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "make_env"),
+    [(None, lambda: gymnasium.make("CartPole-v1", render_mode="rgb_array")), ("probes:Odd-v0", None)],
+)
+def test_animations_of_environments_that_cannot_be_made_to_draw_are_skipped(tmp_path, env_id, make_env):
+    run = RunDirectory(tmp_path / "run")
+    config = CONFIG.replace(env_id=env_id, num_envs=2, steps_per_epoch=64, epochs=1)
+    with PPO(config, make_env=make_env) as ppo:
+        ppo.save(run.path)
+        run.write_config(ppo.config, ppo.spec.spaces, (), ppo.handed_over, Outputs(gif_epochs=(0, 1)))
+        ppo.train(run=run.path)
+    assert (len(run.read_metrics()), list(run.path.glob("*.gif"))) == (1, [])
+
+
 def test_what_load_cannot_take_is_named_in_one_sentence(copied_run, tmp_path):
-    for path, message in (
-        (tmp_path / "nothing", f"'{tmp_path / 'nothing'}' is not a run directory; it holds no config.json."),
-        (tmp_path, f"'{tmp_path}' is not a run directory; pass one run, such as '{copied_run}'."),
+    empty, actor = tmp_path / "empty", copied_run / "actor.keras"
+    empty.mkdir()
+    for path, error, message in (
+        (tmp_path / "nothing", FileNotFoundError, f"'{tmp_path / 'nothing'}' does not exist."),
+        (actor, NotADirectoryError, f"'{actor}' is a file; pass its directory."),
+        (empty, FileNotFoundError, f"'{empty}' is not a run directory; it holds no config.json."),
+        (tmp_path, FileNotFoundError, f"'{tmp_path}' is not a run directory; pass one run, such as '{copied_run}'."),
     ):
-        with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        with pytest.raises(error, match=f"^{re.escape(message)}$"):
             load(path)
     for name in ("learning_rate", "gamma", "config"):
         with pytest.raises(
@@ -285,10 +315,12 @@ def test_a_run_in_a_custom_environment_is_saved_and_asks_for_its_name(tmp_path, 
     config = CONFIG.replace(env_id=None, num_envs=2, steps_per_epoch=64, epochs=1)
     with PPO(config, make_env=lambda: gymnasium.make("CartPole-v1")) as ppo:
         ppo.train(progress=True, run=tmp_path / "run")
-    needs = "also need --env-id MODULE:ID, where MODULE, installed or in the current folder, registers the environment"
-    run = tmp_path / "run"
-    said = " ".join(capsys.readouterr().out.split())
-    assert said.endswith(f"Next: fastppo plot {run}; fastppo eval {run} and fastppo render {run} {needs}")
+    run = f"{tmp_path / 'run'}"
+    named = f"{run} --env-id MODULE:ID"
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"Next: fastppo plot {run}, or fastppo eval {named} and fastppo render {named}",
+        "MODULE must be a module, installed or in the current folder, that registers the environment as ID.",
+    ]
     assert "in a custom environment; name one with --env-id." in message_of(invoke("eval", tmp_path / "run"))
     assert invoke("eval", tmp_path / "run", "--env-id", "CartPole-v1", "--episodes", 2).exit_code == 0
     assert "with its own make_env: resume it there" in message_of(invoke("train", "--resume", tmp_path / "run"))

@@ -132,6 +132,21 @@ def test_a_failed_plot_is_reported_in_one_sentence_with_exit_code_2(trained, tmp
     assert (tmp_path / "there.png").read_text() == "mine"
 
 
+def test_a_directory_of_sweeps_names_one_of_them(tmp_path):
+    for name in ("b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sweep.json").touch()
+    hint = f"; pass one sweep, such as '{tmp_path / 'b'}'."
+    assert f"is neither a run nor a sweep{hint}" in message_of(invoke("plot", tmp_path))
+    assert f"'{tmp_path}' is not a sweep{hint}" in message_of(invoke("sweep", "--resume", tmp_path))
+    (tmp_path / "a").mkdir()
+    said = message_of(invoke("sweep", "--resume", tmp_path / "a"))
+    assert f"'{tmp_path / 'a'}' is not a sweep: it holds no sweep.json." in said
+    write_run(tmp_path / "d", [1.0])
+    said = message_of(invoke("plot", tmp_path))
+    assert f"is neither a run nor a sweep; pass one run, such as '{tmp_path / 'd'}'." in said
+
+
 def test_sweeps_are_drawn_beside_runs_a_line_for_each_setting(trained, tmp_path, drawn):
     lines, _ = drawn
     small = ("--set", "num_envs=8", "--set", "steps_per_epoch=256", "--set", "hidden_sizes=8", "--set", "epochs=3")

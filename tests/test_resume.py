@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
+from agents import agents_taken_back
 from runs import FASTPPO, SMALL, assert_ended_alike, invoke, message_of, metrics_of, number_of_rows
 
-from agent import PPO, adapted_preset
+from agent import PPO, adapted_preset, load
 from agent.runs.directory import RunDirectory
 from agent.runs.outputs import Outputs
+from agent.views import animations
 
 
 def test_two_halves_are_the_whole(trained, tmp_path):
@@ -103,6 +105,29 @@ def test_what_was_asked_for_belongs_to_the_run_until_it_is_asked_for_again(tmp_p
     assert invoke("train", "--resume", run.path, "--epochs", 8, "--no-tensorboard", "--quiet").exit_code == 0
     assert len(list(run.tensorboard_path.iterdir())) == events
     assert not run.read_outputs().tensorboard
+
+
+def test_animations_that_were_asked_for_are_skipped_while_packages_are_missing_and_recorded_later(
+    copied_run, monkeypatch, capsys
+):
+    run = RunDirectory(copied_run)
+    outputs = Outputs(gif_epochs=(5, 6, 7))
+    run.write_config(run.read_config().replace(epochs=7), outputs=outputs)
+    said = "Warning: no animations are recorded: animations need pillow: pip install 'fastppo[rendering]'"
+    with monkeypatch.context() as patch:
+        patch.setattr(animations, "missing_packages", lambda: ["pillow"])
+        assert said in invoke("train", "--resume", run.path, "--epochs", 5).stderr
+        with agents_taken_back(), load(run.path) as ppo:
+            ppo.config = ppo.config.replace(epochs=6)
+            ppo.train(run=run.path)
+        assert said in capsys.readouterr().err
+    assert number_of_rows(run.path) == 6
+    assert list(run.path.glob("*.gif")) == []
+    assert run.read_outputs() == outputs
+    result = invoke("train", "--resume", run.path, "--epochs", 7)
+    assert (result.exit_code, result.stderr) == (0, "")
+    # The epoch from which training continues is recorded as well.
+    assert set(run.path.glob("*.gif")) == {run.gif_path(6), run.gif_path(7)}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,34 @@ def described(source: EnvironmentSource, hint: str = ENV_ID_HINT, *, builds_netw
         return spec
     except (UnknownEnvironmentError, UnsupportedSpaceError) as error:
         raise click.BadParameter(sentence_of(source, error), param_hint=hint) from None
+
+
+@contextmanager
+def playing_told(source: EnvironmentSource) -> Iterator[None]:
+    """End a command that plays an environment with one sentence if that fails.
+
+    Exceptions raised by the environment's own code are shown with their traceback.
+
+    Args:
+        source: Creates the environment.
+    """
+    from ..environments.making import UnknownEnvironmentError
+    from ..errors import DivergenceError, EnvironmentUseError, InvalidTransitionError, is_of_the_environment
+
+    try:
+        yield
+    except UnknownEnvironmentError as error:
+        raise click.ClickException(sentence_of(source, error)) from None
+    except (DivergenceError, InvalidTransitionError, MemoryError) as error:
+        raise click.ClickException(str(error)) from None
+    except EnvironmentUseError as error:
+        raise click.UsageError(str(error)) from None
+    except Exception as error:
+        if not is_of_the_environment(error):
+            raise
+        traceback.print_exception(error)
+        click.echo("Error: the environment raised an exception.", err=True)
+        raise SystemExit(1) from None
 
 
 def check_drawing(spec: EnvironmentSpec, hint: str = ENV_ID_HINT) -> None:

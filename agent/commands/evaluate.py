@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from ..errors import DivergenceError, EnvironmentUseError, InvalidTransitionError
-from .environment import environment_options
+from .environment import environment_options, playing_told
 from .model import loaded_actor, model_argument, policy_options
 from .options import MAX_ENVIRONMENTS, Count
 
@@ -20,8 +19,14 @@ if TYPE_CHECKING:
 
 @cloup.command("eval")
 @model_argument
-@cloup.option("--episodes", type=Count(1, MAX_ENVIRONMENTS), default=100, metavar="N", help="Number of episodes.")
-@policy_options
+@cloup.option(
+    "--episodes",
+    type=Count(1, MAX_ENVIRONMENTS),
+    metavar="N",
+    show_default="that of the run's evaluation, else 100",
+    help="Number of episodes.",
+)
+@policy_options(seed=None)
 @environment_options
 @cloup.option(
     "--env",
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 )
 def evaluate(
     path: Path,
-    episodes: int,
+    episodes: int | None,
     greedy: bool,
     seed: int | None,
     env_id: str | None,
@@ -49,8 +54,8 @@ def evaluate(
     to logits or, for continuous actions, to a dictionary of 'mean' and 'log_std'. A model in a run directory plays the
     environment of that run, any other plays CartPole; --env-id overrides both.
 
-    Every episode is played to its end, so that short episodes are not overrepresented. Without --seed, the episodes are
-    those of the run's own evaluation, if there are as many.
+    Every episode is played to its end, so that short episodes are not overrepresented. Without --seed and --episodes,
+    they are those of the run's own evaluation, and the figures are the same.
     """
     from ..views.console import print_evaluation
 
@@ -58,20 +63,15 @@ def evaluate(
     from ..rollouts import evaluation
 
     try:
-        result = evaluation.evaluate(
-            trained.model,
-            episodes=episodes,
-            seed=trained.evaluation_seed if seed is None else seed,
-            greedy=greedy,
-            environment=environment,
-            env_id=str(trained.source.env_id),
-            env_kwargs=trained.source.env_kwargs,
-            vectorization=trained.source.vectorization,
-        )
-    except (DivergenceError, InvalidTransitionError, MemoryError) as error:
-        raise click.ClickException(str(error)) from None
-    except EnvironmentUseError as error:
-        raise click.UsageError(str(error)) from None
+        with playing_told(trained.source):
+            result = evaluation.evaluate_in(
+                trained.source,
+                trained.model,
+                trained.evaluation_episodes if episodes is None else episodes,
+                trained.evaluation_seed if seed is None else seed,
+                greedy=greedy,
+                environment=environment,
+            )
     except evaluation.NotCartPoleError as error:
         raise click.BadParameter(str(error), param_hint="'--env'") from None
     if as_json:

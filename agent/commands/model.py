@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..environments.spec import EnvironmentSpec
     from ..process.backend import keras
 
+_EPISODES = 100
 _METAVAR = "RUN|ACTOR.keras"
 _HINT = f"'{_METAVAR}'"
 
@@ -32,12 +33,14 @@ class TrainedActor:
         source: Creates the environment.
         spec: Properties of the environment.
         evaluation_seed: Seed with which its run was evaluated; 0 if it is of no run.
+        evaluation_episodes: Number of episodes of that evaluation; 100 if there was none.
     """
 
     model: keras.Model
     source: EnvironmentSource
     spec: EnvironmentSpec
     evaluation_seed: int
+    evaluation_episodes: int
 
 
 def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,13 +48,18 @@ def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return cloup.argument("path", type=click.Path(path_type=Path, exists=True), metavar=_METAVAR)(command)
 
 
-def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--seed``, whose default is None, and ``--greedy/--sample``."""
-    seed = cloup.option(
+def policy_options(*, seed: int | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add ``--seed`` and ``--greedy/--sample``.
+
+    Args:
+        seed: The default seed; None is that of the run's own evaluation.
+    """
+    seed_option = cloup.option(
         "--seed",
         type=click.IntRange(min=0),
         metavar="N",
-        show_default="for eval that of the run's evaluation, else 0",
+        default=seed,
+        show_default="that of the run's evaluation" if seed is None else str(seed),
         help="Seed for initial states and actions.",
     )
     greedy = cloup.option(
@@ -59,7 +67,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
         default=True,
         help="Take the most probable action, or sample actions from the policy.",
     )
-    return seed(greedy(command))
+    return lambda command: seed_option(greedy(command))
 
 
 def path_of_actor(path: Path) -> Path:
@@ -104,7 +112,9 @@ def loaded_actor(path: Path, env_id: str | None = None, env_kwargs: dict[str, An
         raise click.BadParameter(f"{error}{hint}", param_hint=_HINT) from None
     from ..ppo import evaluation_seed
 
-    return TrainedActor(model, source, spec, 0 if config is None else evaluation_seed(config))
+    run = RunDirectory(path if path.is_dir() else path.parent)
+    episodes = None if config is None else run.read_evaluation_episodes()
+    return TrainedActor(model, source, spec, 0 if config is None else evaluation_seed(config), episodes or _EPISODES)
 
 
 def environment_of(path: Path, env_id: str | None, env_kwargs: dict[str, Any] | None) -> EnvironmentSource:

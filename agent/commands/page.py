@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import DivergenceError
 from ..runs.directory import RunDirectory
-from .environment import check_drawing, described, sentence_of
+from .environment import check_drawing, described, playing_told
 from .epochs import caption_of, earlier_actors, recorded_run
 from .model import loaded_actor
 from .output import write_output
@@ -39,7 +38,6 @@ def export_page(path: Path, source: EnvironmentSource, epochs: list[int], out: P
     Raises:
         click.ClickException: If the policies do not fit on a page, or episodes cannot be recorded.
     """
-    from ..environments.making import UnknownEnvironmentError
     from ..rollouts.cartpole import can_play
 
     # The environment may change the working directory.
@@ -57,10 +55,9 @@ def export_page(path: Path, source: EnvironmentSource, epochs: list[int], out: P
         return _write(temporary, source, spec, policies, title, _note(path), is_cartpole=is_cartpole)
 
     try:
-        size = write_output(out, write, overwrite=overwrite)
-    except UnknownEnvironmentError as error:
-        raise click.ClickException(sentence_of(source, error)) from None
-    except (DivergenceError, ValueError) as error:
+        with playing_told(source):
+            size = write_output(out, write, overwrite=overwrite)
+    except ValueError as error:
         raise click.ClickException(f"{error} Nothing was written.") from None
     return f" ({size / 1000:.0f} kB): the policy {', '.join(policy.label for policy in policies)}"
 

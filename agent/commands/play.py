@@ -9,19 +9,18 @@ from typing import Any
 import click
 import cloup
 
-from ..errors import DivergenceError
 from ..formatting import format_episode_return
-from .environment import check_drawing, environment_options, sentence_of
+from .environment import check_drawing, environment_options, playing_told
 from .model import loaded_actor, model_argument, policy_options
 
 
 @cloup.command()
 @model_argument
 @cloup.option("--episodes", type=click.IntRange(min=1), default=3, metavar="N", help="Number of episodes.")
-@policy_options
+@policy_options(seed=0)
 @environment_options
 def play(
-    path: Path, episodes: int, seed: int | None, greedy: bool, env_id: str | None, env_kwargs: dict[str, Any] | None
+    path: Path, episodes: int, seed: int, greedy: bool, env_id: str | None, env_kwargs: dict[str, Any] | None
 ) -> None:
     """Show episodes of a trained actor in a window, in real time.
 
@@ -36,21 +35,16 @@ def play(
     trained = loaded_actor(path, env_id, env_kwargs)
     if "human" not in trained.spec.render_modes:
         check_drawing(trained.spec)
-    from ..environments.making import UnknownEnvironmentError
     from ..views.window import NoScreenError, Window
 
     try:
-        with Window(trained.source) as window:
+        with playing_told(trained.source), Window(trained.source) as window:
             for episode in range(episodes):
-                episode_return = window.play(trained.model, (seed or 0) + episode, greedy=greedy)
+                episode_return = window.play(trained.model, seed + episode, greedy=greedy)
                 if episode_return is None:
                     return
                 click.echo(f"episode {episode + 1}: return {format_episode_return(episode_return)}")
     except KeyboardInterrupt:
         return
-    except UnknownEnvironmentError as error:
-        raise click.ClickException(sentence_of(trained.source, error)) from None
-    except DivergenceError as error:
-        raise click.ClickException(str(error)) from None
     except NoScreenError as error:
         raise click.ClickException(f"{error}; 'fastppo render' writes a file instead.") from None

@@ -45,7 +45,7 @@ def plot(paths: tuple[Path, ...], out: Path, overwrite: bool, x_axis: XAxis) -> 
     ended, its last value is used.
     """
     checked_output(out, _SUFFIXES, overwrite=overwrite)
-    from ..sweeps.directory import SweepDirectory
+    from ..sweeps.directory import SweepDirectory, named_sweep
     from ..sweeps.plots import curves_of_sweep
     from ..views.plots import curves_of_runs, has_returns, plot_curves
 
@@ -59,7 +59,8 @@ def plot(paths: tuple[Path, ...], out: Path, overwrite: bool, x_axis: XAxis) -> 
                 continue
             run = RunDirectory(path)
             if not run.metrics_path.exists() and not is_run(run):
-                raise ValueError(f"'{path}' is neither a run nor a sweep{named_example(path, is_run)}.")
+                hint = named_example(path, is_run) or named_sweep(path)
+                raise ValueError(f"'{path}' is neither a run nor a sweep{hint}.")
             runs.append(run)
             if not has_returns(run):
                 raise ValueError(f"no episode has ended in '{path}'.")

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from ..errors import DivergenceError
 from ..runs.directory import RunDirectory
-from .environment import check_drawing, described, environment_options, sentence_of
+from .environment import check_drawing, described, environment_options, playing_told
 from .epochs import caption_of, chosen_epochs, earlier_actors, epoch_option, recorded_run
 from .model import environment_of, loaded_actor, model_argument, path_of_actor, policy_options
 from .output import checked_output, overwrite_option, write_output
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     help="Animation to write: .gif or .mp4.",
 )
 @overwrite_option
-@policy_options
+@policy_options(seed=0)
 @environment_options
 def render(
     path: Path,
@@ -40,7 +39,7 @@ def render(
     more_epochs: list[int],
     out: Path | None,
     overwrite: bool,
-    seed: int | None,
+    seed: int,
     greedy: bool,
     env_id: str | None,
     env_kwargs: dict[str, Any] | None,
@@ -75,17 +74,11 @@ def render(
         trained = loaded_actor(path, env_id, env_kwargs)
         source, spec, actors = trained.source, trained.spec, [trained.model]
     check_drawing(spec)
-    from ..environments.making import UnknownEnvironmentError
-
     captions = [caption_of(epoch) for epoch in epochs]
-    try:
+    with playing_told(source):
         write_output(
-            target, lambda path: _draw(path, source, spec, actors, captions, seed or 0, greedy), overwrite=overwrite
+            target, lambda path: _draw(path, source, spec, actors, captions, seed, greedy), overwrite=overwrite
         )
-    except UnknownEnvironmentError as error:
-        raise click.ClickException(sentence_of(source, error)) from None
-    except DivergenceError as error:
-        raise click.ClickException(str(error)) from None
     click.echo(f"Saved in {out}")
 
 

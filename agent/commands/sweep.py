@@ -201,12 +201,17 @@ def _new_sweep(plan: Plan, out: Path | None) -> tuple[SweepDirectory, list[Run]]
 
 def _reopened(directory: SweepDirectory) -> tuple[list[Run], dict[Key, Outcome]]:
     """Prepare a sweep to be continued; return its runs and the known outcomes."""
+    from ..sweeps.directory import named_sweep
+
+    path = directory.shown_path
     try:
+        if not directory.plan_path.exists():
+            raise ValueError(f"'{path}' is not a sweep{named_sweep(path) or ': it holds no sweep.json'}.")
         runs = runs_of(*directory.read_plan())
         return runs, directory.reopen(runs)
     except OSError as error:
         reason = f"{error.filename} cannot be read or written: {error.strerror}"
-        message = f"'{directory.shown_path}' is not a sweep: {reason}."
+        message = f"'{path}' is not a sweep: {reason}."
         raise click.BadParameter(message, param_hint="'--resume'") from None
     except (TypeError, ValueError) as error:
         raise click.BadParameter(str(error), param_hint="'--resume'") from None

@@ -98,15 +98,16 @@ def _epochs_of_list(text: str) -> tuple[int, ...]:
         metavar="N",
         default=EVAL_EVERY,
         help="Every N environment steps, at the end of an epoch, the policy becomes a candidate for best_actor.keras. "
-        "At the end, the three with the highest mean_return and the last policy play the same new episodes.",
+        "Only the three candidates with the highest mean_return are kept. At the end, they and the last policy play "
+        "the same new episodes.",
     ),
     cloup.option(
         "--eval-episodes",
         type=Count(min=1),
         metavar="N",
         show_default="100, or fewer after a short training",
-        help="Number of greedy episodes of the evaluation at the end. By default they take about as many steps as "
-        "training at most, but there are at least 10.",
+        help="Number of greedy episodes of the evaluation at the end. By default, they take at most about as many "
+        "steps as the training, but there are at least 10.",
     ),
     cloup.option(
         "--gif-epochs",
@@ -265,8 +266,10 @@ def _told(run: RunDirectory, env_id: str | None) -> Iterator[None]:
     except KeyboardInterrupt:
         pass
     except MemoryError as error:
-        raise click.ClickException(f"not enough memory: {error}") from None
-    except (DivergenceError, InvalidTransitionError) as error:
+        raise click.ClickException(f"{error} {_kept(run, env_id)}") from None
+    except InvalidTransitionError as error:
+        raise click.ClickException(f"{error} {_kept(run, env_id)}") from None
+    except DivergenceError as error:
         kept = "The last checkpoint is intact" if run.checkpoint_path.exists() else "Nothing was kept"
         raise click.ClickException(f"{error} {kept}; a lower learning rate may help.") from None
     except EnvironmentUseError as error:
@@ -372,8 +375,7 @@ def _checked_gif_epochs(
         chosen: Value of ``--gif-epochs``; None if it was not given.
         config: The configuration.
         spec: Properties of the environment.
-        own: The epochs of the preset or of the resumed run, which are skipped if packages are missing or training is
-            shorter.
+        own: The epochs of the preset or of the resumed run; those that cannot be recorded are skipped in training.
         first: The epoch from which training continues.
 
     Raises:
@@ -381,26 +383,20 @@ def _checked_gif_epochs(
     """
     from ..views.animations import missing_packages
 
+    if chosen is None:
+        return own
     if chosen == NONE:
         return ()
-    epochs: tuple[int, ...] = own if chosen is None else chosen
-    missing = missing_packages() if epochs else []
-    hint = f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'"
-    if chosen is None:
-        if epochs and not spec.draws_images:
-            return ()
-        if missing:
-            click.echo(f"No animations are recorded: {hint}, or choose --gif-epochs none.", err=True)
-        return () if missing else epochs
-    if missing:
-        raise click.BadParameter(f"{hint}.", param_hint="'--gif-epochs'")
-    if epochs:
-        check_drawing(spec, "'--gif-epochs'")
-    if epochs and epochs[-1] > config.epochs:
+    if missing := missing_packages():
+        message = f"animations need {' and '.join(missing)}: pip install 'fastppo[rendering]'."
+        raise click.BadParameter(message, param_hint="'--gif-epochs'")
+    check_drawing(spec, "'--gif-epochs'")
+    epochs: tuple[int, ...] = chosen
+    if epochs[-1] > config.epochs:
         raise click.BadParameter(
             f"{epochs[-1]} is beyond the last epoch, {config.epochs}.", param_hint="'--gif-epochs'"
         )
-    if epochs and epochs[0] < first:
+    if epochs[0] < first:
         raise click.BadParameter(
             f"{epochs[0]} is before the epoch to resume from, {first}; 'fastppo render --epoch' shows it.",
             param_hint="'--gif-epochs'",
@@ -431,11 +427,14 @@ def _train(
 def _restore(ppo: PPO, run: RunDirectory, state: State | None, outputs: Outputs) -> None:
     """Restore the agent and its run to the last checkpoint, after checking everything."""
     from ..recording import reopen
+    from ..runs.best import BestPolicy
 
     try:
         if state is not None:
             ppo.set_state(state)
             ppo.set_history(run.read_metrics()[: ppo.epoch])
+            # Read again when training begins, but wrong ones are reported before anything is changed.
+            BestPolicy(run, outputs.eval_every, ppo.get_policy())
     except ValueError as error:
         message = f"'{run.checkpoint_path}' does not belong to this configuration: {error}"
         raise click.ClickException(message) from None

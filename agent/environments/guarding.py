@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from ..errors import EnvironmentUseError, InvalidTransitionError, exit_error
+from ..errors import EnvironmentUseError, InvalidTransitionError, of_the_environment
 from .spec import name_of
 
 Environment = gymnasium.Env[Any, Any]
@@ -19,41 +19,23 @@ _NUMBERS = (float, int, np.floating, np.integer)
 _FLAGS = (bool, np.bool_)
 
 
-class FinalObservationCopied(_Wrapper):
-    """Returns a copy of the last observation of an episode.
-
-    With same-step autoreset, the observation is still needed after the reset, with which an environment that always
-    returns the same array overwrites it.
-    """
-
-    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Step the environment."""
-        observation, reward, terminated, truncated, infos = self.env.step(action)
-        if terminated or truncated:
-            observation = copy.deepcopy(observation)
-        return observation, reward, terminated, truncated, infos
-
-
 class Guarded(_Wrapper):
-    """One environment of a vector that is made here.
+    """An environment with plain results that may be kept.
 
-    The last observation of an episode is a copy. Rewards and flags are plain numbers: arrays of one number are taken as
-    that number. Infos are dropped, because not all of them can be merged and none are used. Observations have a dtype
-    that processes can share. ``sys.exit`` is an error like any other, in other processes, too.
+    The last observation of an episode is a copy: with same-step autoreset, it is still needed after the reset, with
+    which an environment that always returns the same array overwrites it. Rewards and flags are plain numbers: arrays
+    of one number are taken as that number. Errors are explained and marked as the environment's.
     """
 
-    def __init__(self, environment: Environment, index: int) -> None:
+    def __init__(self, environment: Environment, index: int = 0) -> None:
         """Wrap an environment.
 
         Args:
             environment: The environment.
-            index: Its index in the vector environment, for messages.
+            index: Its index in a vector environment, for messages.
         """
         super().__init__(environment)
-        self._place = f"environment {index} of {name_of(environment)}"
-        space = _shareable(environment.observation_space)
-        self._is_cast = space is not environment.observation_space
-        self.observation_space = space
+        self.place = f"environment {index} of {name_of(environment)}"
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start a new episode.
@@ -62,16 +44,14 @@ class Guarded(_Wrapper):
             EnvironmentUseError: If the environment does not return an observation and a dictionary.
             EnvironmentExitError: If it called ``sys.exit``.
         """
-        try:
+        with of_the_environment():
             result: Any = self.env.reset(seed=seed, options=options)
-        except SystemExit as error:
-            raise exit_error(error) from error
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise EnvironmentUseError(
-                f"{self._place}: reset() must return two values, the observation and a dictionary of infos, got "
+                f"{self.place}: reset() must return two values, the observation and a dictionary of infos, got "
                 f"{_shown(result)}."
             )
-        return self._shared(result[0]), {}
+        return result
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step the environment.
@@ -81,40 +61,66 @@ class Guarded(_Wrapper):
             InvalidTransitionError: If the reward is no number, or a flag is neither true nor false.
             EnvironmentExitError: If it called ``sys.exit``.
         """
-        try:
+        with of_the_environment():
             result: Any = self.env.step(action)
-        except SystemExit as error:
-            raise exit_error(error) from error
         if not (isinstance(result, tuple) and len(result) == 5):
             raise EnvironmentUseError(
-                f"{self._place}: step() must return five values, the observation, the reward, terminated, truncated, "
+                f"{self.place}: step() must return five values, the observation, the reward, terminated, truncated, "
                 f"and a dictionary of infos, got {_shown(result)}."
             )
-        observation, reward, terminated, truncated, _ = result
+        observation, reward, terminated, truncated, infos = result
         if not isinstance(reward, _NUMBERS):
-            reward = self._plain("reward", reward)
+            reward = self._plain("reward", reward, "which is not one number")
         if not isinstance(terminated, _FLAGS):
-            terminated = bool(self._plain("flag terminated", terminated))
+            terminated = bool(self._plain("flag terminated", terminated, "which is neither True nor False"))
         if not isinstance(truncated, _FLAGS):
-            truncated = bool(self._plain("flag truncated", truncated))
+            truncated = bool(self._plain("flag truncated", truncated, "which is neither True nor False"))
         if terminated or truncated:
             observation = copy.deepcopy(observation)
-        return self._shared(observation), reward, terminated, truncated, {}
+        return observation, reward, terminated, truncated, infos
 
-    def _shared(self, observation: Any) -> Any:
-        return _cast(self.observation_space, observation) if self._is_cast else observation
-
-    def _plain(self, what: str, value: Any) -> Any:
-        """Return the number that an array of one entry holds.
+    def _plain(self, what: str, value: Any, fault: str) -> float:
+        """Return the number that an array of one entry holds, or another kind of number, as a float.
 
         Raises:
             InvalidTransitionError: If it is anything else.
         """
         array = np.asarray(value)
-        if array.size != 1 or array.dtype.kind not in "biuf":
-            shape = f" of shape {array.shape}" if array.shape else ""
-            raise InvalidTransitionError(f"{self._place} gave the {what} {value!r}{shape}, which is not one number")
-        return array.item()
+        try:
+            if array.size == 1 and array.dtype.kind not in "SU":
+                return float(array.item())
+        except (TypeError, ValueError):
+            pass
+        shape = f" of shape {array.shape}" if array.shape else ""
+        raise InvalidTransitionError(f"{self.place} gave the {what} {value!r}{shape}, {fault}")
+
+
+class Isolated(Guarded):
+    """One environment of a vector that is made here.
+
+    Infos are dropped, because not all of them can be merged and none are used. Observations have a dtype that processes
+    can share.
+    """
+
+    def __init__(self, environment: Environment, index: int) -> None:
+        """Wrap an environment; see ``Guarded``."""
+        super().__init__(environment, index)
+        self.observation_space = _shareable(environment.observation_space)
+        self._is_cast = self.observation_space is not environment.observation_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start a new episode; see ``Guarded.reset``."""
+        observation, _ = super().reset(seed=seed, options=options)
+        return self._shared(observation), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Step the environment; see ``Guarded.step``."""
+        *results, _ = super().step(action)
+        observation, reward, terminated, truncated = results
+        return self._shared(observation), reward, terminated, truncated, {}
+
+    def _shared(self, observation: Any) -> Any:
+        return _cast(self.observation_space, observation) if self._is_cast else observation
 
 
 def _shown(result: object) -> str:
@@ -130,8 +136,9 @@ def _shareable(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
         names, parts = zip(*_named_parts(space), strict=True)
         shareable = [_shareable(part) for part in parts]
         if any(new is not old for new, old in zip(shareable, parts, strict=True)):
-            is_dict = isinstance(space, spaces.Dict)
-            return spaces.Dict(dict(zip(names, shareable, strict=True))) if is_dict else spaces.Tuple(shareable)
+            # A list of pairs keeps its order, which a dictionary would not.
+            pairs = list(zip(names, shareable, strict=True))
+            return spaces.Dict(pairs) if isinstance(space, spaces.Dict) else spaces.Tuple(shareable)
     return space
 
 
@@ -155,11 +162,10 @@ def singles_of(environments: VectorEnv[Any, Any, Any]) -> list[Environment]:
     return list(vector.envs) if isinstance(vector, SyncVectorEnv) else []
 
 
-def copy_final_observations(environments: VectorEnv[Any, Any, Any]) -> None:
+def guard(environments: VectorEnv[Any, Any, Any]) -> None:
     """Wrap the single environments of a vector that the user passed, if they are stepped in this process."""
     vector = environments.unwrapped
     if isinstance(vector, SyncVectorEnv):
         vector.envs = [
-            one if isinstance(one, (FinalObservationCopied, Guarded)) else FinalObservationCopied(one)
-            for one in vector.envs
+            one if isinstance(one, Guarded) else Guarded(one, index) for index, one in enumerate(vector.envs)
         ]

@@ -11,12 +11,18 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
+from ..process.surroundings import is_command
+
 MODULE_FOLDER = "FASTPPO_MODULE_FOLDER"
 """Environment variable with the folder that is searched last for the module of an id.
 
 Processes started for environments or trainings inherit it.
 """
 _VERSION = re.compile(r"-v\d+$")
+# The folder in which the process was started: an environment may change the working directory. It may be gone.
+_START = Path()
+with suppress(OSError):
+    _START = Path.cwd()
 
 
 @contextmanager
@@ -68,26 +74,28 @@ def versioned(env_id: str) -> str:
 def is_known_to_commands(env_id: str | None) -> bool:
     """Return whether the ``fastppo`` commands find an environment, in the current folder with ``env_id_option``.
 
-    They do not find what only a program registers, or a module beside a program that was started in another folder.
+    They find what a command has played. They do not find what only a program registers, or a module beside a program
+    that was started in another folder. An id without a module counts as found if its class belongs to Gymnasium or
+    this project, even if a program registered that class under an id of its own.
     """
+    if is_command():
+        return True
     # The main module of a command is another one.
     if env_id is None or env_id.startswith("__main__:"):
         return False
     module, colon, name = env_id.rpartition(":")
     if not colon:
-        import gymnasium
+        from gymnasium import registry
 
-        # The module that registers Gymnasium's own environments. Its registry does not tell who registered an id.
-        own = Path(str(gymnasium.envs.__file__)).read_text(encoding="utf-8")
-        return name.startswith("fastcartpole/") or f'"{name}"' in own
+        return name in registry and str(registry[name].entry_point).startswith(("gymnasium.", "fastcartpole."))
     folder = _folder_of(module)
-    return folder is None or bool(env_id_option(env_id)) or folder != Path(sys.path[0]).absolute()
+    return folder is None or bool(env_id_option(env_id)) or folder != _START / sys.path[0]
 
 
 def env_id_option(env_id: str | None) -> str:
     """Return the option with which a command finds a module in the current folder, else an empty string."""
     module, colon, _ = (env_id or "").rpartition(":")
-    here = Path(os.environ.get(MODULE_FOLDER) or Path.cwd())
+    here = Path(os.environ.get(MODULE_FOLDER) or _START)
     return f" --env-id {shlex.quote(str(env_id))}" if colon and _folder_of(module) == here else ""
 
 
@@ -96,4 +104,4 @@ def _folder_of(module: str) -> Path | None:
     found = sys.modules.get(module.partition(".")[0])
     # A package is a directory; a namespace package has no file.
     places = [*getattr(found, "__path__", ()), getattr(found, "__file__", None)]
-    return None if places[0] is None else Path(places[0]).absolute().parent
+    return None if places[0] is None else (_START / places[0]).parent

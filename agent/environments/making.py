@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +18,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 import fastcartpole  # noqa: F401
 
 from ..config import REGISTERED, EpisodeLimit, PPOConfig, Vectorization
-from ..errors import EnvironmentUseError, exit_error, of_the_environment, reason_of
+from ..errors import EnvironmentUseError, of_the_environment, reason_of
 from ..process.interrupts import interrupts_held_back
-from .guarding import Guarded
+from .guarding import Isolated
 from .ids import folder_of_modules, import_module_of, versioned
 from .spec import EnvironmentSpec, spec_of
 
@@ -34,6 +34,11 @@ Vector = VectorEnv[Any, Any, Any]
 
 # The environments that were created in this process, without their wrappers, by id.
 _KNOWN: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+
+def note_handed_over(environments: Iterable[Environment]) -> None:
+    """Remember environments that the user passed, so that they are not taken for new ones."""
+    _KNOWN.update((id(environment.unwrapped), environment.unwrapped) for environment in environments)
 
 
 class UnknownEnvironmentError(EnvironmentUseError):
@@ -132,12 +137,14 @@ class EnvironmentSource:
         made: list[Environment] = []
         try:
             with self._errors_explained():
-                made.extend(maker() for maker in makers)
-                self._assert_new(made)
+                for maker in makers:
+                    one = maker()
+                    self._assert_new(one)
+                    made.append(one)
                 return SyncVectorEnv([iter([one]).__next__ for one in made], autoreset_mode=AutoresetMode.SAME_STEP)
         except BaseException:
             for one in made:
-                with suppress(Exception):
+                with suppress(Exception, SystemExit):
                     one.close()
             raise
 
@@ -162,30 +169,28 @@ class EnvironmentSource:
             UnsupportedSpaceError: If the agent cannot learn from its observations, or choose its actions.
         """
         environment = self.one()
+        # Other processes have copies of their own.
+        if self.vectorization != "async":
+            self._assert_new(environment)
         try:
-            # Other processes have copies of their own.
-            if self.vectorization != "async":
-                self._assert_new([environment])
             return spec_of(environment)
         finally:
             with of_the_environment():
                 environment.close()
 
-    def _assert_new(self, environments: Sequence[Environment]) -> None:
-        """Check that environments were not created before, in the same or another vector environment.
+    def _assert_new(self, environment: Environment) -> None:
+        """Check that an environment was not created before, for the same or another vector environment.
 
         Raises:
-            UnknownEnvironmentError: If one was.
+            UnknownEnvironmentError: If it was.
         """
-        for environment in environments:
-            own = environment.unwrapped
-            if _KNOWN.get(id(own)) is own:
-                creator = "make_env" if self.make_env is not None else str(self)
-                raise UnknownEnvironmentError(
-                    f"{creator} must return a new environment each time, got the same object again, a "
-                    f"{type(own).__name__}."
-                )
-            _KNOWN[id(own)] = own
+        own = environment.unwrapped
+        if _KNOWN.get(id(own)) is own:
+            creator = "make_env" if self.make_env is not None else str(self)
+            raise UnknownEnvironmentError(
+                f"{creator} must return a new environment each time, got the same object again, a {type(own).__name__}."
+            )
+        _KNOWN[id(own)] = own
 
     def assert_can_batch(self) -> None:
         """Check that the environment has its own batch, if that vectorization is requested.
@@ -219,7 +224,7 @@ class EnvironmentSource:
     def _errors_explained(self) -> Iterator[None]:
         """Turn errors of Gymnasium, a module or a constructor into an error of one sentence."""
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), of_the_environment():
                 # The user has requested this version, so that a newer one does not matter.
                 warnings.filterwarnings("ignore", message=".*is out of date.*")
                 yield
@@ -227,8 +232,6 @@ class EnvironmentSource:
             raise
         except Exception as error:
             raise UnknownEnvironmentError(f"{self} cannot be made: {reason_of(error)}") from error
-        except SystemExit as error:
-            raise UnknownEnvironmentError(f"{self} cannot be made: {exit_error(error)}.") from error
 
     def __str__(self) -> str:
         return self.env_id or str(getattr(self.make_env, "__name__", self.make_env))
@@ -254,7 +257,7 @@ class _Maker:
         if self.owner != os.getpid():
             # A terminal sends Ctrl-C to all processes; only the training process reacts to it.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return Guarded(self.source.one(self.max_episode_steps), self.index)
+        return Isolated(self.source.one(self.max_episode_steps), self.index)
 
 
 def source_of(config: PPOConfig) -> EnvironmentSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,8 +70,8 @@ def flattened(space: Space, batch: Any, num_envs: int) -> Observations:
     if isinstance(space, (spaces.Dict, spaces.Tuple)):
         return np.hstack([flattened(part, entry, num_envs) for part, entry in _parts(space, batch)])
     if isinstance(space, spaces.Box):
-        return np.array(batch, dtype=np.float32).reshape(num_envs, -1)
-    rows: npt.NDArray[Any] = np.asarray(batch).reshape(num_envs, -1)
+        return np.array(batch, dtype=np.float32).reshape(num_envs, math.prod(space.shape))
+    rows: npt.NDArray[Any] = np.asarray(batch).reshape(num_envs, math.prod(space.shape or ()))
     if isinstance(space, spaces.MultiBinary):
         _assert_inside(space, rows, (rows == 0) | (rows == 1))
         return np.asarray(rows, dtype=np.float32)
@@ -113,8 +114,8 @@ def checked_observations(space: Space, observations: Any) -> Observations:
     Args:
         space: Space of one observation.
         observations: One observation as the environment gives it, or several, batched as by a vector environment; or
-            numbers of shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Integers of shape (B,) are B
-            observations of a ``Discrete`` space.
+            numbers of shape (D,) or (B, D), flattened as by ``gymnasium.spaces.flatten``. Of a ``Discrete`` space,
+            integers of shape (B,) are B observations; a flattened one must be of floats.
 
     Raises:
         TypeError: If the observations are not numbers.
@@ -142,7 +143,8 @@ def checked_observations(space: Space, observations: Any) -> Observations:
 def _batch_shape(space: Space, observations: Any) -> tuple[int, ...] | None:
     """Return () for one observation of a space, (B,) for a batch of them; None if they are neither."""
     if isinstance(space, (spaces.Dict, spaces.Tuple)):
-        kind = Mapping if isinstance(space, spaces.Dict) else (tuple, list)
+        # A list would be taken for a batch of observations as well.
+        kind = Mapping if isinstance(space, spaces.Dict) else tuple
         if not isinstance(observations, kind) or len(observations) != len(space.spaces):
             return None
         try:

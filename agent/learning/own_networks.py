@@ -119,8 +119,8 @@ def _assert_normalized_once(name: str, model: keras.Model, config: PPOConfig) ->
         }
         for setting in (setting for setting, is_set in is_doubled.items() if is_set):
             raise ValueError(
-                f"{setting} must be False with this {name}, whose layer '{layer.name}' does the same with the "
-                "statistics of its own training; fastppo.load(run) continues a run with its statistics."
+                f"{setting} must be False with this {name}, whose layer '{layer.name}' does the same already. If it is "
+                "that of a saved run, its statistics then stay as they are; fastppo.load(run) continues the run itself."
             )
 
 
@@ -140,8 +140,8 @@ def _assert_takes_fractions(
     dtypes = [str(tensor.dtype) for tensor in getattr(model, "inputs", None) or ()]
     whole = next((dtype for dtype in dtypes if not dtype.startswith(("float", "bfloat"))), None)
     space = spec.observation_space
-    if whole is not None and isinstance(space, spaces.Box) and space.dtype.kind == "f":
-        raise ValueError(f"{name} must take observations of {space.dtype}, got a model whose input is {whole}.")
+    if whole is not None and _has_fractions(space):
+        raise ValueError(f"{name} must take observations of {space}, got a model whose input is {whole}.")
     if not config.normalize_observations:
         return
     observations = tf.constant(rows)
@@ -154,6 +154,14 @@ def _assert_takes_fractions(
             f"normalize_observations must be False with this {name}, which takes whole numbers"
             f"{f' of {whole}' if whole else ''}: normalized observations would be rounded."
         )
+
+
+def _has_fractions(space: Any) -> bool:
+    """Return whether observations may contain numbers that are not whole."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        parts = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return any(map(_has_fractions, parts))
+    return isinstance(space, spaces.Box) and space.dtype.kind == "f"
 
 
 def _warn_of_probabilities(model: keras.Model, outputs: tf.Tensor, sizes: Sequence[int]) -> None:

@@ -49,7 +49,7 @@ def assert_room_to_compile() -> None:
     maps = memory_maps()
     if maps is not None and maps.limit - maps.number < _NEEDED_TO_COMPILE:
         raise MemoryError(
-            f"this process has {maps.number:,} memory maps of at most {maps.limit:,}, too few are left to compile "
-            "another graph, and those that are compiled stay mapped until the process ends: compile fewer different "
-            "structures (restart an agent instead of creating another one), or continue in another process."
+            f"this process has {maps.number:,} of at most {maps.limit:,} memory maps, which leaves too few to compile "
+            "another graph. Compiled graphs stay mapped until the process ends: reuse agents with PPO.restart, or "
+            "continue in another process."
         )

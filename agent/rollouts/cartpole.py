@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -225,8 +226,9 @@ class CartPoleCollector:
         episodes: int,
         max_episode_steps: int,
         least_mean: float = -math.inf,
+        on_episodes: Callable[[int], object] = lambda _: None,
     ) -> Episodes:
-        """Play whole episodes in separate environments, always taking the more probable action."""
+        """Play whole episodes in separate environments at once, always taking the more probable action."""
         lengths = greedy_episode_lengths(policy, one_seed_each(seed, episodes), max_episode_steps, least_mean)
         cut_off = np.zeros(episodes, dtype=np.bool_)
         return Episodes(lengths.astype(np.float64), lengths.astype(np.int64), cut_off, int(lengths.sum()))

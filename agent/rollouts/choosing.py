@@ -12,8 +12,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from ..config import REGISTERED, PPOConfig
-from ..environments.guarding import copy_final_observations, singles_of
-from ..environments.making import EnvironmentSource, source_of
+from ..environments.guarding import guard, singles_of
+from ..environments.making import EnvironmentSource, note_handed_over, source_of
 from ..environments.spec import EnvironmentSpec, episode_limit, spec_of
 from ..errors import EnvironmentUseError
 from .budget import EVALUATION_ENVS
@@ -121,6 +121,11 @@ def played_by(
         raise ValueError("env_id is None: environments or make_env must be given.")
     if environments is not None:
         _check_handed_in(config, environments, make_env, evaluation_environments)
+    vectors = [vector for vector in (environments, evaluation_environments) if vector is not None]
+    singles = [single.unwrapped for vector in vectors for single in singles_of(vector)]
+    if len(set(map(id, singles))) < len(singles):
+        raise ValueError("environments and evaluation_environments must hold different objects, got one several times.")
+    note_handed_over(singles)
     source = source_of(config)
     if is_handed_in:
         source = EnvironmentSource(None, vectorization=config.vectorization, make_env=make_env)
@@ -150,10 +155,6 @@ def _check_handed_in(
         raise ValueError("evaluation_environments must differ from environments, which evaluations would disturb.")
     if make_env is None and evaluation_environments is None:
         raise ValueError("environments needs evaluation_environments or make_env, for evaluations.")
-    vectors = [environments] if evaluation_environments is None else [environments, evaluation_environments]
-    singles = [single.unwrapped for vector in vectors for single in singles_of(vector)]
-    if len(set(map(id, singles))) < len(singles):
-        raise ValueError("environments and evaluation_environments must hold different objects, got one several times.")
 
 
 def plays_on_the_kernel(config: PPOConfig, played: Played, *, knows_networks: bool = True) -> bool:
@@ -197,8 +198,9 @@ def new_collector(
         )
     source, training, evaluation = played.source, played.environments, played.evaluation_environments
     batch = EVALUATION_ENVS if evaluation is None else evaluation.num_envs
-    if training is not None:
-        copy_final_observations(training)
+    for given in (training, evaluation):
+        if given is not None:
+            guard(given)
     return VectorCollector(
         partial(source.many, config.num_envs, config.max_episode_steps) if training is None else training,
         spec,

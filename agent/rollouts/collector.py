@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -75,6 +76,7 @@ class Collector(Protocol):
         episodes: int,
         max_episode_steps: int,
         least_mean: float = -math.inf,
+        on_episodes: Callable[[int], object] = lambda _: None,
     ) -> Episodes:
         """Play whole episodes with the greedy policy, in separate environments.
 
@@ -85,6 +87,7 @@ class Collector(Protocol):
             max_episode_steps: Number of steps after which episodes are cut off.
             least_mean: Required mean return. If it is known to be out of reach, episodes need not be finished; the
                 results of unfinished episodes are then upper bounds.
+            on_episodes: Called with the number of episodes so far whenever one has ended, if playing takes long.
         """
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:

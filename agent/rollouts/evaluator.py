@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from ..kernels.rollout import Rollout
 from .budget import LONGEST_EPISODE, EvaluationBudget
 from .collector import Collector, as_integer
 from .evaluation import EvaluationResult
+
+OnEpisodes = Callable[[int], object]
 
 _EPISODES = 100
 # Number of episodes that confirm that the target return is reached, if episodes cost next to nothing.
@@ -55,20 +57,22 @@ class Evaluator:
         """Whether episodes cost next to nothing, as in CartPole's kernel."""
         return self._collector.evaluation_batch is None
 
-    def evaluate(self, policy: PolicySnapshot, episodes: int) -> EvaluationResult:
+    def evaluate(self, policy: PolicySnapshot, episodes: int, on_episodes: OnEpisodes) -> EvaluationResult:
         """Play episodes that serve no other purpose, always the same ones.
 
-        Except in CartPole's kernel, they are those of ``fastppo.evaluate`` with the seed ``PPO.evaluation_seed``.
+        Except on CartPole, 10 or more are those of ``fastppo.evaluate`` with the seed ``PPO.evaluation_seed``.
         """
         seed = self._evaluation if self.is_free else as_integer(self._evaluation)
-        return self._play(policy, seed, episodes)
+        return self._play(policy, seed, episodes, on_episodes)
 
-    def validate(self, policy: PolicySnapshot, episodes: int) -> EvaluationResult:
+    def validate(self, policy: PolicySnapshot, episodes: int, on_episodes: OnEpisodes) -> EvaluationResult:
         """Play episodes that choose among policies, always the same ones."""
-        return self._play(policy, self._validation, episodes)
+        return self._play(policy, self._validation, episodes, on_episodes)
 
-    def _play(self, policy: PolicySnapshot, seed: np.random.SeedSequence | int, episodes: int) -> EvaluationResult:
-        played = self._collector.play_episodes(policy, seed, episodes, self._limit)
+    def _play(
+        self, policy: PolicySnapshot, seed: np.random.SeedSequence | int, episodes: int, on_episodes: OnEpisodes
+    ) -> EvaluationResult:
+        played = self._collector.play_episodes(policy, seed, episodes, self._limit, on_episodes=on_episodes)
         return EvaluationResult(tuple(played.returns.tolist()), tuple(played.lengths.tolist()))
 
     def is_promising(self, rollout: Rollout, target: float) -> bool:

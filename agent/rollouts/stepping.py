@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from ..environments.guarding import singles_of
 from ..environments.heads import action_head
 from ..environments.spaces import flatten_one, flattened
 from ..errors import EnvironmentUseError, InvalidTransitionError, OutsideSpaceError, of_the_environment
@@ -121,15 +120,18 @@ class Stepper:
         self.observations = np.empty((environments.num_envs, 0), dtype=np.float32)
         self._nowhere = np.zeros(environments.num_envs, dtype=np.bool_)
         self.ignored = self._nowhere
-        # Of environments in this process, final observations are copied before the reset.
-        is_elsewhere = watches_sharing and not singles_of(environments)
-        self._sharing = SharingWatch() if is_elsewhere and self._mode == AutoresetMode.SAME_STEP else None
+        is_watched = watches_sharing and self._mode == AutoresetMode.SAME_STEP
+        self._sharing = SharingWatch() if is_watched else None
 
     def reset(self, seed: np.random.SeedSequence | int | None = None) -> None:
         """Start a new episode in every environment.
 
         Args:
             seed: Seed of the environments; an integer is passed on unchanged. None continues their random streams.
+
+        Raises:
+            InvalidTransitionError: If an observation lies outside of its space.
+            EnvironmentUseError: If an environment does not have the interface of Gymnasium's environments.
         """
         with of_the_environment():
             observations, _ = self.environments.reset(seed=self._seeds(seed))
@@ -150,6 +152,10 @@ class Stepper:
 
         Args:
             actions: Options of K choices, numbered from 0, or K continuous entries, shape (N, K).
+
+        Raises:
+            InvalidTransitionError: If an observation lies outside of its space, or a reward is no number.
+            EnvironmentUseError: If an environment does not have the interface of Gymnasium's environments.
         """
         converted = self._head.in_environment(actions)
         with of_the_environment():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from fastcartpole.random_streams import seed_streams
 
@@ -68,8 +68,8 @@ class VectorCollector:
             AutoresetModeError: If the autoreset mode is unknown or contradictory.
         """
         self._noise_interval = noise_interval
-        self._training = _Environments(environments, spec.name, autoreset_mode)
-        self._evaluation = _Environments(evaluation_environments, spec.name, autoreset_mode)
+        self._training = _Environments(environments, spec.name, autoreset_mode, is_training=True)
+        self._evaluation = _Environments(evaluation_environments, spec.name, autoreset_mode, is_training=False)
         self._spec = spec
         self._num_steps = num_steps
         self.evaluation_batch = evaluation_batch
@@ -95,7 +95,11 @@ class VectorCollector:
             InvalidTransitionError: If an observation lies outside of its space.
             RuntimeError: If environments of the user have failed before and cannot be reset.
         """
-        self._training.reset(seed)
+        try:
+            with self._training.in_use() as stepper:
+                stepper.reset(seed)
+        except InvalidTransitionError as error:
+            raise InvalidTransitionError(f"{error}, after a reset.") from error
         self.running_returns[:] = 0.0
         self.running_lengths[:] = 0
 
@@ -228,11 +232,12 @@ class VectorCollector:
         episodes: int,
         max_episode_steps: int,
         least_mean: float = -math.inf,
+        on_episodes: Callable[[int], object] = lambda _: None,
     ) -> Episodes:
         """Play whole episodes with the greedy policy, in separate environments; ``least_mean`` is ignored."""
         act = choosing(policy, self._spec.action_head)
         with self._evaluation.in_use() as stepper:
-            return play(stepper, act, seed, episodes, max_episode_steps)
+            return play(stepper, act, seed, episodes, max_episode_steps, on_episodes)
 
     def close(self) -> None:
         """Close the environments that the collector created."""
@@ -248,9 +253,15 @@ class _Environments:
     """
 
     def __init__(
-        self, given: Vector | Callable[[], Vector], name: str, autoreset_mode: AutoresetMode | str | None
+        self,
+        given: Vector | Callable[[], Vector],
+        name: str,
+        autoreset_mode: AutoresetMode | str | None,
+        *,
+        is_training: bool,
     ) -> None:
         self._given = given
+        self._is_training = is_training
         self._name = name
         self._autoreset_mode = autoreset_mode
         self._stepper: Stepper | None = None
@@ -264,49 +275,42 @@ class _Environments:
         An error leaves environments in the middle of a step, and ends the process of an asynchronous one.
 
         Raises:
-            RuntimeError: If ``close`` has been called.
+            RuntimeError: If ``close`` has been called, or if environments of the user fail again after an error.
         """
         if self._is_closed:
             raise RuntimeError("the agent is closed: it can predict, but not train or evaluate.")
+        is_repeated = self.is_interrupted and isinstance(self._given, VectorEnv)
         try:
             if self._stepper is None:
                 self._stepper = self._opened()
             yield self._stepper
-        except BaseException:
+        except BaseException as error:
             self.is_interrupted = True
             self._discard()
-            raise
-
-    def _opened(self) -> Stepper:
-        if isinstance(self._given, VectorEnv):
-            return Stepper(self._given, self._name, self._autoreset_mode, watches_sharing=True)
-        environments = self._given()
-        try:
-            return Stepper(environments, self._name, self._autoreset_mode)
-        except BaseException:
-            close_quietly(environments)
-            raise
-
-    def reset(self, seed: np.random.SeedSequence | None) -> None:
-        """Start a new episode in every environment.
-
-        Raises:
-            RuntimeError: If environments of the user have failed before and cannot be reset.
-        """
-        is_repeated = self.is_interrupted and isinstance(self._given, VectorEnv)
-        try:
-            with self.in_use() as stepper:
-                stepper.reset(seed)
-        except InvalidTransitionError as error:
-            raise InvalidTransitionError(f"{error}, after a reset.") from error
-        except Exception as error:
-            if not is_repeated:
+            if not is_repeated or not isinstance(error, Exception) or isinstance(error, InvalidTransitionError):
                 raise
             raise RuntimeError(
                 f"the environments passed to the agent cannot start new episodes after an error ({reason_of(error)}): "
                 "save the agent, and pass new ones to fastppo.load(path, environments)."
             ) from error
         self.is_interrupted = False
+
+    def _opened(self) -> Stepper:
+        if isinstance(self._given, VectorEnv):
+            return self._stepping(self._given)
+        environments = self._given()
+        try:
+            return self._stepping(environments)
+        except BaseException:
+            close_quietly(environments)
+            raise
+
+    def _stepping(self, environments: Vector) -> Stepper:
+        kind = type(environments.unwrapped)
+        # Final observations of other vector environments are copied, and those of evaluations are not used.
+        is_copied = kind is SyncVectorEnv or (kind is AsyncVectorEnv and environments is not self._given)
+        watches = self._is_training and not is_copied
+        return Stepper(environments, self._name, self._autoreset_mode, watches_sharing=watches)
 
     def close(self) -> None:
         """Close the environments if they were created here; they are not created again."""

@@ -16,10 +16,13 @@ from .directory import CANDIDATES, Due, RunDirectory
 if TYPE_CHECKING:
     from ..ppo import PPO
     from ..rollouts.evaluation import EvaluationResult
+    from ..views.display import Display
+
+MIN_EPISODES = 10
+"""The fewest episodes of an evaluation, and the number of which those of a choice are a multiple."""
 
 _MAX_CANDIDATES = 3
-_MAX_EPISODES, _MIN_EPISODES = 100, 10
-# Share of the training's steps that choosing may take, unless episodes cost next to nothing.
+# Share of the training's steps that choosing is expected to take at most.
 _SHARE = 0.1
 
 
@@ -41,9 +44,9 @@ class BestPolicy(Callback):
     """Keeps the policies with the highest mean returns in training, and saves the best of them at the end.
 
     In training, this costs no environment steps. At the end, the best three and the last policy play the same new
-    episodes, the policy with the highest mean is saved, and its report is of other episodes. Choosing takes at most a
-    tenth of the training's steps, except on CartPole's kernel; if that is too little for ten episodes of each policy,
-    fewer policies take part. The last one is saved if it is alone.
+    episodes, the policy with the highest mean is saved, and its report is of other episodes. Choosing is given a tenth
+    of the training's steps, judged by the length of the last training episodes; if that is too little for ten episodes
+    of each policy, fewer policies take part. The last one is saved if it is alone.
     """
 
     def __init__(self, run: RunDirectory, every: int, policy: State) -> None:
@@ -91,7 +94,7 @@ class BestPolicy(Callback):
             del self._candidates[_MAX_CANDIDATES:]
 
     def complete(
-        self, ppo: PPO, last: EvaluationResult, evaluate: Callable[[], EvaluationResult], say: Callable[[str], None]
+        self, ppo: PPO, last: EvaluationResult, evaluate: Callable[[], EvaluationResult], display: Display
     ) -> None:
         """Choose the best policy and save it with its evaluation.
 
@@ -99,23 +102,23 @@ class BestPolicy(Callback):
             ppo: The agent, with its last policy.
             last: The evaluation of that policy.
             evaluate: Evaluates the agent's current policy in the same way.
-            say: Called with what is being done, if it takes environment steps.
+            display: Shows what is being done, if it takes environment steps.
         """
         rivals = [candidate for candidate in self._candidates if candidate.epoch != ppo.epoch]
-        episodes = _affordable_episodes(ppo, len(rivals) + 1)
-        while rivals and episodes < _MIN_EPISODES:
+        episodes = _episodes_of_each(ppo, len(rivals) + 1)
+        while rivals and not episodes:
             del rivals[-1]
-            episodes = _affordable_episodes(ppo, len(rivals) + 1)
+            episodes = _episodes_of_each(ppo, len(rivals) + 1)
         if not rivals:
             self._run.write_best(ppo.actor, {"epoch": ppo.epoch, **last.as_dict()})
             return
         if not ppo.has_free_episodes:
-            say(f"Choosing the best of {len(rivals) + 1} policies, in {episodes} episodes each")
+            display.message(f"Choosing the best of {len(rivals) + 1} policies, in {episodes} episodes each")
         # If means are equal, the last policy has learned from most.
-        means = {ppo.epoch: ppo.validate(episodes).mean}
+        means = {ppo.epoch: _validation_mean(ppo, episodes, display)}
         for rival in rivals:
             with ppo.acting_by(rival.policy):
-                means[rival.epoch] = ppo.validate(episodes).mean
+                means[rival.epoch] = _validation_mean(ppo, episodes, display)
         best = max(means, key=means.__getitem__)
         chosen: dict[str, Any] = {
             "chosen_from": {str(epoch): mean for epoch, mean in sorted(means.items())},
@@ -129,11 +132,15 @@ class BestPolicy(Callback):
             self._run.write_best(ppo.actor, {"epoch": best, **evaluate().as_dict(), **chosen})
 
 
-def _affordable_episodes(ppo: PPO, num_policies: int) -> int:
-    """Return how many episodes each of several policies may play."""
-    if ppo.has_free_episodes:
-        return _MAX_EPISODES
-    return min(_MAX_EPISODES, int(_SHARE * ppo.env_steps / (num_policies * ppo.expected_episode_length)))
+def _validation_mean(ppo: PPO, episodes: int, display: Display) -> float:
+    with display.evaluating(episodes) as show:
+        return ppo.validate(episodes, show).mean
+
+
+def _episodes_of_each(ppo: PPO, num_policies: int) -> int:
+    """Return how many episodes each of several policies may play, a multiple of 10, with which no steps are wasted."""
+    episodes = ppo.affordable_episodes(_SHARE / num_policies)
+    return episodes - episodes % MIN_EPISODES
 
 
 def _candidates_of(state: State, policy: State) -> list[Candidate]:
@@ -144,12 +151,12 @@ def _candidates_of(state: State, policy: State) -> list[Candidate]:
     """
     candidates = []
     for index in range(len({name.partition("/")[0] for name in state})):
-        entries = {
-            name.removeprefix(f"{index}/"): array for name, array in state.items() if name.startswith(f"{index}/")
-        }
+        prefix = f"{index}/"
+        entries = {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
         parts = {name.removeprefix("policy/"): array for name, array in entries.items() if name.startswith("policy/")}
         assert_same_structure(parts, policy)
-        if not {"epoch", "mean_return"} <= entries.keys():
-            raise ValueError("the candidates in the checkpoint are damaged.")
+        numbers = [entries.get(name) for name in ("epoch", "mean_return")]
+        if not all(isinstance(number, np.ndarray) and number.shape == () for number in numbers):
+            raise ValueError(f"the entries candidates/{index} are damaged.")
         candidates.append(Candidate(int(entries["epoch"]), float(entries["mean_return"]), parts))
     return candidates

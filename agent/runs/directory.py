@@ -332,6 +332,13 @@ class RunDirectory(Callback):
         """Write the result of the final evaluation as JSON."""
         write_json(self.evaluation_path, result)
 
+    def read_evaluation_episodes(self) -> int | None:
+        """Return the number of episodes of the last evaluation; None if there was none, or its file is damaged."""
+        with suppress(OSError, ValueError):
+            episodes = read_json(self.evaluation_path).get("episodes")
+            return episodes if isinstance(episodes, int) and episodes > 0 else None
+        return None
+
     def remove_results(self) -> None:
         """Remove the evaluation, the best policy and the learning curve."""
         for path in (self.evaluation_path, self.best_evaluation_path, self.best_actor_path, self.learning_curve_path):
@@ -383,15 +390,22 @@ class RunDirectory(Callback):
         self.last_epoch = metrics.epoch
 
 
-def named_example(path: Path, is_fit: Callable[[RunDirectory], bool]) -> str:
+def named_example(path: Path, is_fit: Callable[[RunDirectory], bool], kind: str = "run") -> str:
     """Return a hint that names one of the runs in a directory, such as ``"; pass one run, such as 'runs/a'"``.
 
     Args:
-        path: A path that is not a run; without suitable runs in it, the hint is empty.
+        path: A path that is not a run; without suitable and readable runs in it, the hint is empty.
         is_fit: Whether a run is suitable.
+        kind: What the hint calls it.
     """
-    children = sorted(path.iterdir()) if path.is_dir() else []
-    return next((f"; pass one run, such as '{child}'" for child in children if is_fit(RunDirectory(child))), "")
+    children: list[Path] = []
+    with suppress(OSError):
+        children = sorted(path.iterdir())
+    for child in children:
+        with suppress(OSError):
+            if is_fit(RunDirectory(child)):
+                return f"; pass one {kind}, such as '{child}'"
+    return ""
 
 
 def is_run(run: RunDirectory) -> bool:

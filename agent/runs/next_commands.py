@@ -23,7 +23,7 @@ def command(words: str, path: Path, env_id: str | None = None) -> str:
 
 
 def next_commands(path: Path, env_id: str | None, handed_over: Collection[str], *, is_drawn: bool) -> str:
-    """Return a sentence with the commands for a run that has ended.
+    """Return the commands for a run that has ended; what else they need follows in lines of its own.
 
     Args:
         path: The run directory, as the user gave it.
@@ -31,17 +31,18 @@ def next_commands(path: Path, env_id: str | None, handed_over: Collection[str], 
         handed_over: ``PPO.handed_over``.
         is_drawn: Whether the environment can be rendered as images.
     """
-    playing = [command(name, path, env_id) for name in (("eval", "render") if is_drawn else ("eval",))]
-    needs = []
+    option, needs = env_id_option(env_id), []
     if not is_known_to_commands(env_id):
         module, _, name = (env_id or "ID").rpartition(":")
         module = "MODULE" if module in ("", "__main__") else module
+        option = f" --env-id {shlex.quote(f'{module}:{name}')}"
         needs.append(
-            f"--env-id {module}:{name}, where {module}, installed or in the current folder, registers the environment"
+            f"{module} must be a module, installed or in the current folder, that registers the environment as {name}."
         )
     if "actor" in handed_over:
-        needs.append("an actor.keras of Keras' own layers only")
+        needs.append("Commands can load the actor only if it consists of Keras' own layers.")
     plot = command("plot", path)
+    playing = [f"{command(name, path)}{option}" for name in (("eval", "render") if is_drawn else ("eval",))]
     if needs:
-        return f"Next: {plot}; {' and '.join(playing)} also need{'' if is_drawn else 's'} {' and '.join(needs)}"
+        return "\n".join([f"Next: {plot}, or {' and '.join(playing)}", *needs])
     return f"Next: {', '.join(playing)}, or {plot}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ..runs.directory import named_example
 from ..runs.files import append_lines, locked_directory, make_directory, write_atomically, write_through
 from ..runs.tables import csv_text, read_json, read_table, write_json, write_text
 from .grid import OF_THE_ENVIRONMENT, Key, Run, as_text
@@ -204,6 +205,11 @@ class SweepDirectory:
     def write_profile(self, write: Callable[[Path], object]) -> None:
         """Call ``write`` with a path to draw the performance profile."""
         write_atomically(self.profile_path, write)
+
+
+def named_sweep(path: Path) -> str:
+    """Return a hint that names one of the sweeps in a directory, as ``named_example`` does for runs."""
+    return named_example(path, lambda child: SweepDirectory(child.path).plan_path.is_file(), "sweep")
 
 
 def _key(row: Mapping[str, str], fields: Sequence[str]) -> Key:

@@ -40,8 +40,8 @@ _TABLE: tuple[tuple[tuple[str, Callable[[float], str]], ...], ...] = (
 )
 _NO_RETURN_YET = "mean_return is '-' until the first episode ends."
 _REFRESHES_PER_SECOND = 8
-# Evaluations that take longer show progress where lines are printed.
-_LONG_EVALUATION_S = 5.0
+# Evaluations that take longer show progress.
+_LONG_EVALUATION_S = 3.0
 _COLUMNS_WITHOUT_TIME = 3
 
 
@@ -194,11 +194,20 @@ class LiveDisplay(Display):
 
     @contextmanager
     def evaluating(self, episodes: int) -> Iterator[Callable[[int], object]]:
-        """Show a progress bar, which disappears at the end."""
+        """Show a progress bar during a long evaluation, which disappears at the end."""
         columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"))
-        with Progress(*columns, console=self._live.console, transient=True) as progress:
-            task = progress.add_task("evaluating", total=episodes)
-            yield lambda done: progress.update(task, completed=done)
+        progress = Progress(*columns, console=self._live.console, transient=True)
+        task, start = progress.add_task("evaluating", total=episodes), time.monotonic()
+
+        def show(done: int) -> None:
+            progress.update(task, completed=done)
+            if time.monotonic() - start > _LONG_EVALUATION_S and not progress.live.is_started:
+                progress.start()
+
+        try:
+            yield show
+        finally:
+            progress.stop()
 
     def on_train_begin(self, ppo: PPO) -> None:
         """Start to estimate the remaining time, now that everything is compiled."""

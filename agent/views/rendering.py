@@ -11,10 +11,11 @@ import numpy as np
 
 from ..actors import outputs_of
 from ..callbacks import Callback
+from ..environments.guarding import Guarded
 from ..environments.making import EnvironmentSource
 from ..environments.spaces import flatten_one
 from ..environments.spec import EnvironmentSpec, spec_of
-from ..errors import of_the_environment
+from ..errors import InvalidTransitionError, OutsideSpaceError, of_the_environment
 from ..metrics import EpochMetrics
 from ..process.quiet import standard_error_held_back
 from ..process.surroundings import environment_variable
@@ -58,20 +59,27 @@ def play_episode(
         actor: An actor as for ``agent.evaluate``.
         seed: Seed for the initial state and the actions.
         greedy: Whether to take the most probable action or to sample actions from the policy.
+
+    Raises:
+        InvalidTransitionError: If an observation lies outside of its space, or a reward is no number.
+        EnvironmentUseError: If the environment does not have the interface of Gymnasium's environments.
+        DivergenceError: If a continuous action is infinite or not a number.
     """
-    spec = spec_of(environment)
+    spec, guarded = spec_of(environment), Guarded(environment)
     head, outputs = spec.action_head, outputs_of(actor, spec)
     # Independent of the initial state, which uses the same seed.
     generator = None if greedy else np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-    with of_the_environment():
-        observation, _ = environment.reset(seed=seed)
+    observation, _ = guarded.reset(seed=seed)
     moment = Moment(0, 0.0, has_ended=False)
     yield moment
     while not moment.has_ended:
-        row = flatten_one(environment.observation_space, observation)
-        action = head.in_environment(head.chosen(outputs(row[None]), generator))[0]
-        with of_the_environment():
-            observation, reward, terminated, truncated, _ = environment.step(action)
+        try:
+            row = flatten_one(environment.observation_space, observation)
+            action = head.in_environment(head.chosen(outputs(row[None]), generator))[0]
+            observation, reward, terminated, truncated, _ = guarded.step(action)
+        except (InvalidTransitionError, OutsideSpaceError) as error:
+            fault = f"{guarded.place} gave {error.fault}" if isinstance(error, OutsideSpaceError) else str(error)
+            raise InvalidTransitionError(f"{fault}, in step {moment.steps + 1} of an episode.") from error
         moment = Moment(moment.steps + 1, moment.total_reward + float(reward), bool(terminated or truncated))
         yield moment
 
@@ -120,7 +128,8 @@ def drawn_episode(
             if is_last:
                 return
     finally:
-        environment.close()
+        with of_the_environment():
+            environment.close()
 
 
 class GifRecorder(Callback):

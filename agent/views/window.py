@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 from ..environments.making import EnvironmentSource
+from ..errors import of_the_environment
 from ..process.quiet import standard_error_held_back
 from .rendering import play_episode
 
@@ -53,7 +54,8 @@ class Window:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the window."""
-        self._environment.close()
+        with of_the_environment():
+            self._environment.close()
 
     def play(self, actor: keras.Model, seed: int, *, greedy: bool) -> float | None:
         """Play one episode.

@@ -1,6 +1,7 @@
 """The best policy of a run is chosen in new episodes, from the policies that did best in training and the last one."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from agent.metrics import EpochMetrics
 from agent.process.backend import keras
 from agent.runs.best import BestPolicy
 from agent.runs.directory import RunDirectory
+from agent.views.display import Display
 
 CONFIG = adapted_preset("fast", num_envs=8, steps_per_epoch=256, hidden_sizes=(8,), target_return=None, epochs=5)
 STEPS = CONFIG.rollout_size
@@ -22,6 +24,20 @@ def drawn(epoch, mean_return):
     """Return the metrics of an epoch."""
     fields = {**dict.fromkeys(EpochMetrics.__annotations__, 0.0), "epoch": epoch, "env_steps": STEPS * epoch}
     return EpochMetrics(**{**fields, "mean_return": mean_return})
+
+
+class Recording(Display):
+    """Records what is said, and the progress of evaluations."""
+
+    def __init__(self):
+        self.said, self.shown = [], []
+
+    def message(self, text):
+        self.said.append(text)
+
+    @contextmanager
+    def evaluating(self, episodes):
+        yield lambda done: self.shown.append((done, episodes))
 
 
 class Scored(PPO):
@@ -38,7 +54,7 @@ class Scored(PPO):
         self.actor.weights[-1].assign(np.full(2, self._epoch))
         return drawn(self._epoch, self.in_training[self._epoch])
 
-    def validate(self, episodes=100):
+    def validate(self, episodes=100, _=None):
         epoch = int(self.actor.weights[-1].numpy()[0])
         self.validated.append((epoch, episodes))
         return EvaluationResult((self.in_validation[epoch],) * 2, (1, 1))
@@ -51,10 +67,10 @@ def chosen_of(run):
 
 def completed(run, ppo, every=1):
     """Train an agent with given returns and choose its best policy; return the messages."""
-    best, said = BestPolicy(run, every * STEPS, ppo.get_policy()), []
+    best, display = BestPolicy(run, every * STEPS, ppo.get_policy()), Recording()
     ppo.train([best])
-    best.complete(ppo, LAST, lambda: REPORT, said.append)
-    return best, said
+    best.complete(ppo, LAST, lambda: REPORT, display)
+    return best, display.said
 
 
 NAN = float("nan")
@@ -114,6 +130,10 @@ def test_candidates_are_part_of_the_checkpoint(tmp_path):
     assert all(np.array_equal(before[name], after[name]) for name in before)
     with pytest.raises(ValueError, match="the state is of another agent"):
         BestPolicy(run, STEPS, {"actor/0": np.zeros(3)})
+    del before["candidates/1/epoch"]
+    run.write_checkpoint(ppo.get_state() | before)
+    with pytest.raises(ValueError, match="candidates/1 are damaged"):
+        BestPolicy(run, STEPS, ppo.get_policy())
 
 
 def test_choosing_takes_at_most_a_tenth_of_the_training_or_leaves_policies_out(tmp_path):
@@ -126,26 +146,33 @@ def test_choosing_takes_at_most_a_tenth_of_the_training_or_leaves_policies_out(t
         normalize_observations=True,
         epochs=8,
     )
+    steps = 0
 
     class Long(RewardByObservation):
         def __init__(self):
             super().__init__(4)
 
+        def step(self, action):
+            nonlocal steps
+            steps += 1
+            return super().step(action)
+
+    ppo = PPO(config, make_env=Long)
     for epochs, policies in ((8, 0), (16, 2), (26, 4)):
         run = RunDirectory(tmp_path / str(epochs))
         run.path.mkdir()
-        with PPO(config.replace(epochs=epochs), make_env=Long) as ppo:
-            best, said = BestPolicy(run, 64, ppo.get_policy()), []
-            ppo.train([best])
-            last = ppo.get_policy()
-            best.complete(ppo, ppo.evaluate(10), lambda ppo=ppo: ppo.evaluate(10), said.append)
-            assert all(np.array_equal(last[name], array) for name, array in ppo.get_policy().items())
+        ppo.restart(config.replace(epochs=epochs))
+        best, display = BestPolicy(run, 64, ppo.get_policy()), Recording()
+        ppo.train([best])
+        last, report = ppo.get_policy(), ppo.evaluate(10)
+        steps = 0
+        best.complete(ppo, report, lambda report=report: report, display)
+        assert all(np.array_equal(last[name], array) for name, array in ppo.get_policy().items())
         evaluation = json.loads(run.best_evaluation_path.read_text())
         assert len(evaluation.get("chosen_from", [])) == policies
-        assert len(said) == bool(policies)
-        if policies:
-            assert policies * evaluation["choosing_episodes"] * 4 <= 0.1 * epochs * 64
-            assert evaluation["choosing_episodes"] >= 10
+        assert len(display.said) == bool(policies)
+        assert steps == 4 * policies * evaluation.get("choosing_episodes", 0) <= 0.1 * epochs * 64
+        assert len(display.shown) == policies * evaluation.get("choosing_episodes", 0)
 
 
 def test_the_agents_own_evaluation_plays_greedy_episodes_to_their_end():

@@ -373,7 +373,7 @@ def test_networks_that_take_whole_numbers_get_them_unchanged_or_are_refused(make
 
 
 def test_a_network_of_whole_numbers_is_refused_where_observations_have_fractions():
-    with pytest.raises(ValueError, match="actor must take observations of float32, got a model whose input is uint8"):
+    with pytest.raises(ValueError, match=r"actor must take observations of Box.*, got a model whose input is uint8"):
         PPO(FORCES, actor=of_grey_levels(2), make_env=Probe)
 
 
@@ -397,7 +397,7 @@ def ending_in(activation, size=2):
     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(size, activation=activation, name="last")])
 
 
-class Subclassed(keras.Model):
+class Probabilities(keras.Model):
     def __init__(self):
         super().__init__(name="own")
         self.last = keras.layers.Dense(2)
@@ -413,7 +413,7 @@ class Subclassed(keras.Model):
         (lambda: ending_in("sigmoid"), "last"),
         (lambda: keras.Sequential([*ending_in(None).layers, keras.layers.Softmax(name="shares")]), "shares"),
         (lambda: keras.Sequential([ending_in("softmax")]), "last"),
-        (Subclassed, "own"),
+        (Probabilities, "own"),
     ],
 )
 def test_an_actor_that_returns_probabilities_is_warned_of(make, layer):

@@ -7,7 +7,7 @@ import pytest
 
 from agent import PRESETS
 from agent.runs import files
-from agent.runs.directory import RunDirectory
+from agent.runs.directory import RunDirectory, is_run, named_example
 from agent.sweeps.directory import SweepDirectory
 
 
@@ -27,6 +27,22 @@ def test_a_directory_stays_where_it_is_if_the_working_directory_changes_and_keep
     assert paths.pop("shown_path") == Path("runs/x")
     assert all(path.is_relative_to(tmp_path / "runs" / "x") for path in paths.values())
     assert "path" in paths
+
+
+def test_directories_that_cannot_be_read_hold_no_example(tmp_path, monkeypatch):
+    for name in ("closed", "run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    def is_open_run(run):
+        return denied() if run.path.name == "closed" else is_run(run)
+
+    assert named_example(tmp_path, is_open_run) == f"; pass one run, such as '{tmp_path / 'run'}'"
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert named_example(tmp_path, is_run) == ""
 
 
 def test_a_discarded_run_leaves_nothing_but_what_was_there(tmp_path):

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import sys
+from collections import OrderedDict
+from decimal import Decimal
 
 import gymnasium
 import numpy as np
@@ -19,7 +21,7 @@ from agent.process.backend import keras
 from agent.views.rendering import play_episode
 
 SMALL = preset_config("standard", env_id=None, num_envs=2, steps_per_epoch=32, hidden_sizes=(8,), minibatch_size=16)
-PLACES = ("sync", "async")
+PLACES = ("sync", pytest.param("async", marks=pytest.mark.slow))
 # Gymnasium shows the traceback of another process as a warning.
 pytestmark = pytest.mark.filterwarnings("ignore:.*ERROR:UserWarning")
 
@@ -138,10 +140,19 @@ def test_one_object_is_refused_wherever_it_appears_twice():
     del gymnasium.registry["Same-v0"]
     first, second, shared = Base(), Base(), Base()
     training = SyncVectorEnv([lambda: first, lambda: shared])
-    with pytest.raises(ValueError, match="must hold different objects"):
-        PPO(SMALL, SyncVectorEnv([lambda: shared] * 2), make_env=Base)
-    with pytest.raises(ValueError, match="must hold different objects"):
-        PPO(SMALL, training, evaluation_environments=SyncVectorEnv([lambda: second, lambda: shared]))
+    twice = SyncVectorEnv([lambda: shared] * 2)
+    for arguments in (
+        {"environments": twice, "make_env": Base},
+        {"environments": training, "evaluation_environments": SyncVectorEnv([lambda: second, lambda: shared])},
+        {"make_env": Base, "evaluation_environments": twice},
+    ):
+        with pytest.raises(ValueError, match="must hold different objects"):
+            PPO(SMALL, **arguments)
+    with pytest.raises(ValueError, match="must return a new environment each time"):
+        PPO(SMALL, training, make_env=lambda: first)
+    # A vector may be handed over again.
+    PPO(SMALL, training, make_env=Base)
+    PPO(SMALL, training, make_env=Base)
     with pytest.raises(ValueError, match=r"make_env must return a gymnasium.Env, got 3"):
         PPO(SMALL, make_env=lambda: 3)
 
@@ -152,26 +163,28 @@ def test_each_process_may_have_a_copy_of_one_object():
         assert ppo.evaluate(10).mean == 5.0
 
 
-class Flaky(Base):
-    """Raises errors in its 90th, 215th and 340th step, counted over all environments of its kind."""
+def flaky(*at):
+    """Return a class of environments that raise errors in these steps, counted over all of them."""
 
-    steps, at = 0, (90, 215, 340)
+    class Flaky(Base):
+        steps = 0
 
-    def __init__(self):
-        super().__init__(10)
+        def __init__(self):
+            super().__init__(10)
 
-    def step(self, action):
-        type(self).steps += 1
-        if self.steps in self.at:
-            raise OSError("the cable is loose")
-        return super().step(action)
+        def step(self, action):
+            Flaky.steps += 1
+            if Flaky.steps in at:
+                raise OSError("the cable is loose")
+            return super().step(action)
+
+    return Flaky
 
 
 @pytest.mark.parametrize("vectorization", PLACES)
 def test_after_an_error_of_an_environment_training_goes_on_in_new_episodes(vectorization):
-    Flaky.steps = 0
     config = SMALL.replace(num_envs=3, steps_per_epoch=96, epochs=6, vectorization=vectorization)
-    with PPO(config, make_env=Flaky) as ppo:
+    with PPO(config, make_env=flaky(90, 215, 340)) as ppo:
         errors = 0
         while ppo.epoch < 6:
             try:
@@ -192,8 +205,8 @@ def test_after_an_error_of_an_environment_training_goes_on_in_new_episodes(vecto
 def test_after_an_error_training_continues_as_a_resumed_run_would():
     trained = []
     for fails in (True, False):
-        Flaky.steps, Flaky.at = 0, (20 * 3,) if fails else ()
-        ppo = PPO(SMALL.replace(num_envs=2, steps_per_epoch=48, epochs=3), make_env=Flaky)
+        make_env = flaky(*([20 * 3] if fails else []))
+        ppo = PPO(SMALL.replace(num_envs=2, steps_per_epoch=48, epochs=3), make_env=make_env)
         ppo.train_epoch()
         if fails:
             with pytest.raises(OSError, match="loose"):
@@ -236,7 +249,7 @@ def test_settings_of_an_agent_take_effect_or_cannot_be_assigned():
     ppo.train()
     ppo.is_solved = True
     ppo.config = ppo.config.replace(epochs=3)
-    with pytest.raises(RuntimeError, match="reached the target return of -100"):
+    with pytest.raises(RuntimeError, match="reached the target return, -100"):
         ppo.train()
     ppo.config = ppo.config.replace(target_return=None)
     assert not ppo.is_solved
@@ -348,12 +361,10 @@ def test_observations_are_predicted_from_as_the_environment_gives_them(space):
     assert expected.shape == (7,)
     assert [ppo.predict(one) for one in singles] == expected.tolist()
     assert [ppo.predict(row) for row in rows] == expected.tolist()
-    vector = SyncVectorEnv([lambda: Sampling(space)] * 7)
     batch = gymnasium.vector.utils.concatenate(
         space, singles, gymnasium.vector.utils.create_empty_array(space, n=7, fn=np.zeros)
     )
     assert ppo.predict(batch).tolist() == expected.tolist()
-    vector.close()
 
 
 def test_states_of_a_discrete_space_are_several_observations():
@@ -371,6 +382,7 @@ def test_states_of_a_discrete_space_are_several_observations():
         (np.zeros(7), r"gymnasium\.spaces\.flatten returns them: shape \(16,\) or \(B, 16\), got shape \(7,\)"),
         ([[1], [2, 3]], r"gymnasium\.spaces\.flatten returns them, got rows of several lengths"),
         (np.float32(3.5), r"got shape \(\)"),
+        ([[1.0] * 16, [1.0]], "rows of several lengths"),
     ):
         with pytest.raises(ValueError, match=message):
             ppo.predict(wrong)
@@ -435,7 +447,10 @@ def test_infos_that_cannot_be_merged_do_not_matter(info, vectorization):
 
 
 @pytest.mark.parametrize("vectorization", PLACES)
-@pytest.mark.parametrize("reward", [np.array([2.0]), np.array(2), np.float16(2), [2], np.array([[2]]), True])
+@pytest.mark.parametrize(
+    "reward",
+    [np.array([2.0]), np.array(2), np.float16(2), [2], np.array([[2]]), Decimal(2), np.array([2], object), True],
+)
 def test_rewards_and_flags_may_be_arrays_of_one_number(reward, vectorization):
     with PPO(SMALL.replace(vectorization=vectorization), make_env=lambda: Told(reward)) as ppo:
         rollout = ppo.collect()
@@ -458,6 +473,77 @@ def test_rewards_that_are_no_number_are_named(reward, message, vectorization):
         pytest.raises(InvalidTransitionError, match=message),
     ):
         ppo.collect()
+
+
+def test_environments_handed_over_may_return_arrays_of_one_number_too():
+    for kind in (SyncVectorEnv, AsyncVectorEnv):
+        vector = kind([lambda: Told(np.array([2.0]))] * 2)
+        rollout = PPO(SMALL, vector, make_env=Base).collect()
+        assert (rollout.rewards[rollout.valid] == 2.0).all()
+        vector.close()
+
+
+def test_a_flag_that_is_neither_true_nor_false_is_named():
+    class Undecided(Base):
+        def step(self, action):
+            return self.observation(), 1.0, None, False, {}
+
+    with pytest.raises(InvalidTransitionError, match="gave the flag terminated None, which is neither True nor False"):
+        PPO(SMALL, make_env=Undecided).collect()
+
+
+@pytest.mark.parametrize(
+    ("make_env", "error", "message"),
+    [
+        (lambda: Told(None), InvalidTransitionError, "gave the reward None, which is not one number, in step 1 of an"),
+        (lambda: Old("step"), EnvironmentUseError, r"step\(\) must return five values"),
+        (lambda: Old("reset"), EnvironmentUseError, r"reset\(\) must return two values"),
+    ],
+)
+def test_an_episode_that_is_shown_has_the_same_errors(make_env, error, message):
+    actor = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    with pytest.raises(error, match=message):
+        list(play_episode(make_env(), actor, 0, greedy=True))
+    shown = list(play_episode(Told(np.array([2.0])), actor, 0, greedy=True))
+    assert shown[-1].total_reward == 10.0
+
+
+def test_the_order_of_a_dictionary_of_half_precision_is_kept():
+    space = Dict(OrderedDict([("b", Box(-1, 1, (1,), np.float16)), ("a", Box(-1, 1, (1,), np.float32))]))
+
+    class Ordered(Base):
+        observation_space = space
+
+        def observation(self):
+            return {"a": np.full(1, 0.25, np.float32), "b": np.full(1, 0.5, np.float16)}
+
+    ppo = PPO(SMALL, make_env=Ordered)
+    assert ppo.collect().observations[0, 0].tolist() == flatten(space, Ordered().observation()).tolist() == [0.5, 0.25]
+
+
+def test_no_observations_have_no_actions_and_lists_are_not_taken_for_tuples():
+    assert PPO(SMALL, make_env=Base).predict(np.zeros((0, 1))).shape == (0,)
+    ppo = PPO(SMALL, make_env=lambda: Sampling(Tuple((Discrete(4), Discrete(4)))))
+    with pytest.raises(ValueError, match=r"got shape \(2, 2\)"):
+        ppo.predict([(0, 1), (2, 3)])
+
+
+def test_an_evaluation_environment_that_fails_leaves_a_complete_epoch():
+    class Failing(Base):
+        def step(self, action):
+            raise OSError("gone")
+
+    evaluations = SyncVectorEnv([Failing] * 2)
+    config = SMALL.replace(steps_per_epoch=600, target_return=5.0, epochs=3)
+    ppo = PPO(config, make_env=Base, evaluation_environments=evaluations)
+    with pytest.raises(OSError, match="gone"):
+        ppo.train()
+    assert (ppo.epoch, len(ppo.history), ppo.is_between_epochs) == (1, 1, True)
+    ppo.config = ppo.config.replace(target_return=None)
+    ppo.train()
+    assert len(ppo.history) == 3
+    with pytest.raises(OSError, match="gone"):
+        PPO(config, make_env=Base, evaluation_environments=evaluations).evaluate()
 
 
 class Old(Base):
