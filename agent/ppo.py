@@ -21,7 +21,7 @@ from .config import REGISTERED, PPOConfig
 from .environments.making import EnvironmentSource
 from .environments.spaces import checked_observations
 from .environments.spec import EnvironmentSpec, resolved, target_return
-from .errors import EnvironmentUseError
+from .errors import DivergenceError, EnvironmentUseError
 from .kernels.acting import PolicySnapshot
 from .kernels.advantages import advantages_and_returns, explained_variance, normalized
 from .kernels.rollout import Rollout
@@ -120,8 +120,8 @@ class PPO:
         stop_training: Set to True, in a callback or a signal handler, to end training after the current epoch.
             ``train`` resets it to False when it returns.
         is_solved: Whether the greedy policy has reached the target return.
-        is_between_epochs: False during an epoch, and after an interrupted one until the next has ended; the state is
-            then inconsistent and cannot be saved.
+        is_between_epochs: False during an epoch, and after an interrupted one until the next has ended, unless only the
+            environments have failed; the state is then inconsistent and cannot be saved.
         resumptions: The points at which the training run was resumed.
     """
 
@@ -746,7 +746,12 @@ class PPO:
         self._update.remaining = 1.0 - self._epoch / self.config.epochs
         networks = self._networks
         policy, critic = networks.snapshot(self._collector.num_threads)
-        rollout = self._collector.collect(policy)
+        try:
+            rollout = self._collector.collect(policy)
+        except BaseException as error:
+            # If environments have failed, nothing else has changed.
+            self.is_between_epochs = self._collector.is_interrupted and not isinstance(error, DivergenceError)
+            raise
         networks.statistics.include_rewards(rollout)
         env_steps = int(np.count_nonzero(rollout.valid))
         returns, lengths = self._episodes(rollout)

@@ -316,6 +316,15 @@ def test_environments_that_exit_or_return_something_else_end_the_training_with_a
     assert directory.exists() == (fault != "old")
 
 
+def test_what_was_learned_before_an_environment_fails_is_kept(tmp_path):
+    options = ("--envs", 2, "--steps-per-epoch", 32, "--hidden-sizes", 8, "--epochs", 9)
+    kwargs = ("--env-kwargs", json.dumps({"fault": "exit"}))
+    result = invoke("train", "--env-id", "probes:Odd-v0", *kwargs, *options, "--out", tmp_path / "run")
+    assert "The last checkpoint is intact" in result.stderr
+    with np.load(tmp_path / "run" / "checkpoint.npz") as state:
+        assert state["epoch"] == 1
+
+
 def test_the_evaluation_at_the_end_has_as_many_episodes_as_training_had_steps_for_or_as_are_asked_for(tmp_path):
     options = ("--env-id", "probes:Odd-v0", "--envs", 2, "--steps-per-epoch", 64, "--hidden-sizes", 8)
     # Episodes have 8 steps.
