@@ -112,7 +112,7 @@ def test_the_training_ends_once_the_greedy_policy_reaches_the_target_in_episodes
     assert ppo.is_solved
     assert ppo.epoch == len(recorder.metrics) == len(played) == 4
     assert len({seed for seeds in played for seed in seeds}) == sum(map(len, played))
-    with pytest.raises(RuntimeError, match=r"reached the target return of 8; to train on, set ppo\.config"):
+    with pytest.raises(RuntimeError, match=r"reached the target return, 8.0; to train on, set ppo\.config"):
         ppo.train([recorder])
     assert ppo.epoch == 4, "a solved training is at its end"
 
