@@ -137,7 +137,7 @@ def test_an_evaluation_plays_or_the_argument_is_named(agent, name, value):
 def test_altered_files_of_a_run_are_refused_or_read_as_what_they_are(trained, tmp_path, data):
     run = RunDirectory(tmp_path)
     source = RunDirectory(trained)
-    name = data.draw(st.sampled_from(["config.json", "metrics.csv", "best_evaluation.json"]))
+    name = data.draw(st.sampled_from(["config.json", "metrics.csv", "evaluation.json"]))
     content = bytearray((trained / name).read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(content)))
@@ -147,7 +147,7 @@ def test_altered_files_of_a_run_are_refused_or_read_as_what_they_are(trained, tm
     read = {
         "config.json": lambda: isinstance(run.read_config(), PPOConfig),
         "metrics.csv": lambda: len(run.read_metrics()) <= len(source.read_metrics()) + 3,
-        "best_evaluation.json": lambda: isinstance(run.read_best_mean(), float),
+        "evaluation.json": lambda: isinstance(run.read_evaluation_episodes(), int | None),
     }[name]
     try:
         assert read()
