@@ -79,7 +79,7 @@ SENSIBLE = {
 }
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(changes=st.fixed_dictionaries({}, optional=SENSIBLE))
 def test_any_sensible_configuration_trains_with_finite_numbers(changes):
     ppo = PPO(adapted_preset("fast", **{"num_envs": 8, "steps_per_epoch": 64, "hidden_sizes": (8,), **changes}))
@@ -206,7 +206,7 @@ def test_commands_run_or_say_in_one_sentence_what_is_wrong(trained, tmp_path, mo
     # Slow work is replaced, since this test is about arguments.
     trained_configurations = []
     monkeypatch.setattr(train, "_train", lambda config, *_, **__: trained_configurations.append(config) or True)
-    monkeypatch.setattr("agent.rollouts.evaluation.evaluate", lambda *_, **__: EvaluationResult((1.0,), (1,)))
+    monkeypatch.setattr("agent.rollouts.evaluation.evaluate_in", lambda *_, **__: EvaluationResult((1.0,), (1,)))
     actor = build_actor(4, 2, (16,), seed=0)
     for module in (render, page):
         monkeypatch.setattr(module, "earlier_actors", lambda _, epochs: [actor] * len(epochs))
