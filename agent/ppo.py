@@ -120,8 +120,8 @@ class PPO:
         stop_training: Set to True, in a callback or a signal handler, to end training after the current epoch.
             ``train`` resets it to False when it returns.
         is_solved: Whether the greedy policy has reached the target return.
-        is_between_epochs: False during an epoch, and after an interrupted one until the next has ended, unless only the
-            environments have failed; the state is then inconsistent and cannot be saved.
+        is_between_epochs: Whether the state is consistent and can be saved: not during an epoch, nor after an
+            interrupted one until the next has ended, unless only the environments have failed.
         resumptions: The points at which the training run was resumed.
     """
 

@@ -105,7 +105,19 @@ def test_interrupts_while_waiting_come_when_all_is_done(monkeypatch):
     assert interrupts == []
 
 
-class Interruption:
+class Tracing:
+    """Is called at the events of this thread's Python code within a ``with`` statement, as by ``sys.settrace``."""
+
+    def __enter__(self):
+        self._previous = sys.gettrace()
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(self._previous)
+
+
+class Interruption(Tracing):
     """Interrupts the code of the module at its n-th event (a call, a line, a return), as Ctrl-C may do."""
 
     def __init__(self, number):
@@ -120,14 +132,6 @@ class Interruption:
             self.has_come = True
             raise KeyboardInterrupt
         return self
-
-    def __enter__(self):
-        self._previous = sys.gettrace()
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *_):
-        sys.settrace(self._previous)
 
 
 @pytest.mark.parametrize("error", [None, KeyError])
@@ -250,7 +254,7 @@ def test_a_second_thread_is_told_that_an_environment_is_in_use_and_moves_nothing
         use()
 
 
-class Meeting:
+class Meeting(Tracing):
     """Lets another thread run a function before the n-th bytecode instruction of a step of this thread."""
 
     def __init__(self, number, function):
@@ -270,14 +274,6 @@ class Meeting:
                 other.start()
                 other.join()
         return self
-
-    def __enter__(self):
-        self._previous = sys.gettrace()
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *_):
-        sys.settrace(self._previous)
 
 
 def outcomes_of(environments, actions, uses):
